@@ -1,0 +1,33 @@
+import type { Cluster } from './config/schema.ts';
+import type { Finding } from './config/finding.ts';
+import type { Access } from './host/host.ts';
+import type { Layer, Observed, Resource } from './plan/resource.ts';
+import type { Store } from './store/store.ts';
+import type { Topology } from './cluster/topology.ts';
+
+/**
+ * What a place that runs machines must do. The types of its layer are the infrastructure; everything above is common.
+ *
+ * | rule | |
+ * |---|---|
+ * | `design` is pure | no clock, no environment, no calls |
+ * | ownership is on the thing | observe finds everything of this cluster by tag or label, with the CLI's own records gone |
+ * | unknown is not absent | what could not be asked is `unknown` with a reason |
+ * | creates are idempotent | by `ctx.token`, or by a name that can exist once |
+ */
+export interface Provider<C = unknown> extends Layer<C> {
+  design(topology: Topology): readonly Resource[];
+  /** The address of the infrastructure resource that is this machine: what a host stands on. */
+  machineAddress(name: string): `${string}/${string}`;
+  access(topology: Topology, seen: Observed): Access;
+  /** undefined: none yet; `plan` reads it as empty. `create` makes it, idempotently, before the first lock. */
+  store(cluster: Cluster, options: { readonly create: boolean }, signal: AbortSignal): Promise<Store | undefined>;
+  /** Removes the emptied store: the last act of `down --allow-data-loss`. */
+  removeStore(cluster: Cluster, signal: AbortSignal): Promise<void>;
+  /** Everything that would make `up` fail, found before anything is made. */
+  verify(topology: Topology, signal: AbortSignal): AsyncIterable<Finding>;
+  /** Worst time until the balancer sends nothing new to a target that left, in milliseconds. */
+  leaveMs(topology: Topology): number;
+  /** How a host gets a file of the asset cache: `mounted` (the cache is /opt/slipway there already), `pushed` over SSH. */
+  readonly delivery: 'mounted' | 'pushed';
+}

@@ -1,0 +1,21 @@
+/** Where a cluster's own records live. Implementations: directory (now), S3 and GCS (with their providers). Keys are `/`-separated, relative. */
+export interface Store {
+  /** For messages: `file:///...`, `s3://bucket`. */
+  readonly url: string;
+  get(key: string): Promise<StoredObject | undefined>;
+  /** Atomic. Throws StoreConflict when the condition does not hold. Returns the new version. */
+  put(key: string, body: Uint8Array | NodeJS.ReadableStream, condition?: PutCondition): Promise<string>;
+  /** Keys with that prefix, sorted. */
+  list(prefix: string): Promise<readonly string[]>;
+  delete(key: string, condition?: { readonly ifMatch: string }): Promise<void>;
+}
+export type PutCondition = { readonly ifAbsent: true } | { readonly ifMatch: string };
+export interface StoredObject {
+  /** An opaque version (ETag) for ifMatch. */
+  readonly version: string;
+  bytes(): Promise<Uint8Array>;
+  stream(): NodeJS.ReadableStream;
+}
+export class StoreConflict extends Error {
+  override readonly name = 'StoreConflict';
+}

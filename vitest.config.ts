@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+// `fast` needs no machine; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'fast', include: ['test/{unit,golden,contract}/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+    ],
+  },
+});
