@@ -29,7 +29,12 @@ export class UserError extends Error {
   readonly problem: Problem;
   readonly exitCode: ExitCode;
   constructor(problem: Problem, exitCode: ExitCode = exitCodes.failed, options?: ErrorOptions) {
-    super([problem.where ? `${problem.where}: ${problem.what}` : problem.what, problem.why, problem.next && `Next: ${problem.next}`].filter(Boolean).join('\n'), options);
+    super(
+      [problem.where ? `${problem.where}: ${problem.what}` : problem.what, problem.why, problem.next && `Next: ${problem.next}`]
+        .filter(Boolean)
+        .join('\n'),
+      options,
+    );
     this.name = 'UserError';
     this.problem = problem;
     this.exitCode = exitCode;

@@ -1,9 +1,9 @@
-import type { Cluster } from './config/schema.ts';
+import type { Topology } from './cluster/topology.ts';
 import type { Finding } from './config/finding.ts';
+import type { Cluster } from './config/schema.ts';
 import type { Access } from './host/host.ts';
 import type { Layer, Observed, Resource } from './plan/resource.ts';
 import type { Store } from './store/store.ts';
-import type { Topology } from './cluster/topology.ts';
 
 /**
  * What a place that runs machines must do. The types of its layer are the infrastructure; everything above is common.

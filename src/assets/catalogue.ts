@@ -11,3 +11,10 @@ export interface Versions {
   /** Our own pause image (one static binary). */
   readonly pause: string;
 }
+
+/** A file of the asset cache. Its path in the cache and under /opt/slipway on a host are the same, versioned: `kubernetes/1.36.3/kube-apiserver`, `images/coredns-1.15.0.tar`. */
+export interface Asset {
+  readonly name: string;
+  readonly version: string;
+  readonly path: string;
+}

@@ -1,5 +1,5 @@
-import type { Cluster } from '../config/schema.ts';
 import type { Versions } from '../assets/catalogue.ts';
+import type { Cluster } from '../config/schema.ts';
 
 export const roles = ['bastion', 'etcd', 'master', 'worker'] as const;
 export type Role = (typeof roles)[number];
@@ -31,4 +31,5 @@ export interface Topology {
   readonly api: { readonly name: string; readonly address: string; readonly port: number };
   readonly region: string;
 }
-export const machinesOf = (topology: Topology, role: Role): readonly MachineSpec[] => topology.machines.filter((machine) => machine.role === role);
+export const machinesOf = (topology: Topology, role: Role): readonly MachineSpec[] =>
+  topology.machines.filter((machine) => machine.role === role);

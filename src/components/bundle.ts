@@ -1,3 +1,5 @@
+import type { Asset } from '../assets/catalogue.ts';
+
 /**
  * What all hosts of one role (and pool) should hold. Nothing in it names one host: what differs from host to host (name, address,
  * zone) reaches units through `/etc/slipway/host.env`, so that a pool of 5,000 has one bundle, rendered once.
@@ -6,10 +8,10 @@ export interface Bundle {
   readonly name: string;
   readonly files: readonly BundleFile[];
   readonly units: readonly BundleUnit[];
-  readonly assets: readonly HostAsset[];
+  /** Files of the asset cache that belong under /opt/slipway. */
+  readonly assets: readonly Asset[];
   readonly certificates: readonly CertificateSpec[];
-  /** Container images (OCI archives, by asset name) to be imported into containerd before kubelet starts. */
-  readonly images: readonly HostAsset[];
+  readonly probes: readonly Probe[];
 }
 
 export interface BundleFile {
@@ -22,10 +24,7 @@ export interface BundleFile {
  * `text` is known at design time. `authorities` is the concatenated PEM certificates of authorities (public, known once they are made).
  * `secret` is a shared key out of the store: pushed to masters only.
  */
-export type FileContent =
-  | { readonly text: string }
-  | { readonly authorities: readonly string[] }
-  | { readonly secret: string };
+export type FileContent = { readonly text: string } | { readonly authorities: readonly string[] } | { readonly secret: string };
 
 export interface BundleUnit {
   /** `kubelet.service` */
@@ -37,19 +36,13 @@ export interface BundleUnit {
   readonly certificates: readonly string[];
   /** True for what serves everyone (etcd, kube-apiserver): `up` never restarts it while it serves, `upgrade` does. */
   readonly serving: boolean;
-  /** Command (sh) that exits 0 when the program is ready; undefined: active is ready. */
-  readonly ready?: string;
-  /** False for units that the member or join steps start (etcd). */
-  readonly startedByConverge: boolean;
 }
 
-/** A file of the asset cache that belongs on the host: `/opt/slipway/<path>`. */
-export interface HostAsset {
-  /** Catalogue name and version: `kube-apiserver`, `1.36.3`. */
+/** A question that observing asks on the host, in the same round trip as everything else: `etcd-main`, a curl of its member list. */
+export interface Probe {
   readonly name: string;
-  readonly version: string;
-  /** Under /opt/slipway: `kubernetes/1.36.3/kube-apiserver`. */
-  readonly path: string;
+  /** `sh -c`, bounded by 3 s. */
+  readonly command: string;
 }
 
 /** One certificate whose key is made on the host that uses it and never leaves it. */

@@ -1,3 +1,4 @@
+import type { Bundle } from '../components/bundle.ts';
 import type { Amount } from '../plan/resource.ts';
 
 /** How machines are reached: data only, made by the provider from the topology and what it saw. */
@@ -31,7 +32,10 @@ export interface ExecResult {
 export interface Host {
   readonly name: string;
   /** Runs `sh -c command`; stdin is sent and closed. Never puts secrets into argv: those go through stdin. Throws UnreachableError when the connection is lost. */
-  exec(command: string, options?: { readonly stdin?: Uint8Array | string; readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<ExecResult>;
+  exec(
+    command: string,
+    options?: { readonly stdin?: Uint8Array | string; readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<ExecResult>;
   /** Streams (for `logs -f`, tunnels). */
   stream(command: string, signal: AbortSignal): Promise<NodeJS.ReadableStream>;
 }
@@ -44,3 +48,48 @@ export interface Hosts {
   close(): Promise<void>;
 }
 export type Progress = (message: string, amount?: Amount) => void;
+
+/** What one SSH round trip says of a host: the answer of templates/host/observe. */
+export interface HostFacts {
+  readonly bootId: string;
+  /** Milliseconds since the epoch, by the host's clock. */
+  readonly clockMs: number;
+  /** Highest lock generation that converge has accepted. */
+  readonly generation: number;
+  /** Undefined: converge never ran here. */
+  readonly bundle: string | undefined;
+  readonly identity: Readonly<Record<string, string>>;
+  /** Every file of the last applied manifest; `undefined`: it should be there and is not. Sha256 in hex, mode as '0644', owner as 'root'. */
+  readonly files: ReadonlyMap<string, { readonly sha256: string; readonly mode: string } | undefined>;
+  readonly units: ReadonlyMap<string, UnitFacts>;
+  /** Paths under /opt/slipway that are there. */
+  readonly assets: ReadonlySet<string>;
+  /** Every certificate of the last applied manifest. */
+  readonly certificates: ReadonlyMap<string, { readonly pem: string; readonly keyFits: boolean } | undefined>;
+  readonly probes: ReadonlyMap<string, { readonly code: number; readonly stdout: string }>;
+}
+export interface UnitFacts {
+  /** systemd's ActiveState: active, activating, inactive, failed. */
+  readonly active: string;
+  readonly enabled: boolean;
+  /** It runs with older content than lies on the disk (hard part 8). */
+  readonly stale: boolean;
+  /** SHA-256 of the unit file on disk. */
+  readonly sha256: string;
+}
+
+/** The hosts layer's clients: what types of host, pki and etcd talk through. */
+export interface HostsClients {
+  readonly hosts: Hosts;
+  /** Machines of the design, by name, with what they should hold. */
+  readonly machines: ReadonlyMap<string, { readonly bundle: Bundle; readonly identity: Readonly<Record<string, string>> }>;
+  readonly uid: string;
+  /** The lock's generation: converge refuses a lower one than it has seen. 0 outside of a lock. */
+  readonly generation: number;
+  /** Small public records of the cluster in the store (`etcd/main/initialised`). */
+  readonly records: { get(key: string): Promise<string | undefined>; put(key: string, value: string): Promise<void> };
+  readonly delivery: 'mounted' | 'pushed';
+  /** Local file of an asset, for delivery 'pushed'. */
+  assetFile(path: string): string;
+  now(): number;
+}

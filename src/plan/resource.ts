@@ -22,15 +22,16 @@ export interface SecretRef {
 }
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-export type Resolved<T> = T extends Ref<infer U>
-  ? U
-  : T extends SecretRef
-    ? T
-    : T extends readonly (infer E)[]
-      ? readonly Resolved<E>[]
-      : T extends object
-        ? { readonly [K in keyof T]: Resolved<T[K]> }
-        : T;
+export type Resolved<T> =
+  T extends Ref<infer U>
+    ? U
+    : T extends SecretRef
+      ? T
+      : T extends readonly (infer E)[]
+        ? readonly Resolved<E>[]
+        : T extends object
+          ? { readonly [K in keyof T]: Resolved<T[K]> }
+          : T;
 
 export interface Resource<P extends object = object> {
   readonly address: Address;

@@ -4,7 +4,13 @@ import { z } from 'zod';
 const amount = z.strictObject({ done: z.number(), of: z.number(), unit: z.string() });
 export const eventSchema = z.discriminatedUnion('type', [
   z.strictObject({ at: z.number(), task: z.string(), type: z.literal('started'), title: z.string() }),
-  z.strictObject({ at: z.number(), task: z.string(), type: z.literal('progress'), message: z.string(), amount: amount.optional() }),
+  z.strictObject({
+    at: z.number(),
+    task: z.string(),
+    type: z.literal('progress'),
+    message: z.string(),
+    amount: amount.optional(),
+  }),
   z.strictObject({ at: z.number(), task: z.string(), type: z.literal('done') }),
   z.strictObject({ at: z.number(), task: z.string(), type: z.literal('failed'), what: z.string(), log: z.array(z.string()) }),
   z.strictObject({ at: z.number(), task: z.string(), type: z.literal('cut'), because: z.string() }),
