@@ -16,7 +16,7 @@ export const fieldChangeSchema = z.strictObject({
 
 export const whenSchema = z.union([
   z.strictObject({ now: z.literal(true) }),
-  z.strictObject({ left: z.enum(['upgrade', 'allow-data-loss']), because: z.string() }),
+  z.strictObject({ left: z.enum(['upgrade', 'allow-data-loss', 'unseen']), because: z.string() }),
 ]);
 
 export const changeSchema = z.strictObject({
