@@ -44,12 +44,12 @@ function diffOne(resource: Resource, observed: Observed, types: Types): Differen
   }
   // What is not known yet cannot differ yet: those props are compared again just before the step applies them.
   const known = Object.fromEntries(
-    Object.entries(props).map(([key, value]) => [key, pending.has(key) ? valueOf(observation.props, key) : value]),
+    Object.entries(props).map(([key, value]) => [key, pending.has(key) ? propOf(observation.props, key) : value]),
   );
   const waiting = [...pending].map(
     ([path, address]): FieldChange => ({
       path,
-      before: summary(valueOf(observation.props, path)),
+      before: summary(propOf(observation.props, path)),
       after: { pending: address },
       impact: 'none',
     }),
@@ -58,7 +58,7 @@ function diffOne(resource: Resource, observed: Observed, types: Types): Differen
   return { address, action: 'update', fields, reason: reasonOf(fields) };
 }
 
-const valueOf = (props: object, key: string): unknown => Object.entries(props).find(([name]) => name === key)?.[1];
+const propOf = (props: object, key: string): unknown => Object.entries(props).find(([name]) => name === key)?.[1];
 
 function createFields(props: object, pending: ReadonlyMap<string, Address>): readonly FieldChange[] {
   return Object.entries(props)

@@ -58,7 +58,7 @@ export interface FieldChange {
   readonly after: Json | { readonly pending: Address };
   readonly impact: Impact;
   /** What carrying out this field does besides changing it: "restarts kubelet". */
-  readonly note?: string;
+  readonly note?: string | undefined;
 }
 
 /** What has been observed, by address; live during a run: a step's outputs appear here as soon as it is done. */
