@@ -19,37 +19,32 @@ export function choose(
   policy: Policy,
 ): readonly Change[] {
   const blocked = whatHangsOnTheUnseen(differences, desired);
-  return differences.flatMap((difference): readonly Change[] => {
-    const { address, action, reason } = difference;
-    const base = { address, reason, fields: [...difference.fields] };
-    const hangsOn = blocked.get(address);
-    switch (action) {
-      case 'unknown':
-        return [{ ...base, action, impact: 'none', when: { left: 'unseen', because: reason } }];
-      case 'create':
-        if (hangsOn)
-          return [
-            {
-              ...base,
-              action,
-              impact: 'none',
-              when: { left: 'unseen', because: `stands on ${hangsOn}, which could not be seen` },
-            },
-          ];
-        return [{ ...base, action, impact: 'none', when: { now: true } }];
-      case 'update':
-        return chooseFields(difference, policy);
-      case 'delete':
-        return [
-          {
-            ...base,
-            action,
-            impact: shrinkOf(address, types) === 'data-loss' ? 'data-loss' : 'none',
-            when: whenToDelete(address, types, policy),
-          },
-        ];
-    }
-  });
+  return differences.flatMap((difference) => chooseOne(difference, blocked.get(difference.address), types, policy));
+}
+
+function chooseOne(difference: Difference, hangsOn: Address | undefined, types: Types, policy: Policy): readonly Change[] {
+  const { address, action, reason } = difference;
+  const base = { address, reason, fields: [...difference.fields] };
+  switch (action) {
+    case 'unknown':
+      return [{ ...base, action, impact: 'none', when: { left: 'unseen', because: reason } }];
+    case 'create':
+      if (!hangsOn) return [{ ...base, action, impact: 'none', when: { now: true } }];
+      return [
+        { ...base, action, impact: 'none', when: { left: 'unseen', because: `stands on ${hangsOn}, which could not be seen` } },
+      ];
+    case 'update':
+      return chooseFields(difference, policy);
+    case 'delete':
+      return [
+        {
+          ...base,
+          action,
+          impact: shrinkOf(address, types) === 'data-loss' ? 'data-loss' : 'none',
+          when: whenToDelete(address, types, policy),
+        },
+      ];
+  }
 }
 
 /** One update may be carried out in part: fields that interrupt nobody now, the rest left. */

@@ -12,7 +12,11 @@ export class ObservedMap implements Observed {
     if (!address.endsWith('*')) this.#items.set(address, observation);
     else if (observation.state === 'unknown') this.#unknown.set(address.slice(0, -1), observation);
   }
-  /** A layer that is about to be observed again. */
+  /** Before everything is observed again. */
+  clear(): void {
+    this.#items.clear();
+    this.#unknown.clear();
+  }
   delete(address: Address): void {
     this.#items.delete(address);
   }

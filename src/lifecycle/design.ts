@@ -1,0 +1,50 @@
+import { designTopology } from '../cluster/design.ts';
+import type { Topology } from '../cluster/topology.ts';
+import { type Addon, designAddons } from '../components/addons.ts';
+import type { Bundle } from '../components/bundle.ts';
+import { designBundles, identityOf } from '../components/bundles.ts';
+import type { Cluster } from '../config/schema.ts';
+import { etcdResources } from '../etcd/design.ts';
+import { hostResources } from '../host/design.ts';
+import { kubeResources } from '../kube/design.ts';
+import { secretResources } from '../pki/design.ts';
+import { certificateResources } from '../pki/types/certificate.ts';
+import type { Resource } from '../plan/resource.ts';
+import type { Provider } from '../provider.ts';
+import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
+
+export interface ClusterDesign {
+  readonly topology: Topology;
+  readonly bundles: ReadonlyMap<string, Bundle>;
+  readonly addons: readonly Addon[];
+  /** Every resource of the cluster, of all layers. */
+  readonly resources: readonly Resource[];
+}
+
+/** Everything that the file asks for, derived without looking at the world, the clock or the environment. */
+export function designCluster(
+  cluster: Cluster,
+  record: ClusterRecord | undefined,
+  provider: Pick<Provider, 'design' | 'machineAddress'>,
+): ClusterDesign {
+  const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
+  const bundles = designBundles(topology);
+  const addons = designAddons(topology);
+  const hosts = topology.machines.flatMap((machine) => {
+    const bundle = bundles.get(machine.bundle);
+    if (!bundle) throw new Error(`no bundle ${machine.bundle} for ${machine.name}`);
+    const identity = identityOf(machine, topology);
+    return [
+      ...hostResources(machine, bundle, identity, provider.machineAddress(machine.name)),
+      ...certificateResources(machine, bundle, identity),
+    ];
+  });
+  const resources = [
+    ...secretResources(cluster),
+    ...provider.design(topology),
+    ...hosts,
+    ...etcdResources(topology),
+    ...kubeResources(topology, addons),
+  ];
+  return { topology, bundles, addons, resources };
+}

@@ -1,0 +1,154 @@
+import { exitCodes, messageOf, UserError } from '../errors.ts';
+import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
+import type { Plan } from '../plan/plan.ts';
+import { run } from '../run/runner.ts';
+import type { Opened } from './opened.ts';
+import { planSession, type Session, withLockedSession } from './session.ts';
+
+export interface UpOptions {
+  readonly allowDataLoss: boolean;
+  /** A plan that was reviewed: only that, or what remains of it after a crash, is carried out. */
+  readonly saved?: Plan;
+  /** Shown before anything is done; false stops. */
+  confirm(plan: Plan): Promise<boolean>;
+  /** How long to wait for somebody else's lock, in milliseconds. */
+  readonly lockWaitMs: number;
+}
+export interface UpResult {
+  readonly cluster: string;
+  readonly runId: string;
+  readonly outcome: 'nothing to do' | 'done' | 'declined';
+  readonly changed: number;
+  /** What is left, and to which command. */
+  readonly left: Plan['changes'];
+}
+
+/** What healing uncovers (a machine that was stopped, an API that was down) takes another round; more than these is not converging. */
+const maxRounds = 4;
+
+/** Steps of one lane that run at once. Docker and sshd answer fastest with a few at a time. */
+const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
+
+/**
+ * Converges the world to cluster.yaml where that interrupts nobody: observe, plan, run, observe again. Succeeds only when the last look
+ * finds nothing left of what it was to do. Throws UserError with what failed and how to go on.
+ */
+export async function up(opened: Opened, options: UpOptions): Promise<UpResult> {
+  const policy = { command: 'up', allowDataLoss: options.allowDataLoss } as const;
+  return withLockedSession(opened, { command: 'up', waitMs: options.lockWaitMs }, async (session) => {
+    let plan = await planSession(session, policy);
+    refuseStale(plan, options.saved);
+    const result = (outcome: UpResult['outcome'], changed: number): UpResult => ({
+      cluster: opened.cluster.name,
+      runId: session.runId,
+      outcome,
+      changed,
+      left: leftOf(plan),
+    });
+    if (chosenOf(plan).length === 0) {
+      refuseBlind(plan);
+      return result('nothing to do', 0);
+    }
+    if (!(await options.confirm(plan))) return result('declined', 0);
+    await session.begin(plan);
+    let changed = 0;
+    for (let round = 1; chosenOf(plan).length > 0; round++) {
+      if (round > maxRounds) throw notConverging(plan, session);
+      if (round > 1 && options.saved)
+        throw new UserError({
+          what: 'the saved plan is done, and what it could not see needs more changes',
+          next: 'run `cluster plan` and review what is left',
+        });
+      changed += await runRound(plan, session);
+      plan = await planSession(session, policy);
+    }
+    refuseBlind(plan);
+    return result('done', changed);
+  });
+}
+
+async function runRound(plan: Plan, session: Session): Promise<number> {
+  const { opened, lock } = session;
+  const outcome = await run({
+    steps: plan.steps,
+    desired: session.design.resources,
+    connected: session.connected,
+    seen: session.seen,
+    secrets: session.secrets,
+    emit: session.emit,
+    signal: AbortSignal.any([opened.signal, ...(lock ? [lock.signal] : [])]),
+    beforeStep: async () => lock?.check(),
+    lanes,
+    runId: session.runId,
+  });
+  const [first] = outcome.failed;
+  if (opened.signal.aborted)
+    throw new UserError(
+      {
+        what: `interrupted: ${outcome.done.length} of ${plan.steps.length} steps are done`,
+        next: 'run the same command again: it goes on from what it finds',
+      },
+      exitCodes.interrupted,
+    );
+  if (first) {
+    const others = outcome.failed.slice(1).map(({ step, error }) => `${step.id}: ${messageOf(error)}`);
+    throw new UserError({
+      what: `${outcome.failed.length} of ${plan.steps.length} steps failed, ${outcome.notStarted.length} were not started`,
+      where: first.step.id,
+      why: [messageOf(first.error), ...others].join('\n'),
+      next: `mend that and run the same command again: it goes on from what it finds. Details: cluster history show ${session.runId}`,
+    });
+  }
+  if (outcome.notStarted.length > 0)
+    throw new UserError({ what: `stopped before ${outcome.notStarted.length} steps`, next: 'run the same command again' });
+  return outcome.done.length;
+}
+
+function refuseStale(plan: Plan, saved: Plan | undefined): void {
+  if (!saved || samePlan(plan, saved) || isRemainder(plan, saved)) return;
+  const key = (p: Plan): Set<string> =>
+    new Set(p.changes.map((c) => `${c.action} ${c.address}: ${c.fields.map((f) => f.path).join(', ')}`));
+  const [now, then] = [key(plan), key(saved)];
+  const difference = [
+    ...[...now].filter((k) => !then.has(k)).map((k) => `+ ${k}`),
+    ...[...then].filter((k) => !now.has(k)).map((k) => `- ${k}`),
+  ];
+  throw new UserError(
+    {
+      what: 'the saved plan is stale: the file or the world has changed since it was made',
+      why:
+        difference.slice(0, 20).join('\n') ||
+        (plan.specDigest === saved.specDigest ? 'values of the same changes differ' : 'cluster.yaml has changed'),
+      next: 'make and review a new one: cluster plan --out FILE',
+    },
+    exitCodes.lockedOrStale,
+  );
+}
+
+/** What could not be seen is never "fine". */
+function refuseBlind(plan: Plan): void {
+  const unseen = unseenOf(plan);
+  if (unseen.length === 0) return;
+  throw new UserError(
+    {
+      what: `${unseen.length} things could not be seen, so nothing is known of them`,
+      why: unseen
+        .slice(0, 10)
+        .map((change) => `${change.address}: ${change.reason}`)
+        .join('\n'),
+      next: 'make them reachable (cluster status says what answers), then run the same command again',
+    },
+    exitCodes.unreachable,
+  );
+}
+
+function notConverging(plan: Plan, session: Session): UserError {
+  return new UserError({
+    what: `after ${maxRounds} rounds there are still differences`,
+    why: chosenOf(plan)
+      .slice(0, 10)
+      .map((change) => `${change.address}: ${change.fields.map((field) => field.path).join(', ') || change.reason}`)
+      .join('\n'),
+    next: `something undoes these changes. Details: cluster history show ${session.runId}`,
+  });
+}

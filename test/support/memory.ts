@@ -1,0 +1,134 @@
+import { digestOf } from '../../src/plan/canonical.ts';
+import { fields, toJson } from '../../src/plan/fields.ts';
+import { refsOf } from '../../src/plan/resolve.ts';
+import {
+  type Address,
+  type Context,
+  type FieldChange,
+  isRef,
+  type Layer,
+  type Observation,
+  type Resource,
+  type ResourceType,
+  typeOf,
+  type World,
+} from '../../src/plan/resource.ts';
+
+/**
+ * A world in memory: what exists, by address. It refuses what a real one would mind: creating a thing twice, creating it before what it
+ * stands on, deleting it while something stands on it.
+ */
+export class MemoryWorld {
+  readonly things = new Map<Address, { props: object; outputs: object }>();
+  readonly unreachable = new Map<Address, string>();
+  readonly log: string[] = [];
+  /** Called after each act has reached the world: a test throws or aborts here. */
+  onAct: (act: string) => void | Promise<void> = () => undefined;
+  /** How many acts run now, and the most that ever did. */
+  active = 0;
+  peak = 0;
+}
+
+/** One resource type over the memory world, for whatever type the design uses. Outputs are made for every field that some Ref asks for. */
+function memoryType(
+  name: string,
+  world: MemoryWorld,
+  desired: () => readonly Resource[],
+  layer: LayerName,
+): ResourceType<object, object, MemoryWorld> {
+  const outputsOf = (address: Address): object => {
+    const wanted = new Set<string>();
+    for (const resource of desired()) collectFields(resource.props, address, wanted);
+    return Object.fromEntries([...wanted].map((field) => [field, `${field} of ${address}`]));
+  };
+  const act = async (what: string, change: () => void): Promise<void> => {
+    world.active++;
+    world.peak = Math.max(world.peak, world.active);
+    await Promise.resolve();
+    change();
+    world.log.push(what);
+    world.active--;
+    await world.onAct(what);
+  };
+  return {
+    name,
+    dependsOn: dependencies[name] ?? [],
+    shrink: name.endsWith('volume') ? 'data-loss' : layer === 'infrastructure' ? 'upgrade' : 'never',
+    async observe(observing: World<MemoryWorld>) {
+      const found = new Map<Address, Observation<object, object>>();
+      for (const [address, thing] of observing.clients.things)
+        if (typeOf(address) === name) found.set(address, { state: 'present', ...thing });
+      for (const [address, why] of observing.clients.unreachable)
+        if (typeOf(address) === name) found.set(address, { state: 'unknown', why });
+      return found;
+    },
+    diff(desired, observed): readonly FieldChange[] {
+      return fields<Record<string, unknown>>(Object.fromEntries(Object.keys(desired).map((key) => [key, 'none' as const])))(
+        { ...desired },
+        { ...observed },
+      );
+    },
+    async create(props, { address }: Context<MemoryWorld>) {
+      const outputs = outputsOf(address);
+      await act(`create ${address}`, () => {
+        if (world.things.has(address)) throw new Error(`${address} was created twice`);
+        const resource = desired().find((r) => r.address === address);
+        for (const below of resource ? [...refsOf(resource.props), ...resource.after] : []) {
+          if (!world.things.has(below)) throw new Error(`${address} was created before ${below}`);
+        }
+        world.things.set(address, { props, outputs });
+      });
+      return outputs;
+    },
+    async update(props, outputs, { address }) {
+      await act(`update ${address}`, () => world.things.set(address, { props, outputs }));
+      return outputs;
+    },
+    async delete(_outputs, { address }) {
+      await act(`delete ${address}`, () => {
+        const standing = [...world.things.keys()].find((other) => dependencies[typeOf(other)]?.includes(name));
+        if (standing) throw new Error(`${address} was deleted while ${standing} stands on it`);
+        world.things.delete(address);
+      });
+    },
+  };
+}
+
+const dependencies: Readonly<Record<string, readonly string[]>> = {
+  'local.machine': ['local.network', 'local.volume'],
+  'local.balancer': ['local.network'],
+};
+
+type LayerName = 'secrets' | 'infrastructure' | 'hosts' | 'kube';
+const layerOf = (type: string): LayerName => {
+  if (type === 'secret' || type === 'pki.authority') return 'secrets';
+  if (type.startsWith('local.')) return 'infrastructure';
+  return type.startsWith('kube.') && type !== 'kube.api' ? 'kube' : 'hosts';
+};
+
+/** The four layers of a design over one memory world. */
+export function memoryLayers(world: MemoryWorld, resources: readonly Resource[]): readonly Layer[] {
+  const types = [...new Set(resources.map((resource) => resource.type))];
+  return (['secrets', 'infrastructure', 'hosts', 'kube'] as const).map((name) => ({
+    name,
+    types: types.filter((type) => layerOf(type) === name).map((type) => memoryType(type, world, () => resources, name)),
+    connect: async () => world,
+  }));
+}
+
+function collectFields(value: unknown, address: Address, into: Set<string>): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isRef(value)) {
+    if (value.ref === address) into.add(value.field);
+    return;
+  }
+  for (const inner of Object.values(value)) collectFields(inner, address, into);
+}
+
+/** For comparing end states. */
+export const worldDigest = (world: MemoryWorld): string =>
+  digestOf(
+    [...world.things]
+      .map(([address, thing]) => [address, toJson(thing.props)])
+      .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+  );
