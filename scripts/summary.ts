@@ -1,0 +1,35 @@
+/** Adds up the JSON reports of the test runs in a directory and prints the closing line: `N passed, N failed[, N skipped]`, skips explained before it. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const assertion = z.object({ status: z.string(), fullName: z.string(), meta: z.record(z.string(), z.unknown()).optional() });
+const report = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  numPendingTests: z.number(),
+  numFailedTestSuites: z.number().default(0),
+  testResults: z.array(z.object({ name: z.string(), status: z.string(), message: z.string().default(''), assertionResults: z.array(assertion) })).default([]),
+});
+
+const [directory = ''] = process.argv.slice(2);
+let [passed, failed, skipped] = [0, 0, 0];
+for (const file of readdirSync(directory)) {
+  const found = report.parse(JSON.parse(readFileSync(join(directory, file), 'utf8')));
+  passed += found.numPassedTests;
+  failed += found.numFailedTests;
+  skipped += found.numPendingTests;
+  for (const suite of found.testResults) {
+    // A file that could not even be loaded has no failed test, and is a failure all the same.
+    if (suite.status === 'failed' && suite.assertionResults.every((test) => test.status !== 'failed')) {
+      failed++;
+      console.log(`failed to run: ${suite.name}\n${suite.message}`);
+    }
+    for (const test of suite.assertionResults) {
+      if (test.status === 'failed') console.log(`failed: ${test.fullName}`);
+      if (test.status === 'pending' || test.status === 'skipped') console.log(`skipped: ${test.fullName}: ${JSON.stringify(test.meta ?? {})}`);
+    }
+  }
+}
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exitCode = failed > 0 ? 1 : 0;
