@@ -1,0 +1,215 @@
+import { Command, Flags, type Interfaces } from '@oclif/core';
+import { exitCodes, UserError } from '../errors.ts';
+import type { Emit, Event } from '../run/events.ts';
+import { problemJson, problemText } from '../ui/error-view.ts';
+import type { LiveView } from '../ui/live.ts';
+import { type Look, makeStyle, wantsColour } from '../ui/style.ts';
+import { type Format, render, type View } from '../ui/view.ts';
+import { type Environment, readEnvironment } from './env.ts';
+import { type Outcome, outcomeOf } from './exit.ts';
+import { catchSignals, type Interrupt } from './signals.ts';
+
+/** `-o`, with the formats that the command's view has. */
+export const outputFlag = (...formats: readonly [Format, ...Format[]]) =>
+  Flags.option({
+    char: 'o',
+    options: formats,
+    default: formats[0],
+    summary: 'Format of the result on stdout',
+    helpGroup: 'GLOBAL',
+  })();
+/** For commands that ask before they change something. */
+export const yesFlag = Flags.boolean({ char: 'y', summary: 'Do not ask: the answer is yes', helpGroup: 'GLOBAL' });
+
+type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof SlipwayCommand)['baseFlags'] & T['flags']>;
+type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
+
+/**
+ * What all commands share: flags, surroundings, signals, and how results and errors are shown. A command says its flags, makes one call, and
+ * shows one view. Data go to stdout, everything else to stderr.
+ */
+export abstract class SlipwayCommand<T extends typeof Command> extends Command {
+  static override baseFlags = {
+    file: Flags.string({
+      char: 'f',
+      summary: 'The cluster, as declared in this file',
+      default: './cluster.yaml',
+      helpGroup: 'GLOBAL',
+      helpValue: 'FILE',
+    }),
+    'no-color': Flags.boolean({ summary: 'No colour (also: NO_COLOR=1)', helpGroup: 'GLOBAL' }),
+    verbose: Flags.boolean({
+      char: 'v',
+      summary: 'Say more: every progress message, and where an unexpected error comes from',
+      helpGroup: 'GLOBAL',
+    }),
+  };
+
+  protected flags!: FlagsOf<T>;
+  protected args!: ArgsOf<T>;
+  protected env!: Environment;
+  private interrupt: Interrupt | undefined;
+  private live_: LiveView | undefined;
+  private format: Format = 'human';
+  private verbose = false;
+  private noColour = false;
+  /** Events went to stdout as lines: then the result is one line too. */
+  private lines = false;
+
+  override async init(): Promise<void> {
+    // Before anything can fail: how an error is to be shown must not depend on what failed.
+    this.format = sniffFormat(this.argv);
+    this.noColour = this.argv.includes('--no-color');
+    this.interrupt = catchSignals((text) => this.say(text));
+    guardStreams();
+    this.onCrash = (error) => {
+      this.report(error);
+      process.exit();
+    };
+    process.on('uncaughtException', this.onCrash);
+    await super.init();
+    this.env = readEnvironment();
+    const { args, flags } = await this.parse({
+      flags: this.ctor.flags,
+      baseFlags: SlipwayCommand.baseFlags,
+      args: this.ctor.args,
+      strict: this.ctor.strict,
+    });
+    // oclif infers these from the static members of the subclass; TypeScript cannot follow from `this.ctor`.
+    this.flags = flags as FlagsOf<T>;
+    this.args = args as ArgsOf<T>;
+    this.verbose = flags.verbose;
+  }
+  private onCrash: (error: unknown) => void = () => {};
+
+  /** Aborted by the first Ctrl-C or SIGTERM. */
+  protected get signal(): AbortSignal {
+    if (!this.interrupt) throw new Error('signal is there from init() on');
+    return this.interrupt.signal;
+  }
+
+  /** Prints a result on stdout in the format of `-o`, and returns it. */
+  protected show<D>(view: View<D>, data: D): D {
+    process.stdout.write(render(view, data, this.format, this.lookOf(process.stdout), this.lines));
+    return data;
+  }
+
+  /** One line for people, on stderr; above the live view while there is one. */
+  protected say(text: string): void {
+    if (this.live_) this.live_.say(text);
+    else process.stderr.write(`${text}\n`);
+  }
+
+  /**
+   * Progress: live on a terminal, plain lines elsewhere, both on stderr. With `stream` and `-o json` the events go to stdout, one line of JSON each, and the
+   * result that `show` prints is the last line. `stop` before asking or showing.
+   */
+  protected async live(options: { readonly stream?: boolean } = {}): Promise<{ readonly emit: Emit; stop(): void }> {
+    const { openLive } = await import('../ui/live.ts');
+    const stream = options.stream === true && this.format === 'json';
+    this.lines ||= stream;
+    const view = await openLive({
+      look: this.lookOf(process.stderr),
+      mode: stream
+        ? 'json'
+        : process.stderr.isTTY === true && !this.env.ci && this.env.variables.TERM !== 'dumb'
+          ? 'terminal'
+          : 'lines',
+      verbose: this.verbose,
+      out: process.stdout,
+      err: process.stderr,
+    });
+    this.live_ = view;
+    return {
+      emit: (event) => view.on({ ...event, at: Date.now() } as Event),
+      stop: () => this.stopLive(),
+    };
+  }
+  private stopLive(): void {
+    this.live_?.stop();
+    this.live_ = undefined;
+  }
+
+  /**
+   * Asks before something is changed; returns when the answer is yes. With `name`, the name has to be typed.
+   * @throws UserError without a terminal (names the flag), or when the answer is no
+   */
+  protected async confirm(question: string, options: { readonly name?: string } = {}): Promise<void> {
+    const flags: Record<string, unknown> = this.flags;
+    if (flags.yes === true) return;
+    if (!this.env.isTTY)
+      throw new UserError(
+        { what: `"${question}" needs an answer, and there is no terminal to ask on`, next: 'Add --yes to the command' },
+        exitCodes.usage,
+      );
+    this.stopLive();
+    const { askText, askYesNo } = await import('../ui/prompt.ts');
+    const { name } = options;
+    const asking = { signal: this.signal };
+    const yes =
+      name === undefined ? await askYesNo(question, asking) : (await askText(`${question} Type ${name}:`, asking)) === name;
+    if (!yes)
+      throw new UserError({ what: 'Not confirmed: nothing was changed', next: 'Run the command again to be asked again' });
+  }
+
+  /** The exit code of a command that succeeds with a message: 2 for changes pending. */
+  protected exitWith(code: number): void {
+    process.exitCode = code;
+  }
+
+  protected override async catch(error: unknown): Promise<void> {
+    this.report(error);
+  }
+
+  protected override async finally(): Promise<void> {
+    this.stopLive();
+    this.interrupt?.release();
+    process.off('uncaughtException', this.onCrash);
+  }
+
+  // oclif would print the error its own way and exit with its own code; both are said here.
+  private report(error: unknown): void {
+    this.stopLive();
+    const outcome = outcomeOf(error, this.interrupt?.signal.aborted === true);
+    process.exitCode = outcome.exitCode;
+    if (outcome.kind === 'silent') return;
+    if (this.format === 'json') process.stderr.write(problemJson(outcome.kind, outcome.exitCode, outcome.problem));
+    else process.stderr.write(this.errorText(outcome));
+  }
+
+  private errorText(outcome: Outcome): string {
+    const look = this.lookOf(process.stderr);
+    const label = { problem: 'Error:', usage: 'Usage:', interrupted: 'Stopped:', bug: 'Bug:', silent: '' }[outcome.kind];
+    const text = problemText(label, outcome.problem, look);
+    if (outcome.kind !== 'bug') return text;
+    const about = `${this.config.userAgent}, cluster ${this.id ?? ''}`;
+    const stack = outcome.stack
+      ?.split('\n')
+      .slice(1, this.verbose ? undefined : 6)
+      .join('\n');
+    return `${text}${look.style.dim(stack ? `${about}\n${stack}` : about)}\n`;
+  }
+
+  private lookOf(stream: NodeJS.WriteStream): Look {
+    const variables = process.env;
+    const width = stream.isTTY ? { width: stream.columns || 80 } : {};
+    return { style: makeStyle(wantsColour(stream, variables, this.noColour)), ...width };
+  }
+}
+
+/** The format that the arguments ask for, before they are parsed: an error in parsing is shown in it. */
+const sniffFormat = (argv: readonly string[]): Format => {
+  const end = argv.indexOf('--');
+  const text = (end === -1 ? argv : argv.slice(0, end)).join(' ');
+  const asked = /(?:^| )(?:-o[ =]?|--output[ =])(json|markdown)(?= |$)/.exec(text)?.[1];
+  return asked === 'json' || asked === 'markdown' ? asked : 'human';
+};
+
+/** A reader that went away (`| head`) or a terminal that was closed must not turn the rest of a run into a crash. */
+const guardStreams = (): void => {
+  for (const stream of [process.stdout, process.stderr]) {
+    // oclif's own listener throws at everything but EPIPE.
+    stream.removeAllListeners('error');
+    stream.on('error', () => {});
+  }
+};
