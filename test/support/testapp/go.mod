@@ -1,0 +1,3 @@
+module slipway.test/testapp
+
+go 1.24

@@ -1,0 +1,32 @@
+// The program that end-to-end tests run as pods: a server to reach and a client to reach it with. Standard library only.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+const usage = `usage: testapp [serve] [--port 8080] [--delay 0s]      GET / /env /healthz /readyz; SIGTERM: not ready, waits --delay, ends requests, exits 0
+       testapp webhook --cert FILE --key FILE [--port 8443]   validating admission webhook: denies what is labelled deny=true
+       testapp get [--timeout 5s] [--retry 0s] [--insecure] URL...   prints "STATUS BODY" a URL; exit 1 unless all are 2xx
+       testapp lookup [--timeout 5s] [--retry 0s] NAME...     prints "NAME ADDRESS..." a name
+       testapp write FILE TEXT | read FILE | echo TEXT... | sleep [DURATION]`
+
+func main() {
+	command, arguments := "serve", os.Args[1:]
+	if len(arguments) > 0 {
+		command, arguments = arguments[0], arguments[1:]
+	}
+	commands := map[string]func([]string) error{
+		"serve": serve, "webhook": webhook, "get": get, "lookup": lookup, "write": write, "read": read, "echo": echo, "sleep": sleep,
+	}
+	run, known := commands[command]
+	if !known {
+		fmt.Fprintln(os.Stderr, usage)
+		os.Exit(64)
+	}
+	if err := run(arguments); err != nil {
+		fmt.Fprintln(os.Stderr, "testapp:", err)
+		os.Exit(1)
+	}
+}
