@@ -34,10 +34,17 @@ export async function withSession<T>(opened: Opened, use: (session: Session) => 
   return useSession(opened, store, await readRecord(store), undefined, use);
 }
 
+export interface LockOptions {
+  readonly command: Plan['command'];
+  readonly waitMs: number;
+  /** Look at one layer and nothing above it: deletion asks no host and no API. */
+  readonly only?: string;
+}
+
 /** For commands that change things: makes the store, takes the lock, gives the cluster its identity. */
 export async function withLockedSession<T>(
   opened: Opened,
-  { command, waitMs }: { command: Plan['command']; waitMs: number },
+  { command, waitMs, only }: LockOptions,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const store = await opened.provider.store(opened.cluster, { create: true }, opened.signal);
@@ -51,7 +58,7 @@ export async function withLockedSession<T>(
   });
   try {
     const record = await ensureRecord(store, opened.cluster, opened.newUid);
-    return await useSession(opened, store, record, lock, use);
+    return await useSession(opened, store, record, lock, use, only);
   } finally {
     await lock.release();
   }
@@ -68,7 +75,7 @@ async function useSession<T>(
   const { layers, secrets } = await opened.layers({ opened, store, design, generation: lock?.generation ?? 0 });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
-  const connected = await connectAll(layers, seen, signal);
+  const connected = await connectAll(only ? layers.filter((layer) => layer.name === only) : layers, seen, signal);
   const runId = `${new Date(opened.now()).toISOString().replaceAll(/[-:.]/g, '').slice(0, 15)}-${opened.newUid().slice(0, 4)}`;
   let journal: Journal | undefined;
   const emit: Emit = (event) => {

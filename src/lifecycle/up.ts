@@ -1,8 +1,8 @@
 import { exitCodes, messageOf, UserError } from '../errors.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
-import { run } from '../run/runner.ts';
 import type { Opened } from './opened.ts';
+import { runPlan } from './round.ts';
 import { planSession, type Session, withLockedSession } from './session.ts';
 
 export interface UpOptions {
@@ -25,9 +25,6 @@ export interface UpResult {
 
 /** What healing uncovers (a machine that was stopped, an API that was down) takes another round; more than these is not converging. */
 const maxRounds = 4;
-
-/** Steps of one lane that run at once. Docker and sshd answer fastest with a few at a time. */
-const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
 
 /**
  * Converges the world to cluster.yaml where that interrupts nobody: observe, plan, run, observe again. Succeeds only when the last look
@@ -59,49 +56,12 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
           what: 'the saved plan is done, and what it could not see needs more changes',
           next: 'run `cluster plan` and review what is left',
         });
-      changed += await runRound(plan, session);
+      changed += await runPlan(plan, session);
       plan = await planSession(session, policy);
     }
     refuseBlind(plan);
     return result('done', changed);
   });
-}
-
-async function runRound(plan: Plan, session: Session): Promise<number> {
-  const { opened, lock } = session;
-  const outcome = await run({
-    steps: plan.steps,
-    desired: session.design.resources,
-    connected: session.connected,
-    seen: session.seen,
-    secrets: session.secrets,
-    emit: session.emit,
-    signal: AbortSignal.any([opened.signal, ...(lock ? [lock.signal] : [])]),
-    beforeStep: async () => lock?.check(),
-    lanes,
-    runId: session.runId,
-  });
-  const [first] = outcome.failed;
-  if (opened.signal.aborted)
-    throw new UserError(
-      {
-        what: `interrupted: ${outcome.done.length} of ${plan.steps.length} steps are done`,
-        next: 'run the same command again: it goes on from what it finds',
-      },
-      exitCodes.interrupted,
-    );
-  if (first) {
-    const others = outcome.failed.slice(1).map(({ step, error }) => `${step.id}: ${messageOf(error)}`);
-    throw new UserError({
-      what: `${outcome.failed.length} of ${plan.steps.length} steps failed, ${outcome.notStarted.length} were not started`,
-      where: first.step.id,
-      why: [messageOf(first.error), ...others].join('\n'),
-      next: `mend that and run the same command again: it goes on from what it finds. Details: cluster history show ${session.runId}`,
-    });
-  }
-  if (outcome.notStarted.length > 0)
-    throw new UserError({ what: `stopped before ${outcome.notStarted.length} steps`, next: 'run the same command again' });
-  return outcome.done.length;
 }
 
 function refuseStale(plan: Plan, saved: Plan | undefined): void {

@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+interface Budget {
+  readonly unit: 's' | 'MB';
+  readonly most: number;
+}
+export interface Measurement {
+  readonly names: readonly string[];
+  readonly budgets: Readonly<Record<string, Budget>>;
+  /** One run: a value a name. */
+  measure(): Promise<Readonly<Record<string, number>>>;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const cli = join(root, 'bin/cluster.js');
+const seconds = (ms: number): number => Math.round(ms) / 1000;
+
+/** Wall time and peak memory (of the process itself, from /proc) of one command of the CLI. Its output goes to stderr. */
+async function command(args: readonly string[], options: { quiet?: boolean; cwd?: string } = {}): Promise<{ ms: number; peakMb: number }> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? root, stdio: ['ignore', options.quiet ? 'ignore' : 2, 2] });
+  let peakKb = 0;
+  const sample = setInterval(() => {
+    try {
+      peakKb = Math.max(peakKb, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
+    } catch {
+      // It has ended.
+    }
+  }, 50);
+  const code = await new Promise<number | null>((done) => child.on('exit', done));
+  clearInterval(sample);
+  if (code !== 0) throw new Error(`cluster ${args.join(' ')} ended with ${code}`);
+  return { ms: performance.now() - started, peakMb: peakKb / 1024 };
+}
+
+const example = join(root, 'examples/local/cluster.yaml');
+const within = (args: readonly string[], file: string): readonly string[] => [...args, '-f', file];
+
+export const measurements: readonly Measurement[] = [
+  {
+    names: ['up', 'up-memory', 'up-again', 'plan', 'down'],
+    budgets: {
+      up: { unit: 's', most: 40 },
+      'up-memory': { unit: 'MB', most: 250 },
+      'up-again': { unit: 's', most: 4 },
+      plan: { unit: 's', most: 3 },
+      down: { unit: 's', most: 10 },
+    },
+    async measure() {
+      const directory = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
+      const file = join(directory, 'cluster.yaml');
+      writeFileSync(file, readFileSync(example, 'utf8').replace(/^name: .*$/m, 'name: bench').concat('network: { machines: 10.213.0.0/16 }\n'));
+      try {
+        const up = await command(within(['up', '--yes'], file));
+        const again = await command(within(['up', '--yes'], file));
+        const plan = await command(within(['plan', '--detailed-exitcode'], file));
+        const down = await command(within(['down', '--yes', '--allow-data-loss'], file));
+        return { up: seconds(up.ms), 'up-memory': Math.round(Math.max(up.peakMb, again.peakMb)), 'up-again': seconds(again.ms), plan: seconds(plan.ms), down: seconds(down.ms) };
+      } finally {
+        await command(within(['down', '--yes', '--allow-data-loss'], file)).catch(() => undefined);
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  },
+  {
+    names: ['help'],
+    budgets: { help: { unit: 's', most: 0.25 } },
+    measure: async () => ({ help: seconds((await command(['--help'], { quiet: true })).ms) }),
+  },
+  {
+    names: ['validate'],
+    budgets: { validate: { unit: 's', most: 0.4 } },
+    measure: async () => ({ validate: seconds((await command(within(['validate'], example), { quiet: true })).ms) }),
+  },
+  {
+    names: ['plan-5000', 'plan-5000-memory'],
+    budgets: { 'plan-5000': { unit: 's', most: 1 }, 'plan-5000-memory': { unit: 'MB', most: 400 } },
+    measure: () =>
+      new Promise((done, fail) => {
+        const child = spawn(process.execPath, [join(root, 'bench/plan-5000.ts')], { stdio: ['ignore', 'pipe', 2] });
+        let out = '';
+        child.stdout.on('data', (data) => {
+          out += String(data);
+        });
+        child.on('exit', (code) => (code === 0 ? done(JSON.parse(out)) : fail(new Error(`plan-5000 ended with ${code}`))));
+      }),
+  },
+];

@@ -1,0 +1,46 @@
+import { exitCodes, messageOf, UserError } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import { run } from '../run/runner.ts';
+import type { Session } from './session.ts';
+
+/** Steps of one lane that run at once. Docker and sshd answer fastest with a few at a time. */
+const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
+
+/** Carries out one plan. Returns how many steps were done; throws UserError with everything that failed. */
+export async function runPlan(plan: Plan, session: Session): Promise<number> {
+  const { opened, lock } = session;
+  const outcome = await run({
+    steps: plan.steps,
+    desired: session.design.resources,
+    connected: session.connected,
+    seen: session.seen,
+    secrets: session.secrets,
+    emit: session.emit,
+    signal: AbortSignal.any([opened.signal, ...(lock ? [lock.signal] : [])]),
+    beforeStep: async () => lock?.check(),
+    lanes,
+    runId: session.runId,
+  });
+  const [first] = outcome.failed;
+  if (opened.signal.aborted)
+    throw new UserError(
+      {
+        what: `interrupted: ${outcome.done.length} of ${plan.steps.length} steps are done`,
+        next: 'run the same command again: it goes on from what it finds',
+      },
+      exitCodes.interrupted,
+    );
+  if (first) {
+    const others = outcome.failed.slice(1).map(({ step, error }) => `${step.id}: ${messageOf(error)}`);
+    throw new UserError({
+      what: `${outcome.failed.length} of ${plan.steps.length} steps failed, ${outcome.notStarted.length} were not started`,
+      where: first.step.id,
+      why: [messageOf(first.error), ...others].join('\n'),
+      next: `mend that and run the same command again: it goes on from what it finds. Details: cluster history show ${session.runId}`,
+    });
+  }
+  if (outcome.notStarted.length > 0)
+    throw new UserError({ what: `stopped before ${outcome.notStarted.length} steps`, next: 'run the same command again' });
+  return outcome.done.length;
+}
+
