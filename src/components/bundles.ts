@@ -1,0 +1,45 @@
+import type { Topology } from '../cluster/topology.ts';
+import { apiWait } from './api-wait.ts';
+import { apiserver } from './apiserver.ts';
+import { base } from './base.ts';
+import type { Bundle } from './bundle.ts';
+import { containerd } from './containerd.ts';
+import { controllerManager } from './controller-manager.ts';
+import { etcd } from './etcd.ts';
+import { flannel } from './flannel.ts';
+import { kubeProxy } from './kube-proxy.ts';
+import { kubelet } from './kubelet.ts';
+import { combine } from './part.ts';
+import { scheduler } from './scheduler.ts';
+
+/** Every bundle of the cluster by name (`MachineSpec.bundle`): one a role, one a pool. Pure; the order of units is the order to start them in. */
+export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
+  const host = base(topology, { node: false });
+  const node = base(topology, { node: true });
+  const bundles = [
+    combine('bastion', [host]),
+    combine('etcd', [host, etcd(topology)]),
+    combine('master', [
+      node,
+      containerd(topology),
+      apiserver(topology),
+      apiWait,
+      controllerManager(topology),
+      scheduler(topology),
+      kubelet(topology),
+      kubeProxy(topology, true),
+      flannel(topology, true),
+    ]),
+    ...topology.cluster.pools.map((pool) =>
+      combine(`pool-${pool.name}`, [
+        node,
+        containerd(topology),
+        apiWait,
+        kubelet(topology, pool),
+        kubeProxy(topology, false),
+        flannel(topology, false),
+      ]),
+    ),
+  ];
+  return new Map(bundles.map((bundle) => [bundle.name, bundle]));
+}

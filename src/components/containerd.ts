@@ -1,0 +1,73 @@
+import { imageName, imagesOf } from '../assets/catalogue.ts';
+import type { Topology } from '../cluster/topology.ts';
+import { type Part, textFile } from './part.ts';
+import { assets, installed, installedDirectory } from './paths.ts';
+import { render } from './template.ts';
+
+const configFile = '/etc/containerd/config.toml';
+const cniTemplateFile = '/etc/containerd/cni.conflist.tmpl';
+const importScript = '/etc/slipway/import-images';
+
+export function containerd(topology: Topology): Part {
+  const { versions } = topology;
+  const ownNetwork = topology.cluster.network.plugin === 'flannel';
+  const config = render('config/containerd.toml', {
+    pause: imageName('pause', versions),
+    cni: installedDirectory('ptp', versions),
+    // Empty: whoever brings the pod network writes /etc/cni/net.d.
+    template: ownNetwork ? cniTemplateFile : '',
+    runc: installed('runc', versions),
+  });
+  const path = [
+    installedDirectory('containerd', versions),
+    installedDirectory('runc', versions),
+    '/usr/sbin',
+    '/usr/bin',
+    '/sbin',
+    '/bin',
+  ];
+  return {
+    files: [
+      textFile(configFile, config),
+      ...(ownNetwork ? [textFile(cniTemplateFile, render('config/cni.conflist.tmpl', { mtu: podMtu(topology) }))] : []),
+      textFile(importScript, importImages(topology), '0755'),
+    ],
+    units: [
+      {
+        name: 'containerd.service',
+        text: render('units/containerd.service', { binary: installed('containerd', versions), path: path.join(':') }),
+        inputs: [configFile, ...(ownNetwork ? [cniTemplateFile] : [])],
+        certificates: [],
+        serving: false,
+      },
+      {
+        name: 'slipway-images.service',
+        text: render('units/slipway-images.service'),
+        inputs: [importScript],
+        certificates: [],
+        serving: false,
+      },
+    ],
+    assets: [
+      ...assets(
+        ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'ptp', 'bridge', 'loopback', 'host-local', 'portmap'],
+        versions,
+      ),
+      ...imagesOf(versions),
+    ],
+  };
+}
+
+const importImages = (topology: Topology): string =>
+  render('config/import-images.sh', {
+    ctr: installed('ctr', topology.versions),
+    imports: imagesOf(topology.versions)
+      .map(({ image, path }) => `import ${image} /opt/slipway/${path}`)
+      .join('\n'),
+  });
+
+/** MTU inside the pod network: the machines' network less 50 bytes of VXLAN. */
+const podMtu = (topology: Topology): number => {
+  const { provider } = topology.cluster;
+  return provider.aws ? 8951 : provider.gcp ? 1410 : 1450;
+};
