@@ -20,9 +20,15 @@ const cli = join(root, 'bin/cluster.js');
 const seconds = (ms: number): number => Math.round(ms) / 1000;
 
 /** Wall time and peak memory (of the process itself, from /proc) of one command of the CLI. Its output goes to stderr. */
-async function command(args: readonly string[], options: { quiet?: boolean; cwd?: string } = {}): Promise<{ ms: number; peakMb: number }> {
+async function command(
+  args: readonly string[],
+  options: { quiet?: boolean; cwd?: string } = {},
+): Promise<{ ms: number; peakMb: number }> {
   const started = performance.now();
-  const child = spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? root, stdio: ['ignore', options.quiet ? 'ignore' : 2, 2] });
+  const child = spawn(process.execPath, [cli, ...args], {
+    cwd: options.cwd ?? root,
+    stdio: ['ignore', options.quiet ? 'ignore' : 2, 2],
+  });
   let peakKb = 0;
   const sample = setInterval(() => {
     try {
@@ -53,13 +59,24 @@ export const measurements: readonly Measurement[] = [
     async measure() {
       const directory = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
       const file = join(directory, 'cluster.yaml');
-      writeFileSync(file, readFileSync(example, 'utf8').replace(/^name: .*$/m, 'name: bench').concat('network: { machines: 10.213.0.0/16 }\n'));
+      writeFileSync(
+        file,
+        readFileSync(example, 'utf8')
+          .replace(/^name: .*$/m, 'name: bench')
+          .concat('network: { machines: 10.213.0.0/16 }\n'),
+      );
       try {
         const up = await command(within(['up', '--yes'], file));
         const again = await command(within(['up', '--yes'], file));
         const plan = await command(within(['plan', '--detailed-exitcode'], file));
         const down = await command(within(['down', '--yes', '--allow-data-loss'], file));
-        return { up: seconds(up.ms), 'up-memory': Math.round(Math.max(up.peakMb, again.peakMb)), 'up-again': seconds(again.ms), plan: seconds(plan.ms), down: seconds(down.ms) };
+        return {
+          up: seconds(up.ms),
+          'up-memory': Math.round(Math.max(up.peakMb, again.peakMb)),
+          'up-again': seconds(again.ms),
+          plan: seconds(plan.ms),
+          down: seconds(down.ms),
+        };
       } finally {
         await command(within(['down', '--yes', '--allow-data-loss'], file)).catch(() => undefined);
         rmSync(directory, { recursive: true, force: true });

@@ -1,10 +1,10 @@
 /** Design, diff and order of a cluster of 5,000 machines, from nothing; prints {"plan-5000": seconds, "plan-5000-memory": MB}. */
 import { readFileSync } from 'node:fs';
+import { localDesign } from '../providers/local/design.ts';
 import { clusterSchema } from '../src/config/schema.ts';
 import { designCluster } from '../src/lifecycle/design.ts';
 import { makePlan } from '../src/plan/make.ts';
 import { ObservedMap } from '../src/plan/observed.ts';
-import { localDesign } from '../providers/local/design.ts';
 
 const cluster = clusterSchema.parse({
   apiVersion: 'slipway/v1',
@@ -17,7 +17,15 @@ const cluster = clusterSchema.parse({
 });
 const started = performance.now();
 const { resources } = designCluster(cluster, undefined, localDesign);
-const plan = makePlan({ tool: 'bench', cluster: 'large', specDigest: '', desired: resources, observed: new ObservedMap(), types: new Map(localDesign.types.map((type) => [type.name, type])), policy: { command: 'up', allowDataLoss: false } });
+const plan = makePlan({
+  tool: 'bench',
+  cluster: 'large',
+  specDigest: '',
+  desired: resources,
+  observed: new ObservedMap(),
+  types: new Map(localDesign.types.map((type) => [type.name, type])),
+  policy: { command: 'up', allowDataLoss: false },
+});
 const ms = performance.now() - started;
 if (plan.steps.length < 5000) throw new Error(`only ${plan.steps.length} steps`);
 const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);

@@ -7,7 +7,8 @@ if (unknown.length > 0) {
   console.error(`unknown: ${unknown.join(', ')}. Known: ${measurements.flatMap((m) => m.names).join(', ')}`);
   process.exit(64);
 }
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const results: { name: string; unit: string; median: number; runs: readonly number[]; budget: number }[] = [];
 for (const { names, measure, budgets } of measurements) {
   if (wanted.length > 0 && !names.some((name) => wanted.includes(name))) continue;
@@ -18,7 +19,8 @@ for (const { names, measure, budgets } of measurements) {
   }
   for (const [name, values] of runs) {
     const budget = budgets[name];
-    if (budget && (wanted.length === 0 || wanted.includes(name))) results.push({ name, unit: budget.unit, median: median(values), runs: values, budget: budget.most });
+    if (budget && (wanted.length === 0 || wanted.includes(name)))
+      results.push({ name, unit: budget.unit, median: median(values), runs: values, budget: budget.most });
   }
 }
 console.log(JSON.stringify({ results }, null, 2));

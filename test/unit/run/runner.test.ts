@@ -1,0 +1,185 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { makePlan } from '../../../src/plan/make.ts';
+import { ObservedMap } from '../../../src/plan/observed.ts';
+import { type Address, type Resource, ref } from '../../../src/plan/resource.ts';
+import type { Event } from '../../../src/run/events.ts';
+import { connectAll, observe } from '../../../src/run/observe.ts';
+import { type RunResult, run } from '../../../src/run/runner.ts';
+import { MemoryWorld, memoryLayers, worldDigest } from '../../support/memory.ts';
+
+const noSecrets = { reveal: async () => new Uint8Array() };
+/** A design over all layers with random edges to earlier resources. */
+const types = ['secret', 'local.network', 'local.machine', 'host.bundle', 'pki.certificate', 'kube.node'] as const;
+const designs = fc
+  .array(
+    fc.record({
+      type: fc.integer({ min: 0, max: types.length - 1 }),
+      refs: fc.array(fc.nat(), { maxLength: 3 }),
+      after: fc.array(fc.nat(), { maxLength: 2 }),
+    }),
+    { minLength: 1, maxLength: 25 },
+  )
+  .map((rows) => {
+    const resources: Resource[] = [];
+    for (const [i, row] of rows.sort((a, b) => a.type - b.type).entries()) {
+      const type = types[row.type] ?? 'secret';
+      const earlier = (n: number): Address | undefined => resources[n % Math.max(1, i)]?.address;
+      const refs = row.refs.flatMap((n) => earlier(n) ?? []);
+      resources.push({
+        address: `${type}/r${i}`,
+        type,
+        props: Object.fromEntries(refs.map((address, k) => [`on${k}`, ref(address, 'id')])),
+        after: row.after.flatMap((n) => earlier(n) ?? []),
+      });
+    }
+    return resources;
+  });
+
+async function converge(
+  world: MemoryWorld,
+  desired: readonly Resource[],
+  stop?: (act: number) => boolean,
+): Promise<{ result: RunResult; steps: number; events: Event[] }> {
+  const layers = memoryLayers(world, desired);
+  const seen = new ObservedMap();
+  const killed = new AbortController();
+  const connected = await connectAll(layers, seen, killed.signal);
+  await observe(connected, seen, killed.signal, () => undefined);
+  const plan = makePlan({
+    tool: 't',
+    cluster: 'c',
+    specDigest: '',
+    desired,
+    observed: seen,
+    types: new Map(layers.flatMap((l) => l.types.map((t) => [t.name, t]))),
+    policy: { command: 'up', allowDataLoss: false },
+  });
+  let acts = 0;
+  world.onAct = () => {
+    acts++;
+    if (stop?.(acts)) killed.abort(new Error('killed'));
+    // What dies with the process never hears that the act succeeded.
+    if (killed.signal.aborted) throw new Error('killed');
+  };
+  const events: Event[] = [];
+  const result = await run({
+    steps: plan.steps,
+    desired,
+    connected,
+    seen,
+    secrets: noSecrets,
+    emit: (e) => events.push({ ...e, at: 0 } as Event),
+    signal: killed.signal,
+    beforeStep: async () => undefined,
+    lanes: { hosts: 3 },
+    runId: 'r',
+  });
+  world.onAct = () => undefined;
+  return { result, steps: plan.steps.length, events };
+}
+
+describe('run', () => {
+  test('killed after each of its steps and started again, every design ends in the same world and nothing is made twice', async () => {
+    await fc.assert(
+      fc.asyncProperty(designs, async (desired) => {
+        const whole = new MemoryWorld();
+        const { steps } = await converge(whole, desired);
+        for (let kill = 1; kill <= steps; kill++) {
+          const world = new MemoryWorld();
+          await converge(world, desired, (acts) => acts === kill);
+          await converge(world, desired);
+          expect(worldDigest(world)).toBe(worldDigest(whole));
+          expect((await converge(world, desired)).steps).toBe(0);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('a failed step stops what stands on it and nothing else', async () => {
+    const desired: Resource[] = [
+      { address: 'local.network/a', type: 'local.network', props: {}, after: [] },
+      { address: 'local.network/b', type: 'local.network', props: {}, after: [] },
+      { address: 'host.bundle/a', type: 'host.bundle', props: {}, after: ['local.network/a'] },
+      { address: 'host.bundle/b', type: 'host.bundle', props: {}, after: ['local.network/b'] },
+    ];
+    const world = new MemoryWorld();
+    const layers = memoryLayers(world, desired);
+    const seen = new ObservedMap();
+    const connected = await connectAll(layers, seen, new AbortController().signal);
+    world.onAct = (act) => {
+      if (act === 'create local.network/a') throw new Error('no range left');
+    };
+    const steps = desired.map((r) => ({
+      id: r.address,
+      kind: 'apply' as const,
+      params: { address: r.address, action: 'create' as const, hold: [] },
+      after: [...r.after],
+      timeoutMs: 1000,
+    }));
+    const result = await run({
+      steps,
+      desired,
+      connected,
+      seen,
+      secrets: noSecrets,
+      emit: () => undefined,
+      signal: new AbortController().signal,
+      beforeStep: async () => undefined,
+      lanes: {},
+      runId: 'r',
+    });
+    expect(result.failed.map((f) => f.step.id)).toEqual(['local.network/a']);
+    expect(result.done).toEqual(['local.network/b', 'host.bundle/b']);
+    expect(result.notStarted).toEqual(['host.bundle/a']);
+  });
+
+  test('a lane never runs more steps at once than it may, and does run that many', async () => {
+    const desired: Resource[] = Array.from({ length: 12 }, (_, i) => ({
+      address: `host.bundle/${i}`,
+      type: 'host.bundle',
+      props: {},
+      after: [],
+    }));
+    const world = new MemoryWorld();
+    await converge(world, desired);
+    expect(world.peak).toBe(3);
+  });
+
+  test('a step that outlives its time limit fails and says which and how long', async () => {
+    const world = new MemoryWorld();
+    const desired: Resource[] = [{ address: 'local.network/slow', type: 'local.network', props: {}, after: [] }];
+    const layers = memoryLayers(world, desired).map((layer) => ({
+      ...layer,
+      types: layer.types.map((type) => ({
+        ...type,
+        create: (_p: object, { signal }: { signal: AbortSignal }) =>
+          new Promise<object>((_ok, no) => signal.addEventListener('abort', () => no(new Error('aborted')))),
+      })),
+    }));
+    const seen = new ObservedMap();
+    const connected = await connectAll(layers, seen, new AbortController().signal);
+    const result = await run({
+      steps: [
+        {
+          id: 'create local.network/slow',
+          kind: 'apply',
+          params: { address: 'local.network/slow', action: 'create', hold: [] },
+          after: [],
+          timeoutMs: 30,
+        },
+      ],
+      desired,
+      connected,
+      seen,
+      secrets: noSecrets,
+      emit: () => undefined,
+      signal: new AbortController().signal,
+      beforeStep: async () => undefined,
+      lanes: {},
+      runId: 'r',
+    });
+    expect(result.failed[0]?.error).toMatchObject({ message: expect.stringContaining('within 0.03 s') });
+  });
+});
