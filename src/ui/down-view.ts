@@ -4,8 +4,17 @@ import type { View } from './view.ts';
 
 export const downView: View<DownResult> = {
   human({ cluster, outcome, deleted, kept }) {
-    const head = { done: `${cluster} is down: ${plural(deleted, 'thing')} deleted.`, 'nothing to do': `Nothing of ${cluster} is there.`, declined: 'Nothing was changed.' }[outcome];
+    const head = {
+      done: `${cluster} is down: ${plural(deleted, 'thing')} deleted.`,
+      'nothing to do': `Nothing of ${cluster} is there.`,
+      declined: 'Nothing was changed.',
+    }[outcome];
     if (kept.length === 0) return head;
-    return [head, 'Kept:', ...kept.map((thing) => `  ${thing}`), 'Next: cluster up brings it back with its data; cluster down --allow-data-loss deletes these too'].join('\n');
+    return [
+      head,
+      'Kept:',
+      ...kept.map((thing) => `  ${thing}`),
+      'Next: cluster up brings it back with its data; cluster down --allow-data-loss deletes these too',
+    ].join('\n');
   },
 };

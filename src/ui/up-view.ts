@@ -9,7 +9,9 @@ export const upView: View<UpResult> = {
       lines.push(`${plural(left.length, 'difference')} left:`);
       for (const change of left) {
         if (!('left' in change.when)) continue;
-        lines.push(`  ${change.address} ${style.dim(change.fields.map((field) => field.path).join(', '))}: left to ${change.when.left}, because ${change.when.because}`);
+        lines.push(
+          `  ${change.address} ${style.dim(change.fields.map((field) => field.path).join(', '))}: left to ${change.when.left}, because ${change.when.because}`,
+        );
       }
     }
     if (outcome === 'done') lines.push('Next: cluster kubeconfig, then kubectl get nodes');
