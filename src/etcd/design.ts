@@ -1,0 +1,31 @@
+import { machinesOf, type Topology } from '../cluster/topology.ts';
+import { type Address, addressOf, type Resource } from '../plan/resource.ts';
+import { peerUrlOf } from './on-host.ts';
+import { type EtcdCluster, etcdClusters } from './probe.ts';
+import type { EtcdClusterProps } from './types/cluster.ts';
+import type { EtcdMemberProps } from './types/member.ts';
+
+/** Both etcd clusters and their members. A cluster stands on all its hosts' units; a member on its cluster. Pure. */
+export function etcdResources(topology: Topology): readonly Resource[] {
+  const hosts = machinesOf(topology, 'etcd');
+  const after = hosts.map((host) => addressOf('host.units', host.name));
+  return etcdClustersOf(topology).flatMap((cluster): readonly Resource[] => {
+    const address = addressOf('etcd.cluster', cluster);
+    const members = hosts.map(
+      (host): Resource<EtcdMemberProps> => ({
+        address: addressOf('etcd.member', `${cluster}.${host.name}`),
+        type: 'etcd.member',
+        props: { peerUrl: peerUrlOf(cluster, host.address), data: 'present', membership: 'voter' },
+        after: [address, addressOf('host.units', host.name)],
+      }),
+    );
+    const whole: Resource<EtcdClusterProps> = { address, type: 'etcd.cluster', props: { initialised: true }, after };
+    return [whole, ...members];
+  });
+}
+
+const etcdClustersOf = (topology: Topology): readonly EtcdCluster[] =>
+  etcdClusters.filter((cluster) => cluster === 'main' || topology.cluster.etcd.events);
+/** What must be there before an API server can serve. */
+export const etcdClusterAddresses = (topology: Topology): readonly Address[] =>
+  etcdClustersOf(topology).map((cluster) => addressOf('etcd.cluster', cluster));

@@ -1,0 +1,216 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnreachableError, UserError } from '../errors.ts';
+import type { HostsClients } from '../host/host.ts';
+import { tokenOf } from './bootstrap.ts';
+import { bestView, type ListedMember, type MemberView, quorumMembers } from './gateway.ts';
+import { EtcdRefusal, type MemberHost, memberHostsOf, type Volume } from './on-host.ts';
+import type { EtcdCluster } from './probe.ts';
+import { canAdd, canPromote, canRemove, hasQuorum, type Member, type Verdict } from './quorum.ts';
+
+const startWithinMs = 60_000;
+const syncWithinMs = 90_000;
+const pollMs = 150;
+
+/** The cluster as its members see it just now. */
+export interface ClusterView {
+  /** Undefined: nobody knows a leader. */
+  readonly list: readonly ListedMember[] | undefined;
+  readonly quorum: readonly Member[];
+  readonly views: ReadonlyMap<string, MemberView | undefined>;
+  /** Someone healthy, to ask for changes of membership. */
+  readonly through: MemberHost | undefined;
+}
+
+export interface Joining {
+  readonly clients: HostsClients;
+  readonly cluster: EtcdCluster;
+  readonly signal: AbortSignal;
+  progress(message: string): void;
+}
+
+/**
+ * Brings one member to "voter, with its data, in its cluster", from whatever state it is in: each sub-step begins by looking, so a
+ * killed run is gone on with by running it again. One at a time in a cluster.
+ */
+export async function ensureMember(name: string, joining: Joining): Promise<ListedMember> {
+  const { clients, cluster, signal } = joining;
+  const host = memberHostsOf(clients, cluster).get(name);
+  if (!host) throw new Error(`${name} runs no member of etcd ${cluster}`);
+  // The usual case, right after bootstrap: it is a voter already. No queue, one round trip.
+  const own = await host.view(signal);
+  const settled = own && settledMember(own, host);
+  if (settled) return settled;
+  return inTurn(clients, cluster, () => bringIn(host, joining));
+}
+
+const settledMember = (view: MemberView, host: MemberHost): ListedMember | undefined =>
+  view.status.leader !== '0' && !view.status.isLearner
+    ? view.members.find((m) => m.ID === view.status.header.member_id && m.name === host.name && !m.isLearner)
+    : undefined;
+
+/** The queue of each etcd cluster lives as long as the clients that talk to it. */
+const queues = new WeakMap<HostsClients, Map<EtcdCluster, Promise<unknown>>>();
+function inTurn<T>(clients: HostsClients, cluster: EtcdCluster, act: () => Promise<T>): Promise<T> {
+  const ofClients = queues.get(clients) ?? new Map<EtcdCluster, Promise<unknown>>();
+  queues.set(clients, ofClients);
+  const turn = (ofClients.get(cluster) ?? Promise.resolve()).then(act, act);
+  ofClients.set(cluster, turn);
+  return turn;
+}
+
+async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember> {
+  const { cluster, signal, progress } = joining;
+  const volume = await host.volume(signal);
+  refuseStrange(volume, host, cluster);
+  let view = await viewCluster(joining);
+  const listed = view.list && findMember(view.list, host);
+
+  if (volume.data && volume.marker === 'ours' && (listed || !view.list)) {
+    progress('starting it with its own data');
+    await host.startMarked(signal);
+    await host.waitForLeader(startWithinMs, signal);
+  } else {
+    if (!view.list || !hasQuorum(view.quorum)) throw quorumLost(host.name, cluster, view.quorum);
+    if (volume.data) {
+      progress('its cluster has removed this member: moving its old data aside');
+      await host.setDataAside(signal);
+    }
+    // A learner that was added by a run that was killed has an ID of its own and no data yet: it goes on from there.
+    const fresh = listed !== undefined && listed.name === '' && listed.isLearner;
+    if (listed && !fresh) {
+      progress('its data is lost: removing the old member');
+      await removeMember(listed.ID, view, joining);
+      view = await viewCluster(joining);
+    }
+    if (!fresh) await addLearner(host, view, joining);
+    await startJoined(host, joining);
+  }
+  return promoteWhenInSync(host, joining);
+}
+
+/** Removes a member after quorum has been simulated without it. */
+export async function removeMember(id: string, view: ClusterView, { cluster, signal }: Joining): Promise<void> {
+  insist(canRemove(view.quorum, id), `member ${hex(id)} of etcd ${cluster} may not be removed`);
+  await change(view, cluster, 'cluster/member/remove', { ID: id }, signal);
+}
+
+async function addLearner(host: MemberHost, view: ClusterView, joining: Joining): Promise<void> {
+  const { cluster, signal, progress } = joining;
+  const other = view.list?.find((member) => member.isLearner);
+  if (other) {
+    await finishOther(other, view, joining);
+    return addLearner(host, await viewCluster(joining), joining);
+  }
+  insist(canAdd(view.quorum, host.name), `${host.name} may not join etcd ${cluster}`);
+  progress('adding it as a learner');
+  await change(view, cluster, 'cluster/member/add', { peerURLs: [host.peerUrl], isLearner: true }, signal);
+}
+
+/** A learner that another killed run left behind: bring it in first; if no machine of the design is its own, it goes. */
+async function finishOther(other: ListedMember, view: ClusterView, joining: Joining): Promise<void> {
+  const hosts = [...memberHostsOf(joining.clients, joining.cluster).values()];
+  const host = hosts.find((candidate) => findMember([other], candidate));
+  joining.progress(`first: ${host?.name ?? hex(other.ID)}, a learner that was left behind`);
+  if (host) await bringIn(host, joining);
+  else await removeMember(other.ID, view, joining);
+}
+
+async function startJoined(host: MemberHost, joining: Joining): Promise<void> {
+  const { clients, cluster, signal, progress } = joining;
+  const { list } = await viewCluster(joining);
+  if (!list) throw quorumLost(host.name, cluster, []);
+  const members = new Map(list.map((m) => [isOf(m, host) ? host.name : m.name, m.peerURLs[0] ?? '']));
+  await host.writeBootstrap({ state: 'existing', token: tokenOf(clients.uid, cluster), members }, signal);
+  progress('starting it as a learner');
+  await host.startMarked(signal);
+  await host.waitForLeader(startWithinMs, signal);
+}
+
+async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<ListedMember> {
+  const { cluster, signal, progress } = joining;
+  const end = performance.now() + syncWithinMs;
+  let why = 'it gives no answer';
+  while (performance.now() < end) {
+    const view = await viewCluster(joining);
+    const member = view.list && findMember(view.list, host);
+    if (member && !member.isLearner && member.name === host.name) return member;
+    if (member?.isLearner && view.views.get(host.name)) {
+      const verdict = canPromote(view.quorum, member.ID);
+      if (verdict.ok) {
+        try {
+          progress('promoting it to a voter');
+          await change(view, cluster, 'cluster/member/promote', { ID: member.ID }, signal);
+          continue;
+        } catch (error) {
+          // "can only promote a learner member which is in sync with leader", and its like: it will be soon.
+          if (!(error instanceof EtcdRefusal)) throw error;
+          why = error.message;
+        }
+      } else why = verdict.why;
+    }
+    await sleep(pollMs, undefined, { signal });
+  }
+  throw new UserError({
+    what: `the new member of etcd ${cluster} was not in sync within ${syncWithinMs / 1000} s`,
+    where: host.name,
+    why: [why, ...(await host.lastLines(signal))].join('\n'),
+    next: 'run the same command again: it goes on from here',
+  });
+}
+
+/** Asks every designed member at once; one that cannot be reached has no view. */
+export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'progress'>): Promise<ClusterView> {
+  const hosts = memberHostsOf(clients, cluster);
+  const answers = await Promise.all(
+    [...hosts].map(async ([name, host]): Promise<[string, MemberView | undefined]> => {
+      const answer = await host.view(signal).catch((error: unknown) => {
+        if (signal.aborted || !(error instanceof UnreachableError)) throw error;
+        return undefined;
+      });
+      return [name, answer];
+    }),
+  );
+  const views = new Map(answers);
+  const best = bestView(views.values());
+  const through = best && [...hosts.values()].find((host) => views.get(host.name) === best);
+  return { list: best?.members, quorum: best ? quorumMembers(best, views.values()) : [], views, through };
+}
+
+async function change(view: ClusterView, cluster: EtcdCluster, path: string, body: object, signal: AbortSignal): Promise<void> {
+  if (!view.through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
+  await view.through.call(path, body, signal);
+}
+
+const isOf = (member: ListedMember, host: MemberHost): boolean =>
+  member.name === host.name || member.peerURLs.includes(host.peerUrl);
+export const findMember = (list: readonly ListedMember[], host: MemberHost): ListedMember | undefined =>
+  list.find((member) => isOf(member, host));
+
+function refuseStrange(volume: Volume, host: MemberHost, cluster: EtcdCluster): void {
+  const where = host.name;
+  if (!volume.mounted) throw new UserError({ what: `the volume of etcd ${cluster} is not mounted`, where });
+  if (volume.marker === 'foreign' || (volume.data && volume.marker === 'none'))
+    throw new UserError({
+      what: `the volume of etcd ${cluster} holds data of another cluster or member`,
+      where,
+      next: `look at /var/lib/etcd-${cluster} on ${where}; give the machine an empty volume`,
+    });
+}
+
+const quorumLost = (where: string, cluster: EtcdCluster, members: readonly Member[]): UserError =>
+  new UserError({
+    what: `etcd ${cluster} has no quorum, so no member can join`,
+    where,
+    why:
+      members.length > 0
+        ? members.map((m) => `${m.name || hex(m.id)}: ${m.healthy ? 'healthy' : 'not healthy'}`).join('\n')
+        : 'no member knows a leader',
+    next: 'start the other members; if their data is lost: cluster restore',
+  });
+
+function insist(verdict: Verdict, what: string): void {
+  if (!verdict.ok)
+    throw new UserError({ what, why: verdict.why, next: 'bring the other members to health first (cluster status)' });
+}
+/** etcdctl shows IDs in hex. */
+export const hex = (id: string): string => BigInt(id).toString(16);

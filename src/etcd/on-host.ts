@@ -1,0 +1,195 @@
+import { UnreachableError, UserError } from '../errors.ts';
+import type { Host, HostsClients } from '../host/host.ts';
+import { gatewayError, type MemberView, parseJson, parseView } from './gateway.ts';
+import { type EtcdCluster, memberHosts } from './probe.ts';
+
+/** Ports, unit and places of the two etcd clusters of a machine. */
+const layout = {
+  main: { client: 2379, peer: 2380, unit: 'etcd.service' },
+  events: { client: 2381, peer: 2382, unit: 'etcd-events.service' },
+} as const;
+export const peerUrlOf = (cluster: EtcdCluster, address: string): string => `https://${address}:${layout[cluster].peer}`;
+const directoryOf = (cluster: EtcdCluster): string => `/var/lib/etcd-${cluster}`;
+
+/** What lies on a member's volume. */
+export interface Volume {
+  /** Only a mounted volume may ever be written to: the directory below the mount point must never become an empty cluster. */
+  readonly mounted: boolean;
+  /** A write-ahead log is there: this member has started once. */
+  readonly data: boolean;
+  readonly marker: 'none' | 'ours' | 'foreign';
+  readonly bootstrap: Bootstrap | undefined;
+}
+/** bootstrap.env: etcd reads its flags from ETCD_ variables; it ignores these three once it has data. */
+export interface Bootstrap {
+  readonly state: 'new' | 'existing';
+  readonly token: string;
+  /** name → peer URL */
+  readonly members: ReadonlyMap<string, string>;
+}
+
+/** One etcd cluster's member as reached by SSH on its host. */
+export interface MemberHost {
+  readonly name: string;
+  readonly peerUrl: string;
+  volume(signal: AbortSignal): Promise<Volume>;
+  /** Undefined: the member gives no answer. */
+  view(signal: AbortSignal): Promise<MemberView | undefined>;
+  /** One call of etcd's own API on this member. Throws EtcdRefusal when etcd says no. */
+  call(path: string, body: object, signal: AbortSignal): Promise<unknown>;
+  writeBootstrap(bootstrap: Bootstrap, signal: AbortSignal): Promise<void>;
+  /** Writes the marker and starts the unit without waiting for it. */
+  startMarked(signal: AbortSignal): Promise<void>;
+  /** Waits on the host, in one round trip, until the member knows a leader. Throws with the unit's last lines. */
+  waitForLeader(timeoutMs: number, signal: AbortSignal): Promise<MemberView>;
+  /** Stops the unit and moves aside the data of a member that its cluster has removed. */
+  setDataAside(signal: AbortSignal): Promise<void>;
+  lastLines(signal: AbortSignal): Promise<readonly string[]>;
+}
+
+/** etcd answered and refused: its own words. */
+export class EtcdRefusal extends Error {
+  override readonly name = 'EtcdRefusal';
+}
+
+/** Every designed member of one cluster, by host name. Connects lazily. */
+export const memberHostsOf = (clients: HostsClients, cluster: EtcdCluster): ReadonlyMap<string, MemberHost> =>
+  new Map(memberHosts(clients, cluster).map((name) => [name, memberHost(clients, cluster, name)]));
+
+export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: string): MemberHost {
+  const machine = clients.machines.get(name);
+  if (!machine) throw new Error(`${name} is no machine of the design`);
+  const address = machine.identity.NODE_IP ?? '';
+  const { unit, client } = layout[cluster];
+  const directory = directoryOf(cluster);
+  const marker = `${clients.uid} ${name}`;
+  const curl = `curl -sS --max-time 3 ${credentials(clients, name)}`;
+  const url = `https://${address}:${client}/v3`;
+  const post = (path: string, body: string) => `-d ${quote(body)} ${url}/${path}`;
+  const viewCommand =
+    `${curl} ${post('cluster/member/list', '{"linearizable":false}')} -w '\\n' ` +
+    `--next -sS --max-time 3 ${credentials(clients, name)} ${post('maintenance/status', '{}')} -w '\\n'`;
+  const journal = `journalctl -u ${unit} -n 12 --no-pager -o cat 2>/dev/null | cut -c 1-400`;
+
+  const exec = async (command: string, signal: AbortSignal, options: { stdin?: string; timeoutMs?: number } = {}) => {
+    const host: Host = await clients.hosts.get(name, { signal });
+    return host.exec(command, { signal, timeoutMs: 20_000, ...options });
+  };
+  const run = async (command: string, signal: AbortSignal, options: { stdin?: string; timeoutMs?: number } = {}) => {
+    const result = await exec(command, signal, options);
+    if (result.code === 0) return result.stdout;
+    throw new UserError({
+      what: `a command on the host failed (exit ${result.code})`,
+      where: `${name}, etcd ${cluster}`,
+      why: (result.stderr || result.stdout).trim(),
+      next: `cluster logs ${name}`,
+    });
+  };
+  const lastLines = async (signal: AbortSignal) => (await exec(journal, signal)).stdout.split('\n').filter((line) => line !== '');
+
+  return {
+    name,
+    peerUrl: peerUrlOf(cluster, address),
+    lastLines,
+    async volume(signal) {
+      return parseVolume(await run(volumeCommand(directory), signal), marker);
+    },
+    async view(signal) {
+      return parseTwoLines((await exec(viewCommand, signal)).stdout);
+    },
+    async call(path, body, signal) {
+      const { code, stdout, stderr } = await exec(`${curl} ${post(path, JSON.stringify(body))}`, signal);
+      if (code !== 0)
+        throw new UnreachableError({ what: 'etcd gives no answer', where: `${name}, etcd ${cluster}`, why: stderr.trim() });
+      const refused = gatewayError(stdout);
+      if (refused !== undefined) throw new EtcdRefusal(refused);
+      return parseJson(stdout);
+    },
+    async writeBootstrap(bootstrap, signal) {
+      // Without a write-ahead log whatever else lies there is the rest of a start that failed: it would confuse the next.
+      const command = `set -e; cd ${directory}; set -- $(ls -d member/wal/*.wal */member/wal/*.wal 2>/dev/null || true)
+        [ $# -gt 0 ] || rm -rf member/snap member/wal */member/snap */member/wal
+        umask 077; cat > bootstrap.env.new; sync bootstrap.env.new; mv bootstrap.env.new bootstrap.env`;
+      await run(command, signal, { stdin: renderBootstrap(bootstrap) });
+    },
+    async startMarked(signal) {
+      const command = `set -e; cd ${directory}; umask 077; printf '%s\\n' ${quote(marker)} > .slipway-member.new
+        sync .slipway-member.new; mv .slipway-member.new .slipway-member
+        systemctl reset-failed ${unit} 2>/dev/null || true; systemctl start --no-block ${unit}`;
+      await run(command, signal);
+    },
+    async waitForLeader(timeoutMs, signal) {
+      // Status answers before there is a leader; only its digits tell. From then on bootstrap.env must not make a new cluster:
+      // a member whose data is deleted by hand would come back with an empty log under an ID that has voted.
+      const spend = `sed -i 's/^ETCD_INITIAL_CLUSTER_STATE=new$/ETCD_INITIAL_CLUSTER_STATE=existing/' ${directory}/bootstrap.env`;
+      const command = `end=$(( $(date +%s) + ${Math.ceil(timeoutMs / 1000)} )); while :; do out=$(${viewCommand} 2>&1)
+        case "$out" in *'"leader":"'[1-9]*) ${spend}; printf '%s\\n' "$out"; exit 0;; esac
+        [ $(date +%s) -lt $end ] || break; sleep 0.15; done; ${journal} >&2; exit 75`;
+      const { stdout, stderr } = await exec(command, signal, { timeoutMs: timeoutMs + 10_000 });
+      const view = parseTwoLines(stdout);
+      if (view) return view;
+      throw new UserError({
+        what: `its member of etcd ${cluster} did not find a leader within ${Math.round(timeoutMs / 1000)} s`,
+        where: name,
+        why: stderr.trim() || 'the journal is empty',
+        next: `cluster logs ${name}, then run the same command again`,
+      });
+    },
+    async setDataAside(signal) {
+      // Kept once, for whoever must look: a removed member's data is of no use to the cluster, but it is not ours to shred.
+      const command = `set -e; cd ${directory}; systemctl stop ${unit} 2>/dev/null || true
+        for d in member */member; do [ -d "$d" ] || continue; rm -rf removed-member; mv "$d" removed-member; done; rm -f .slipway-member`;
+      await run(command, signal);
+    },
+  };
+}
+
+/** The host's own client certificate, as its bundle says: any issued by the etcd authority for clients. */
+function credentials(clients: HostsClients, name: string): string {
+  const specs = clients.machines.get(name)?.bundle.certificates ?? [];
+  const spec = specs.find((candidate) => candidate.authority === 'etcd' && candidate.usages.includes('client'));
+  if (!spec || !('cert' in spec.files)) throw new Error(`the bundle of ${name} has no client certificate for etcd`);
+  return `--cacert /etc/slipway/pki/etcd.ca.pem --cert ${spec.files.cert} --key ${spec.files.key}`;
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+const volumeCommand = (directory: string): string => `d=${directory}
+  if mountpoint -q $d; then echo mounted yes; else echo mounted no; fi
+  set -- $(ls -d $d/member/wal/*.wal $d/*/member/wal/*.wal 2>/dev/null); if [ $# -gt 0 ]; then echo data yes; else echo data no; fi
+  if [ -f $d/.slipway-member ]; then printf 'marker %s\\n' "$(cat $d/.slipway-member)"; fi
+  if [ -f $d/bootstrap.env ]; then cat $d/bootstrap.env; fi`;
+
+export function parseVolume(text: string, ours: string): Volume {
+  const lines = text.split('\n');
+  const marker = lines.find((line) => line.startsWith('marker '))?.slice('marker '.length);
+  return {
+    mounted: lines.includes('mounted yes'),
+    data: lines.includes('data yes'),
+    marker: marker === undefined ? 'none' : marker.trim() === ours ? 'ours' : 'foreign',
+    bootstrap: parseBootstrap(text),
+  };
+}
+
+export const renderBootstrap = ({ state, token, members }: Bootstrap): string =>
+  [
+    `ETCD_INITIAL_CLUSTER=${[...members].map(([name, url]) => `${name}=${url}`).join(',')}`,
+    `ETCD_INITIAL_CLUSTER_STATE=${state}`,
+    `ETCD_INITIAL_CLUSTER_TOKEN=${token}`,
+    '',
+  ].join('\n');
+
+export function parseBootstrap(text: string): Bootstrap | undefined {
+  const value = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1];
+  const state = value('ETCD_INITIAL_CLUSTER_STATE');
+  const token = value('ETCD_INITIAL_CLUSTER_TOKEN');
+  const members = value('ETCD_INITIAL_CLUSTER');
+  if ((state !== 'new' && state !== 'existing') || token === undefined || members === undefined) return undefined;
+  const pairs = members.split(',').map((pair): [string, string] => [pair.split('=')[0] ?? '', pair.slice(pair.indexOf('=') + 1)]);
+  return { state, token, members: new Map(pairs) };
+}
+
+function parseTwoLines(stdout: string): MemberView | undefined {
+  const [members = '', status = ''] = stdout.split('\n').filter((line) => line.startsWith('{'));
+  return parseView(`{"members":${members || null},"status":${status || null}}`);
+}
