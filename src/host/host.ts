@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Bundle } from '../components/bundle.ts';
 import type { Amount } from '../plan/resource.ts';
 
@@ -31,10 +32,10 @@ export interface ExecResult {
 /** One host's connection, multiplexed: many commands at once over one SSH connection through the bastion. */
 export interface Host {
   readonly name: string;
-  /** Runs `sh -c command`; stdin is sent and closed. Never puts secrets into argv: those go through stdin. Throws UnreachableError when the connection is lost. */
+  /** Runs `sh -c command`, for at most 60 s unless told; stdin is sent and closed. Never puts secrets into argv: those go through stdin. Throws UnreachableError when the connection is lost. */
   exec(
     command: string,
-    options?: { readonly stdin?: Uint8Array | string; readonly signal?: AbortSignal; readonly timeoutMs?: number },
+    options?: { readonly stdin?: Uint8Array | string | Readable; readonly signal?: AbortSignal; readonly timeoutMs?: number },
   ): Promise<ExecResult>;
   /** Streams (for `logs -f`, tunnels). */
   stream(command: string, signal: AbortSignal): Promise<NodeJS.ReadableStream>;
@@ -74,8 +75,14 @@ export interface UnitFacts {
   readonly enabled: boolean;
   /** It runs with older content than lies on the disk (hard part 8). */
   readonly stale: boolean;
-  /** SHA-256 of the unit file on disk. */
+  /** SHA-256 of the unit file on disk; empty: there is none. */
   readonly sha256: string;
+  /** What it reads only at start, by the last applied manifest. */
+  readonly inputs: readonly string[];
+  /** `up` never restarts it while it serves. */
+  readonly serving: boolean;
+  /** It does not run because this path of its ConditionPathExists is missing (an etcd volume's marker): whoever makes that starts it. */
+  readonly waitsFor: string | undefined;
 }
 
 /** The hosts layer's clients: what types of host, pki and etcd talk through. */
