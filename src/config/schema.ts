@@ -1,167 +1,302 @@
 import { z } from 'zod';
+import { newestKubernetes } from './versions.ts';
 
-/** cluster.yaml. Descriptions become the reference and the JSON Schema that editors use. Positions and cross-field rules: load.ts, rules.ts. */
+/**
+ * cluster.yaml. Descriptions become the reference and the JSON Schema that editors use. What a shape alone cannot say is in rules/;
+ * positions in the file are in load.ts.
+ */
 
-const name = z
-  .string()
-  .regex(
-    /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/,
-    'must be a DNS label: lower-case letters, digits and dashes, at most 40 characters',
-  );
-const cidr = z.cidrv4();
-const labels = z.record(z.string(), z.string()).default({});
+/** What a value must be, in words, for error messages: kept outside of the JSON Schema. */
+export const expectations = z.registry<{ readonly text: string }>();
+
+const text = (pattern: RegExp, mustBe: string) => z.string().regex(pattern).register(expectations, { text: mustBe });
+const any = (mustBe: string) => z.string().min(1).max(1000).register(expectations, { text: mustBe });
+
+/** A DNS label, short enough that machine, balancer and bucket names made from it fit everywhere. */
+const name = text(
+  /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/,
+  'a DNS label: lower-case letters, digits and dashes, beginning with a letter, ending with a letter or digit, at most 40 characters',
+);
+const zone = text(
+  /^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$/,
+  'the name of a zone: lower-case letters, digits and dashes, beginning with a letter, at most 24 characters',
+);
+const cidr = z.cidrv4().register(expectations, { text: 'an IPv4 range such as 10.0.0.0/16' });
+const labels = z.record(z.string(), z.string()).default({}).describe('Node labels, in the syntax of Kubernetes');
 const taint = z.strictObject({
-  key: z.string(),
+  key: z.string().describe('As in Kubernetes: `dedicated`, `example.com/gpu`'),
   value: z.string().default(''),
   effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']),
 });
 const extraArgs = z
   .record(z.string(), z.string())
   .default({})
-  .describe('Flags passed on as they are: `{ v: "2" }` becomes --v=2');
-const duration = z.string().regex(/^(\d+(ms|s|m|h))+$/, 'must be a duration such as 90s or 5m');
+  .describe('Flags passed on as they are: `{ v: "2" }` becomes --v=2. Flags that Slipway sets itself are refused');
+const duration = text(/^(\d+(ms|s|m|h))+$/, 'a duration such as 90s, 5m or 1h30m');
+const quantity = text(
+  /^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$/,
+  'a quantity of Kubernetes, as text: "100m" or "2" of CPU, "128Mi" or "2Gi" of memory',
+);
+const amount = z
+  .union([z.int().min(0).max(5000), z.string().regex(/^(100|\d{1,2})%$/)])
+  .register(expectations, { text: 'a whole number from 0 to 5000, or a percentage such as 25%' });
 const resources = z.strictObject({
-  cpu: z.string().default('100m'),
-  memory: z.string().default('128Mi'),
-  'ephemeral-storage': z.string().optional(),
+  cpu: quantity.default('100m'),
+  memory: quantity.default('128Mi'),
+  'ephemeral-storage': quantity.optional(),
+});
+const port = z.int().min(0).max(65535).default(0);
+
+const localProvider = z
+  .strictObject({
+    apiPort: port.describe('Port on 127.0.0.1 where the API is published; 0 lets Docker choose'),
+    sshPort: port.describe('Port on 127.0.0.1 where the bastion is published; 0 lets Docker choose'),
+  })
+  .describe('Containers on this Linux machine, by Docker');
+const awsProvider = z
+  .strictObject({
+    region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region of AWS such as eu-central-1').describe('Region: eu-central-1'),
+    accountIds: z
+      .array(text(/^\d{12}$/, 'an account ID of AWS: 12 digits, in quotes'))
+      .max(100)
+      .default([])
+      .describe('Accounts in which this cluster may be made; any, if empty'),
+  })
+  .describe('Amazon Web Services');
+const gcpProvider = z
+  .strictObject({
+    project: text(
+      /^[a-z][-a-z0-9]{4,28}[a-z0-9]$/,
+      'a project ID of Google Cloud: 6 to 30 lower-case letters, digits and dashes',
+    ).describe('Project ID'),
+    region: text(/^[a-z]+-[a-z]+\d+$/, 'a region of Google Cloud such as europe-west3').describe('Region: europe-west3'),
+  })
+  .describe('Google Cloud');
+const machine = z.strictObject({
+  type: any('a machine type of the provider')
+    .default('local')
+    .describe(
+      "The provider's machine type. Default: `local` on the local provider; on AWS t3.micro (bastion), t3.medium (etcd) or t3.large; on Google Cloud e2-micro, e2-medium or e2-standard-2",
+    ),
 });
 
-const localProvider = z.strictObject({
-  apiPort: z.int().min(0).max(65535).default(0).describe('Port on 127.0.0.1 where the API is published; 0 lets Docker choose'),
-  sshPort: z
-    .int()
-    .min(0)
-    .max(65535)
-    .default(0)
-    .describe('Port on 127.0.0.1 where the bastion is published; 0 lets Docker choose'),
-});
-const awsProvider = z.strictObject({ region: z.string(), accountIds: z.array(z.string()).default([]) });
-const gcpProvider = z.strictObject({ project: z.string(), region: z.string() });
-const machine = z.strictObject({ type: z.string().default('local').describe("The provider's machine type: t3.large") });
-
-const kubernetes = z.strictObject({
-  version: z
-    .string()
-    .regex(/^\d+\.\d+\.\d+$/, 'must be a full version such as 1.36.3')
-    .default('1.36.3'),
-  api: z.strictObject({ allowedCidrs: z.array(cidr).default([]), extraSans: z.array(z.string()).default([]) }).prefault({}),
-  admission: z.strictObject({ enable: z.array(z.string()).default([]), disable: z.array(z.string()).default([]) }).prefault({}),
-  audit: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      level: z.enum(['Metadata', 'Request', 'RequestResponse']).default('Metadata'),
-      maxSizeMb: z.int().positive().default(100),
-      maxBackups: z.int().positive().default(5),
-    })
-    .prefault({}),
-  oidc: z
-    .strictObject({
-      issuerUrl: z.url(),
-      clientId: z.string(),
-      usernameClaim: z.string().default('sub'),
-      groupsClaim: z.string().optional(),
-    })
-    .optional(),
-  featureGates: z.record(z.string(), z.boolean()).default({}),
-  extraArgs: z
-    .strictObject({
-      apiserver: extraArgs,
-      controllerManager: extraArgs,
-      scheduler: extraArgs,
-      kubelet: extraArgs,
-      kubeProxy: extraArgs,
-    })
-    .prefault({}),
-  kubeReserved: resources.prefault({}),
-  systemReserved: resources.prefault({}),
-  encryptionAtRest: z.strictObject({ provider: z.enum(['secretbox', 'aescbc']).default('secretbox') }).prefault({}),
-  podSecurity: z
-    .strictObject({
-      enforce: z.enum(['privileged', 'baseline', 'restricted']).default('privileged'),
-      warn: z.enum(['privileged', 'baseline', 'restricted']).default('restricted'),
-    })
-    .prefault({}),
-  maxPods: z.int().min(10).max(250).default(110),
-});
+const kubernetes = z
+  .strictObject({
+    version: text(/^\d+\.\d+\.\d+$/, `a full version such as ${newestKubernetes}`)
+      .default(newestKubernetes)
+      .describe('Version of Kubernetes; etcd, containerd and the rest follow from it'),
+    api: z
+      .strictObject({
+        allowedCidrs: z
+          .array(cidr)
+          .max(100)
+          .default([])
+          .describe('From where the API may be reached beside the machines; empty: by the bastion only'),
+        extraSans: z
+          .array(z.string())
+          .max(100)
+          .default([])
+          .describe("Further names and addresses in the API servers' certificates"),
+      })
+      .prefault({})
+      .describe('Access to the API'),
+    admission: z
+      .strictObject({
+        enable: z.array(z.string()).max(100).default([]).describe('Admission plugins beside the default ones'),
+        disable: z.array(z.string()).max(100).default([]).describe('Default admission plugins to leave out'),
+      })
+      .prefault({})
+      .describe('Admission plugins of the API server'),
+    audit: z
+      .strictObject({
+        enabled: z.boolean().default(true).describe('Write an audit log on the masters'),
+        level: z
+          .enum(['Metadata', 'Request', 'RequestResponse'])
+          .default('Metadata')
+          .describe('How much of each request; Secrets and tokens are never logged beyond Metadata'),
+        maxSizeMb: z.int().min(1).max(10_000).default(100).describe('Size at which the log is rotated'),
+        maxBackups: z.int().min(1).max(1000).default(5).describe('Rotated logs that are kept'),
+      })
+      .prefault({})
+      .describe('Audit log'),
+    oidc: z
+      .strictObject({
+        issuerUrl: any('an https URL').describe('https URL of the issuer'),
+        clientId: any('a client ID'),
+        usernameClaim: any('the name of a claim').default('sub'),
+        groupsClaim: any('the name of a claim').optional(),
+      })
+      .optional()
+      .describe('Log in with tokens of an OpenID Connect issuer'),
+    featureGates: z.record(z.string(), z.boolean()).default({}).describe('Feature gates of all components: `{ SomeGate: true }`'),
+    extraArgs: z
+      .strictObject({
+        apiserver: extraArgs,
+        controllerManager: extraArgs,
+        scheduler: extraArgs,
+        kubelet: extraArgs,
+        kubeProxy: extraArgs,
+      })
+      .prefault({})
+      .describe('Further flags, a component'),
+    kubeReserved: resources.prefault({}).describe('Kept on each node for kubelet and containerd (Node Allocatable)'),
+    systemReserved: resources.prefault({}).describe('Kept on each node for the system (Node Allocatable)'),
+    encryptionAtRest: z
+      .strictObject({ provider: z.enum(['secretbox', 'aescbc']).default('secretbox') })
+      .prefault({})
+      .describe('How Secrets are encrypted in etcd'),
+    podSecurity: z
+      .strictObject({
+        enforce: z
+          .enum(['privileged', 'baseline', 'restricted'])
+          .default('privileged')
+          .describe('Pods beyond this level are refused'),
+        warn: z
+          .enum(['privileged', 'baseline', 'restricted'])
+          .default('restricted')
+          .describe('Pods beyond this level are warned about'),
+      })
+      .prefault({})
+      .describe('Pod Security defaults, for namespaces without labels of their own'),
+    maxPods: z.int().min(10).max(250).default(110).describe('Pods a node; each node has a /24 of the pod range'),
+  })
+  .describe('Kubernetes and its components');
 
 const pool = z.strictObject({
-  name,
+  name: name.describe('Part of the names of its machines: `workers` in zone a has `workers-a-1`'),
   count: z.int().min(0).max(5000).optional().describe('Fixed size; or min and max for an autoscaled pool'),
-  min: z.int().min(0).optional(),
-  max: z.int().min(1).optional(),
-  zones: z.array(z.string()).min(1).optional().describe('Default: all zones'),
+  min: z.int().min(0).max(5000).optional().describe('Least size of an autoscaled pool'),
+  max: z.int().min(1).max(5000).optional().describe('Greatest size of an autoscaled pool'),
+  zones: z.array(zone).min(1).max(16).optional().describe('Default: all zones'),
   machine: machine.prefault({}),
   labels,
-  taints: z.array(taint).default([]),
-  spot: z.boolean().default(false),
+  taints: z.array(taint).max(50).default([]).describe('Node taints'),
+  spot: z.boolean().default(false).describe('Interruptible machines, at a lower price'),
   upgrade: z
     .strictObject({
-      strategy: z.enum(['in-place', 'replace']).default('in-place'),
-      maxUnavailable: z.union([z.int().min(0), z.string().regex(/^\d{1,3}%$/)]).default(1),
-      maxSurge: z.union([z.int().min(0), z.string().regex(/^\d{1,3}%$/)]).default(0),
-      drain: z.strictObject({ timeout: duration.default('5m'), forceAfter: duration.optional() }).prefault({}),
+      strategy: z.enum(['in-place', 'replace']).default('in-place').describe('Change machines as they stand, or make new ones'),
+      maxUnavailable: amount.default(1).describe('How many may be away at once: a number, or a share such as 25%'),
+      maxSurge: amount.default(0).describe('How many more may exist at once (replace): a number, or a share such as 25%'),
+      drain: z
+        .strictObject({
+          timeout: duration.default('5m').describe('How long to wait for pods to leave a node'),
+          forceAfter: duration
+            .optional()
+            .describe('After this time delete pods that would not leave; default: never, the upgrade stops'),
+        })
+        .prefault({})
+        .describe('Draining of nodes'),
     })
-    .prefault({}),
-  kubelet: z.strictObject({ extraArgs, kubeReserved: resources.optional(), systemReserved: resources.optional() }).prefault({}),
+    .prefault({})
+    .describe('How this pool is upgraded'),
+  kubelet: z
+    .strictObject({
+      extraArgs,
+      kubeReserved: resources.optional().describe('Instead of kubernetes.kubeReserved, in this pool'),
+      systemReserved: resources.optional().describe('Instead of kubernetes.systemReserved, in this pool'),
+    })
+    .prefault({})
+    .describe("This pool's kubelets"),
 });
 
 export const clusterSchema = z.strictObject({
-  apiVersion: z.literal('slipway/v1'),
+  apiVersion: z.literal('slipway/v1').describe('Version of this format'),
   kind: z.literal('Cluster'),
-  name,
+  name: name.describe('Name of the cluster; part of the names of all that is made for it'),
   provider: z
     .strictObject({ local: localProvider.optional(), aws: awsProvider.optional(), gcp: gcpProvider.optional() })
-    .describe('Exactly one of local, aws, gcp'),
-  zones: z.array(z.string()).min(1).max(16).describe('Order does not matter once a cluster exists: a zone keeps its slot'),
+    .describe('Where the machines run: exactly one of local, aws, gcp'),
+  zones: z
+    .array(zone)
+    .min(1)
+    .max(16)
+    .describe('Zones that fail apart. Order does not matter once a cluster exists: a zone keeps its slot'),
   network: z
     .strictObject({
       machines: cidr.default('172.30.0.0/16').describe('Machines; split into 16 fixed slots, one a zone'),
-      pods: cidr.default('10.244.0.0/16'),
-      services: cidr.default('10.96.0.0/16'),
-      plugin: z.enum(['flannel', 'none']).default('flannel'),
+      pods: cidr.default('10.244.0.0/16').describe('Pods; each node takes a /24 of it'),
+      services: cidr.default('10.96.0.0/16').describe('Services'),
+      plugin: z.enum(['flannel', 'none']).default('flannel').describe('Pod network; none leaves it to an addon of your own'),
       zoneSlots: z
         .record(z.string(), z.int().min(0).max(15))
         .default({})
         .describe('Slot of each zone in the machine range; written by init, default: by the order of zones'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Address ranges and the pod network'),
   kubernetes: kubernetes.prefault({}),
   etcd: z
     .strictObject({
-      count: z.int().min(1).max(9).default(3),
-      zones: z.array(z.string()).min(1).optional(),
+      count: z.int().min(1).max(9).default(3).describe('Members, each on a machine of its own: 1, 3 or 5'),
+      zones: z.array(zone).min(1).max(16).optional().describe('Default: all zones'),
       machine: machine.prefault({}),
-      volumeGb: z.int().min(1).default(20),
+      volumeGb: z.int().min(1).max(16_384).default(20).describe('Size of the volume of each member, in GiB'),
       events: z.boolean().default(true).describe('A second etcd cluster for Event objects'),
-      quotaMb: z.int().min(64).max(16384).default(8192),
+      quotaMb: z.int().min(64).max(16_384).default(8192).describe('Size at which etcd stops accepting writes, in MiB'),
     })
-    .prefault({}),
-  bastion: z.strictObject({ machine: machine.prefault({}), allowedCidrs: z.array(cidr).default([]) }).prefault({}),
+    .prefault({})
+    .describe('etcd'),
+  bastion: z
+    .strictObject({
+      machine: machine.prefault({}),
+      allowedCidrs: z.array(cidr).max(100).default([]).describe('From where SSH may reach the bastion (clouds)'),
+    })
+    .prefault({})
+    .describe('The one machine that is reached from outside'),
   masters: z
     .strictObject({
-      count: z.int().min(1).max(16).default(3),
-      zones: z.array(z.string()).min(1).optional(),
+      count: z.int().min(1).max(16).default(3).describe('Machines with the control plane'),
+      zones: z.array(zone).min(1).max(16).optional().describe('Default: all zones'),
       machine: machine.prefault({}),
     })
-    .prefault({}),
-  pools: z.array(pool).min(0).default([]),
-  backup: z.strictObject({ schedule: z.string().optional(), keep: z.int().min(1).default(14) }).prefault({}),
+    .prefault({})
+    .describe('The control plane'),
+  pools: z.array(pool).max(15).default([]).describe('Groups of workers'),
+  backup: z
+    .strictObject({
+      schedule: any('a cron schedule such as "0 3 * * *"')
+        .optional()
+        .describe('Cron schedule in UTC: "0 3 * * *"; default: by hand only'),
+      keep: z.int().min(1).max(10_000).default(14).describe('Recovery points that are kept'),
+    })
+    .prefault({})
+    .describe('Recovery points'),
   secrets: z
     .strictObject({
-      recipients: z.array(z.string()).default([]).describe('age recipients (age1...) that can open the secrets'),
-      observers: z.array(z.string()).default([]),
+      recipients: z
+        .array(any('an age recipient (age1...)'))
+        .max(100)
+        .default([])
+        .describe('age recipients (age1...) that can open the secrets; default: an identity made on this machine'),
+      observers: z
+        .array(any('an age recipient (age1...)'))
+        .max(100)
+        .default([])
+        .describe('age recipients that can look and plan, but not change: for pipelines of pull requests'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Who can open the secrets of the cluster'),
   addons: z
     .strictObject({
-      coredns: z.strictObject({ replicas: z.int().min(1).default(2) }).prefault({}),
-      metricsServer: z.boolean().default(true),
-      manifests: z.array(z.string()).default([]),
+      coredns: z
+        .strictObject({ replicas: z.int().min(1).max(100).default(2) })
+        .prefault({})
+        .describe('Cluster DNS'),
+      metricsServer: z.boolean().default(true).describe('metrics-server, for `kubectl top` and autoscaling of pods'),
+      manifests: z
+        .array(any('the path of a manifest'))
+        .max(1000)
+        .default([])
+        .describe('Manifests of your own, applied with the addons: paths relative to cluster.yaml'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('What runs in every cluster'),
   assets: z
-    .strictObject({ mirror: z.string().optional().describe('Directory or URL of an asset mirror, for air-gapped sites') })
-    .prefault({}),
+    .strictObject({
+      mirror: any('a directory or URL').optional().describe('Directory or URL of an asset mirror, for air-gapped sites'),
+    })
+    .prefault({})
+    .describe('Where programs and images come from'),
 });
 export type Cluster = z.output<typeof clusterSchema>;
 export type ClusterInput = z.input<typeof clusterSchema>;

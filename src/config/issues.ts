@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import { nearest } from './nearest.ts';
+import { type Path, pathText, shown } from './path.ts';
+import type { RuleFinding } from './rules/rule.ts';
+import { clusterSchema, expectations } from './schema.ts';
+import type { Source } from './source.ts';
+
+/** What the schema found, in words: what is there, what must be there, and how to get there. */
+export function explainIssues(issues: readonly z.core.$ZodIssue[], source: Source): readonly RuleFinding[] {
+  return issues.flatMap((issue) => {
+    const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
+    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key));
+    return [wrongValue(path, valueAt(source.value, path), source)];
+  });
+}
+
+function unknownKey(parent: Path, key: string): RuleFinding {
+  const schema = schemaAt(parent);
+  const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+  const where = parent.length === 0 ? 'at the top' : `in ${pathText(parent)}`;
+  return {
+    severity: 'error',
+    check: 'config.unknown-key',
+    path: [...parent, key],
+    onKey: true,
+    what: `Unknown key ${shown(key)} ${where}; known: ${known.join(', ')}`,
+    ...suggestKey(key, known),
+  };
+}
+
+/** What people call things elsewhere. */
+const synonyms: Readonly<Record<string, string>> = {
+  workers: 'pools',
+  nodePools: 'pools',
+  nodes: 'pools',
+  controlPlane: 'masters',
+  controlplane: 'masters',
+  k8s: 'kubernetes',
+  networking: 'network',
+  '<<': '',
+};
+
+function suggestKey(key: string, known: readonly string[]): { readonly next?: string } {
+  if (key === '<<')
+    return { next: 'merge keys are not part of YAML 1.2: write the values out, or use an alias for a whole value' };
+  const near = nearest(key, known);
+  if (near !== undefined) return { next: `did you mean ${near}?` };
+  const synonym = synonyms[key];
+  if (synonym !== undefined && known.includes(synonym)) return { next: `did you mean ${synonym}?` };
+  const elsewhere = homesOf(key);
+  return elsewhere.length > 0 ? { next: `${key} belongs in ${elsewhere.join(' or ')}` } : {};
+}
+
+/** Every part of the file that has a key of this name. */
+function homesOf(key: string, schema: unknown = clusterSchema, path = ''): readonly string[] {
+  const bare = unwrap(schema);
+  if (bare instanceof z.ZodArray) return homesOf(key, bare.element, `${path}[]`);
+  if (!(bare instanceof z.ZodObject)) return [];
+  const here = path !== '' && key in bare.shape ? [path] : [];
+  return [
+    ...here,
+    ...Object.entries(bare.shape).flatMap(([name, inner]) => homesOf(key, inner, path === '' ? name : `${path}.${name}`)),
+  ].slice(0, 3);
+}
+
+function wrongValue(path: Path, value: unknown, source: Source): RuleFinding {
+  const schema = schemaAt(path);
+  const what = path.length === 0 ? 'The file' : pathText(path);
+  const mustBe = expectation(schema);
+  const missing = value === undefined;
+  return {
+    severity: 'error',
+    check: missing ? 'config.missing' : 'config.value',
+    path,
+    what: `${what} is ${typeof value === 'number' || typeof value === 'boolean' ? (source.written(path) ?? shown(value)) : shown(value)}; it must be ${mustBe}`,
+    ...suggestValue(path, value, schema, source),
+  };
+}
+
+function suggestValue(path: Path, value: unknown, schema: unknown, source: Source): { readonly next?: string } {
+  const key = path.at(-1);
+  if (value === undefined) return typeof key === 'string' ? { next: `add ${pathText(path)}` } : {};
+  if (value === null) {
+    const empty =
+      schema instanceof z.ZodObject || schema instanceof z.ZodRecord ? '{}' : schema instanceof z.ZodArray ? '[]' : undefined;
+    return { next: empty === undefined ? 'give it a value, or remove the key' : `write ${key}: ${empty}, or remove the key` };
+  }
+  if (schema instanceof z.ZodString && (typeof value === 'number' || typeof value === 'boolean'))
+    return { next: `put it in quotes: ${JSON.stringify(source.written(path) ?? String(value))}` };
+  if (
+    (schema instanceof z.ZodNumber || schema instanceof z.ZodBoolean) &&
+    typeof value === 'string' &&
+    schema.safeParse(plain(value)).success
+  )
+    return { next: `write it without quotes: ${value}` };
+  if (schema instanceof z.ZodArray && typeof value !== 'object') return { next: `write a list: [${String(value).slice(0, 80)}]` };
+  if (schema instanceof z.ZodEnum && typeof value === 'string') {
+    const near = nearest(value, schema.options.map(String));
+    return near === undefined ? {} : { next: `did you mean ${near}?` };
+  }
+  return {};
+}
+
+const plain = (value: string): unknown =>
+  value === 'true' ? true : value === 'false' ? false : value.trim() === '' ? value : Number(value);
+
+/** What a value must be, in words. */
+export function expectation(schema: unknown): string {
+  const bare = unwrap(schema);
+  const said = bare instanceof z.ZodType ? expectations.get(bare)?.text : undefined;
+  if (said !== undefined) return said;
+  if (bare instanceof z.ZodNumber) {
+    const [least, most] = [bare.minValue, bare.maxValue];
+    return least !== null && most !== null ? `a whole number from ${least} to ${most}` : 'a whole number';
+  }
+  if (bare instanceof z.ZodEnum) return `one of ${bare.options.join(', ')}`;
+  if (bare instanceof z.ZodLiteral) return [...bare.values].map(String).join(' or ');
+  if (bare instanceof z.ZodBoolean) return 'true or false';
+  if (bare instanceof z.ZodArray) {
+    const { minLength: least, maxLength: most } = lengthsOf(bare);
+    return `a list${least !== undefined && least > 0 ? ` with at least ${least} ${least === 1 ? 'entry' : 'entries'}` : ''}${most === undefined ? '' : `${least ? ' and' : ' with'} at most ${most} entries`}`;
+  }
+  if (bare instanceof z.ZodObject) return `a mapping of ${Object.keys(bare.shape).join(', ')}`;
+  if (bare instanceof z.ZodRecord)
+    return `a mapping of names to ${bare.valueType instanceof z.ZodString ? 'texts' : expectation(bare.valueType)}`;
+  return 'a text';
+}
+
+function lengthsOf(schema: z.ZodArray): { readonly minLength?: number; readonly maxLength?: number } {
+  const { minimum, maximum } = schema._zod.bag;
+  return {
+    ...(typeof minimum === 'number' ? { minLength: minimum } : {}),
+    ...(typeof maximum === 'number' ? { maxLength: maximum } : {}),
+  };
+}
+
+/** Without what says only "may be left out". */
+export function unwrap(schema: unknown): unknown {
+  let bare = schema;
+  while (bare instanceof z.ZodOptional || bare instanceof z.ZodDefault || bare instanceof z.ZodPrefault) bare = bare.unwrap();
+  return bare;
+}
+
+function schemaAt(path: Path): unknown {
+  let schema: unknown = clusterSchema;
+  for (const part of path) {
+    const bare = unwrap(schema);
+    if (bare instanceof z.ZodObject) schema = bare.shape[part];
+    else if (bare instanceof z.ZodArray) schema = bare.element;
+    else if (bare instanceof z.ZodRecord) schema = bare.valueType;
+    else return undefined;
+  }
+  return unwrap(schema);
+}
+
+/** undefined where there is nothing. */
+export function valueAt(value: unknown, path: Path): unknown {
+  let current = value;
+  for (const part of path) {
+    if (typeof current !== 'object' || current === null || !Object.hasOwn(current, part)) return undefined;
+    current = Reflect.get(current, part);
+  }
+  return current;
+}

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { exitCodes, UserError } from '../errors.ts';
+import type { Finding } from './finding.ts';
+import { explainIssues } from './issues.ts';
+import { type Path, related } from './path.ts';
+import { withProviderDefaults } from './provider-defaults.ts';
+import { readText } from './read.ts';
+import type { RuleFinding } from './rules/rule.ts';
+import { applyRules } from './rules.ts';
+import { type Cluster, clusterSchema } from './schema.ts';
+import { type Position, readSource, type Source } from './source.ts';
+
+export interface LoadedCluster {
+  readonly cluster: Cluster;
+  /** Warnings, in the order of the file. */
+  readonly findings: readonly Finding[];
+  /** SHA-256 of the canonical JSON after defaults: the same for files that mean the same. */
+  readonly digest: string;
+}
+
+/** Everything that is wrong with a cluster.yaml, at once. */
+export class ConfigError extends UserError {
+  /** Errors and warnings, in the order of the file. */
+  readonly findings: readonly Finding[];
+  constructor(file: string, findings: readonly Finding[]) {
+    const errors = findings.filter((finding) => finding.severity === 'error');
+    const [only] = errors;
+    super(
+      errors.length === 1 && only
+        ? only
+        : {
+            what: `${errors.length} errors`,
+            where: file,
+            why: errors
+              .map(({ where, what, why, next }) => `${where}: ${what}${why ? ` (${why})` : ''}${next ? `; ${next}` : ''}`)
+              .join('\n'),
+            next: `Correct them, then: cluster validate -f ${file}`,
+          },
+      exitCodes.config,
+    );
+    this.name = 'ConfigError';
+    this.findings = findings;
+  }
+}
+
+/** Reads and checks cluster.yaml; offline. Throws ConfigError with all findings. */
+export async function loadCluster(file: string): Promise<LoadedCluster> {
+  const text = await readText(file).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    throw new ConfigError(file, [{ severity: 'error', check: 'config.file', ...error.problem }]);
+  });
+  const { loaded, source } = parseCluster(text, file);
+  const missing = await missingManifests(loaded.cluster, file);
+  if (missing.length > 0) throw new ConfigError(file, inOrder(missing, source, file));
+  return loaded;
+}
+
+/** As loadCluster, for a text at hand; `file` is for messages. */
+export function readCluster(text: string, file = 'cluster.yaml'): LoadedCluster {
+  return parseCluster(text, file).loaded;
+}
+
+function parseCluster(text: string, file: string): { readonly loaded: LoadedCluster; readonly source: Source } {
+  const { source, problems } = readSource(text);
+  if (!source)
+    throw new ConfigError(
+      file,
+      capped(problems.map(({ position, ...problem }) => ({ severity: 'error', ...problem, where: placed(file, position) }))),
+    );
+  if (source.value === null || source.value === undefined)
+    throw new ConfigError(file, [
+      {
+        severity: 'error',
+        check: 'config.empty',
+        what: 'The file is empty',
+        where: `${file}:1:1`,
+        next: 'Make one with `cluster init`',
+      },
+    ]);
+  const value = withProviderDefaults(source.value);
+  const parsed = clusterSchema.safeParse(value);
+  if (!parsed.success) {
+    const found = explainIssues(parsed.error.issues, source);
+    throw new ConfigError(file, capped(inOrder([...found, ...rulesOnTheRest(value, found)], source, file)));
+  }
+  const findings = capped(inOrder(applyRules(parsed.data), source, file));
+  if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
+  return { loaded: { cluster: parsed.data, findings, digest: digestOf(parsed.data) }, source };
+}
+
+/**
+ * What the rules say of the rest, when some values have the wrong shape: those are taken out, so that defaults stand for them. Only errors, and only
+ * those that have nothing to do with what was taken out. All mistakes are to be seen at once.
+ */
+function rulesOnTheRest(value: unknown, found: readonly RuleFinding[]): readonly RuleFinding[] {
+  const rest: unknown = structuredClone(value);
+  for (const { path } of found) remove(rest, path);
+  const parsed = clusterSchema.safeParse(rest);
+  if (!parsed.success) return [];
+  return applyRules(parsed.data).filter(
+    (finding) =>
+      finding.severity === 'error' &&
+      !found.some(({ path, check }) => check !== 'config.unknown-key' && related(path.slice(0, 2), finding.path)),
+  );
+}
+
+function remove(value: unknown, path: Path): void {
+  // An entry of a list cannot go alone: those behind it would move.
+  const listAt = path.findLastIndex((part) => typeof part === 'number');
+  const cut = listAt !== -1 && listAt === path.length - 1 ? path.slice(0, listAt) : path;
+  let parent = value;
+  for (const part of cut.slice(0, -1)) {
+    if (typeof parent !== 'object' || parent === null) return;
+    parent = Reflect.get(parent, part);
+  }
+  const last = cut.at(-1);
+  if (typeof parent === 'object' && parent !== null && last !== undefined) Reflect.deleteProperty(parent, last);
+}
+
+async function missingManifests(cluster: Cluster, file: string): Promise<readonly RuleFinding[]> {
+  const found = await Promise.all(
+    cluster.addons.manifests.map(async (manifest, i): Promise<readonly RuleFinding[]> => {
+      const path = resolve(dirname(file), manifest);
+      const there = await access(path).then(
+        () => true,
+        () => false,
+      );
+      return there
+        ? []
+        : [
+            {
+              severity: 'error',
+              check: 'addons.manifest',
+              path: ['addons', 'manifests', i],
+              what: `The manifest ${manifest} is not there, or cannot be read`,
+              why: `looked for ${path}`,
+              next: 'paths are relative to cluster.yaml',
+            },
+          ];
+    }),
+  );
+  return found.flat();
+}
+
+const placed = (file: string, { line, column }: Position): string => `${file}:${line}:${column}`;
+
+function inOrder(findings: readonly RuleFinding[], source: Source, file: string): readonly Finding[] {
+  return findings
+    .map(({ path, onKey, ...finding }) => ({ finding, position: source.positionOf(path, onKey ? 'key' : 'value') }))
+    .sort((a, b) => a.position.line - b.position.line || a.position.column - b.position.column)
+    .map(({ finding, position }) => ({ ...finding, where: placed(file, position) }));
+}
+
+const most = 50;
+/** A file that is no cluster.yaml at all has thousands of errors, and the first ones say so. */
+function capped(findings: readonly Finding[]): readonly Finding[] {
+  const rest = findings.length - most;
+  if (rest <= 0) return findings;
+  const [first] = findings;
+  const more: Finding = {
+    severity: 'error',
+    check: 'config.more',
+    what: `and ${rest} more`,
+    ...(first?.where ? { where: first.where.replace(/:\d+:\d+$/, '') } : {}),
+  };
+  return [...findings.slice(0, most), more];
+}
+
+const digestOf = (value: unknown): string =>
+  createHash('sha256')
+    .update(JSON.stringify(sorted(value)))
+    .digest('hex');
+/** With the keys of every mapping in order, so that equal data give equal text. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}

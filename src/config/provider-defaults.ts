@@ -1,0 +1,34 @@
+/** Machine types where cluster.yaml names none. The schema's own default is that of the local provider. */
+const types = {
+  aws: { bastion: 't3.micro', etcd: 't3.medium', masters: 't3.large', pools: 't3.large' },
+  gcp: { bastion: 'e2-micro', etcd: 'e2-medium', masters: 'e2-standard-2', pools: 'e2-standard-2' },
+} as const;
+
+/** cluster.yaml's data with the defaults of its provider. What has not the right shape stays as it is: the schema says so. */
+export function withProviderDefaults(value: unknown): unknown {
+  if (!isMapping(value) || !isMapping(value.provider)) return value;
+  const provider = isMapping(value.provider.aws) ? 'aws' : isMapping(value.provider.gcp) ? 'gcp' : undefined;
+  if (provider === undefined) return value;
+  const defaults = types[provider];
+  const pools = value.pools;
+  return {
+    ...value,
+    bastion: withType(value.bastion, defaults.bastion),
+    etcd: withType(value.etcd, defaults.etcd),
+    masters: withType(value.masters, defaults.masters),
+    ...(Array.isArray(pools)
+      ? { pools: pools.map((pool: unknown) => (isMapping(pool) ? withType(pool, defaults.pools) : pool)) }
+      : {}),
+  };
+}
+
+function withType(group: unknown, type: string): unknown {
+  if (group === undefined) return { machine: { type } };
+  if (!isMapping(group)) return group;
+  const { machine } = group;
+  if (machine === undefined) return { ...group, machine: { type } };
+  return isMapping(machine) ? { ...group, machine: { type, ...machine } } : group;
+}
+
+const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

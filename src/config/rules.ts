@@ -1,0 +1,56 @@
+import * as etcd from './rules/etcd.ts';
+import * as kubernetes from './rules/kubernetes.ts';
+import * as machines from './rules/machines.ts';
+import * as names from './rules/names.ts';
+import * as network from './rules/network.ts';
+import * as operations from './rules/operations.ts';
+import * as pools from './rules/pools.ts';
+import * as provider from './rules/provider.ts';
+import type { Rule, RuleFinding } from './rules/rule.ts';
+import * as zones from './rules/zones.ts';
+import type { Cluster } from './schema.ts';
+
+/** All that is checked beyond the shape. A new rule is one function in rules/, and its name here. */
+export const rules: readonly Rule[] = [
+  provider.oneProvider,
+  provider.localPorts,
+  names.clusterName,
+  names.poolNames,
+  names.machineNames,
+  zones.unknownZones,
+  zones.duplicateZones,
+  zones.zoneSlots,
+  zones.cloudZones,
+  network.hostBits,
+  network.overlaps,
+  network.sizes,
+  network.addressSpace,
+  network.podCapacity,
+  network.machineCapacity,
+  network.allowedCidrs,
+  kubernetes.version,
+  kubernetes.extraArgs,
+  kubernetes.featureGates,
+  kubernetes.admission,
+  kubernetes.oidc,
+  kubernetes.extraSans,
+  kubernetes.podSecurity,
+  etcd.memberCount,
+  etcd.zoneLoss,
+  etcd.quota,
+  machines.machineTypes,
+  machines.machineSizes,
+  machines.reserved,
+  machines.reservedUnits,
+  pools.poolSize,
+  pools.spot,
+  pools.upgrades,
+  pools.labels,
+  pools.taints,
+  operations.recipients,
+  operations.schedule,
+  operations.manifests,
+  operations.mirror,
+];
+
+export const applyRules = (cluster: Cluster): readonly RuleFinding[] => rules.flatMap((rule) => [...rule(cluster)]);
