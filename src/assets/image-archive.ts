@@ -103,13 +103,18 @@ async function measure(stream: Readable): Promise<{ digest: string; size: number
 }
 
 /** Writes an OCI archive of a manifest, its config and its layers, such as `ctr images import` reads. Ends `destination`. */
-export async function writeArchive(name: string, manifest: Blob, blobs: readonly Blob[], destination: Writable): Promise<void> {
+export async function writeArchive(
+  name: string,
+  manifest: Blob & { readonly mediaType: string },
+  blobs: readonly Blob[],
+  destination: Writable,
+): Promise<void> {
   const index = json({
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.index.v1+json',
     manifests: [
       {
-        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        mediaType: manifest.mediaType,
         digest: manifest.digest,
         size: manifest.size,
         platform: { architecture: 'amd64', os: 'linux' },
@@ -160,14 +165,15 @@ export async function writeImageArchive(image: Image, destination: string): Prom
       history: [{ created: '1970-01-01T00:00:00Z', created_by: 'slipway' }],
     }),
   );
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   const manifest = blobOf(
     json({
       schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      mediaType,
       config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: config.digest, size: config.size },
       layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer.digest, size: layer.size }],
     }),
   );
   const blobs: Blob[] = [config, { ...layer, open: () => layerStream(image.files) }];
-  await writeArchive(image.name, manifest, blobs, createWriteStream(destination));
+  await writeArchive(image.name, { ...manifest, mediaType }, blobs, createWriteStream(destination));
 }
