@@ -265,15 +265,19 @@ function openChannel(
   command: string,
   signal?: AbortSignal,
 ): Promise<ClientChannel> {
+  let gone = () => {};
   return bounded<ClientChannel>(signal, attemptMs, 'sshd opens no session', (resolve, reject) => {
-    client.once('close', () => reject(new Error('the connection was closed')));
+    gone = () => reject(new Error('the connection was closed'));
+    client.once('close', gone);
     // Login shells differ; `sh -c` only where the command is more than words.
     const line = /^[\w ./=:-]+$/.test(command) ? command : `exec sh -c ${quote(command)}`;
     client.exec(line, (error, channel) => (error ? reject(error) : resolve(channel)));
-  }).catch((error: unknown) => {
-    if (signal?.aborted) throw error;
-    throw new UnreachableError({ what: 'no SSH session', where: name, why: messageOf(closed() ?? error) }, { cause: error });
-  });
+  })
+    .catch((error: unknown) => {
+      if (signal?.aborted) throw error;
+      throw new UnreachableError({ what: 'no SSH session', where: name, why: messageOf(closed() ?? error) }, { cause: error });
+    })
+    .finally(() => client.off('close', gone));
 }
 
 async function run(
