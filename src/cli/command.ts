@@ -2,7 +2,7 @@ import { Command, Flags, type Interfaces } from '@oclif/core';
 import { exitCodes, UserError } from '../errors.ts';
 import type { Emit, Event } from '../run/events.ts';
 import { problemJson, problemText } from '../ui/error-view.ts';
-import type { LiveView } from '../ui/live.ts';
+import type { LiveView } from '../ui/live-text.ts';
 import { type Look, makeStyle, wantsColour } from '../ui/style.ts';
 import { type Format, render, type View } from '../ui/view.ts';
 import { type Environment, readEnvironment } from './env.ts';
@@ -94,6 +94,12 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     return data;
   }
 
+  /** Shows for people, on stderr, what is about to be confirmed: the result is still to come. */
+  protected preview<D>(view: View<D>, data: D): void {
+    this.live_?.pause();
+    process.stderr.write(render(view, data, 'human', this.lookOf(process.stderr)));
+  }
+
   /** One line for people, on stderr; above the live view while there is one. */
   protected say(text: string): void {
     if (this.live_) this.live_.say(text);
@@ -142,7 +148,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
         { what: `"${question}" needs an answer, and there is no terminal to ask on`, next: 'Add --yes to the command' },
         exitCodes.usage,
       );
-    this.stopLive();
+    this.live_?.pause();
     const { askText, askYesNo } = await import('../ui/prompt.ts');
     const { name } = options;
     const asking = { signal: this.signal };
@@ -170,6 +176,8 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   // oclif would print the error its own way and exit with its own code; both are said here.
   private report(error: unknown): void {
     this.stopLive();
+    // Else oclif warns, outside of production, that nothing was parsed: the error may be why.
+    this.parsed = true;
     const outcome = outcomeOf(error, this.interrupt?.signal.aborted === true);
     process.exitCode = outcome.exitCode;
     if (outcome.kind === 'silent') return;

@@ -1,4 +1,5 @@
 import { Errors } from '@oclif/core';
+import { closest, distance } from 'fastest-levenshtein';
 import { type ExitCode, exitCodes, messageOf, type Problem, UserError } from '../errors.ts';
 
 /** What a thrown value means to the one who called: an exit code, and a problem to print (none: it has been said already). */
@@ -40,7 +41,20 @@ const usageProblem = (error: Error): Problem => {
   const [what = '', ...rest] = error.message
     .split('\n')
     .filter((line) => line.trim() !== '' && line !== 'See more help with --help');
-  return { what, ...(rest.length > 0 ? { why: rest.join('\n') } : {}), next: 'See --help' };
+  const why = rest.map((line) => line.trim()).join('\n');
+  return { what: what.trim(), ...(why === '' ? {} : { why }), next: nearestFlag(error) ?? 'See --help' };
+};
+
+/** `--outpt` → `--output`, where one of the command's flags is near enough to be meant. */
+const nearestFlag = (error: Error): string | undefined => {
+  if (!('flags' in error) || !Array.isArray(error.flags) || !('parse' in error)) return undefined;
+  const first: unknown = error.flags[0];
+  const { input } = error.parse as { readonly input: { readonly flags: Readonly<Record<string, unknown>> } };
+  const known = Object.keys(input.flags).map((name) => `--${name}`);
+  if (typeof first !== 'string' || known.length === 0) return undefined;
+  const [unknown = first] = first.split('=', 1);
+  const nearest = closest(unknown, known);
+  return distance(unknown, nearest) <= 2 ? `Did you mean ${nearest}? See --help` : undefined;
 };
 
 const systemAdvice: Readonly<Record<string, { readonly next: string; readonly exitCode?: ExitCode }>> = {
@@ -63,7 +77,8 @@ const ofSystem = (error: unknown): Outcome | undefined => {
     return undefined;
   const advice = systemAdvice[error.code];
   if (!advice) return undefined;
-  const where = 'path' in error && typeof error.path === 'string' ? { where: error.path } : {};
+  const path = 'path' in error && typeof error.path === 'string' ? error.path : '';
+  const where = path === '' || error.message.includes(path) ? {} : { where: path };
   return {
     exitCode: advice.exitCode ?? exitCodes.failed,
     kind: 'problem',

@@ -1,6 +1,6 @@
 import { figures, ProcessOutput, Spinner } from 'listr2';
 import type { Event } from '../run/events.ts';
-import { endLine, type LiveOptions, type LiveView, progressText } from './live.ts';
+import { endLine, type LiveOptions, type LiveView, progressText } from './live-text.ts';
 import { duration, sanitize, truncate } from './text.ts';
 
 interface Running {
@@ -26,6 +26,7 @@ export const openTerminal = ({ look, verbose, err }: LiveOptions, now: () => num
   const output = new ProcessOutput(process.stdout.isTTY ? process.stdout : err, err, { leaveEmptyLine: false });
   const spinner = new Spinner();
   let height = 0;
+  let active = false;
   let stopped = false;
 
   const write = (text: string): void => void output.toStderr(text, false);
@@ -49,7 +50,10 @@ export const openTerminal = ({ look, verbose, err }: LiveOptions, now: () => num
     return `${figures.pointerSmall} ${ended.filter(Boolean).join(', ')}, ${running.size} running, ${duration(now() - startedAt)}`;
   };
   const draw = (above = ''): void => {
-    if (stopped) return;
+    if (!active) {
+      if (above !== '') write(above);
+      return;
+    }
     const lines = frame();
     // One write a frame: two would flicker.
     write(`${erase()}${above}${lines.join('\n')}\n`);
@@ -66,12 +70,27 @@ export const openTerminal = ({ look, verbose, err }: LiveOptions, now: () => num
   };
 
   const showCursor = (): void => void err.write('\u001b[?25h');
-  process.once('exit', showCursor);
-  output.hijack();
-  write('\u001b[?25l');
-  spinner.start(() => draw(), frameMs);
+  const take = (): void => {
+    if (active || stopped) return;
+    active = true;
+    process.once('exit', showCursor);
+    output.hijack();
+    write('\u001b[?25l');
+    spinner.start(() => draw(), frameMs);
+  };
+  const giveBack = (last: string): void => {
+    if (!active) return;
+    active = false;
+    spinner.stop();
+    write(`${erase()}${last}`);
+    height = 0;
+    output.release();
+    showCursor();
+    process.off('exit', showCursor);
+  };
   return {
     on: (event) => {
+      take();
       if (event.type === 'started')
         running.set(event.task, { title: sanitize(event.title).replaceAll('\n', ' '), startedAt: event.at, progress: '' });
       const task = running.get(event.task);
@@ -79,15 +98,10 @@ export const openTerminal = ({ look, verbose, err }: LiveOptions, now: () => num
       end(event);
     },
     say: (text) => draw(`${text}\n`),
+    pause: () => giveBack(''),
     stop: () => {
-      if (stopped) return;
+      giveBack(`${style.dim(summary())}\n`);
       stopped = true;
-      spinner.stop();
-      write(`${erase()}${style.dim(summary())}\n`);
-      height = 0;
-      output.release();
-      showCursor();
-      process.off('exit', showCursor);
     },
   };
 };

@@ -1,16 +1,11 @@
 import type { Change, Plan } from '../plan/plan.ts';
-import type { Address, FieldChange } from '../plan/resource.ts';
+import type { FieldChange } from '../plan/resource.ts';
+import { type PlaceOf, placeByName } from './place.ts';
 import { sanitize } from './text.ts';
 
-/** Where a resource lies, for grouping; undefined for what belongs to the whole cluster. */
-export interface Place {
-  readonly zone: string;
-  readonly role: string;
-}
-export interface PlanData {
-  readonly plan: Plan;
-  readonly placeOf?: (address: Address) => Place | undefined;
-  /** Show the fields of what is created too. */
+export interface PlanOptions {
+  readonly placeOf?: PlaceOf;
+  /** Show the fields of what is created too, and all of many. */
   readonly detail?: boolean;
 }
 
@@ -31,7 +26,8 @@ type LeftTo = 'upgrade' | 'allow-data-loss';
 const counted = ['create', 'update', 'replace', 'delete'] as const;
 type Counted = (typeof counted)[number];
 
-export const layoutPlan = ({ plan, placeOf }: PlanData): PlanLayout => {
+/** Pure: what a plan says, in the order in which it is shown. */
+export const layoutPlan = (plan: Plan, { placeOf = placeByName }: PlanOptions = {}): PlanLayout => {
   const groups = new Map<string, { zone: string | undefined; role: string | undefined; changes: Change[] }>();
   const left = new Map<LeftTo, Change[]>();
   const unseen: Change[] = [];
@@ -41,8 +37,8 @@ export const layoutPlan = ({ plan, placeOf }: PlanData): PlanLayout => {
     else if ('left' in change.when) push(left, change.when.left === 'upgrade' ? 'upgrade' : 'allow-data-loss', change);
     else {
       counts[change.action]++;
-      const place = placeOf?.(change.address);
-      const key = place ? `1 ${place.zone} ${roleOrder(place.role)} ${place.role}` : '0';
+      const place = placeOf(change.address);
+      const key = place ? `${place.zone === undefined ? 1 : `2 ${place.zone}`} ${roleOrder(place.role)} ${place.role}` : '0';
       const group = groups.get(key) ?? { zone: place?.zone, role: place?.role, changes: [] };
       group.changes.push(change);
       groups.set(key, group);

@@ -1,14 +1,13 @@
-import type { Change } from '../plan/plan.ts';
+import type { Change, Plan } from '../plan/plan.ts';
 import { codeSpan, details, escapeMarkdown, markdownTable } from './markdown.ts';
-import { commandOf, countsText, fieldText, isEmpty, layoutPlan, type PlanData, type PlanGroup } from './plan-layout.ts';
+import { commandOf, countsText, fieldText, isEmpty, layoutPlan, type PlanGroup, type PlanOptions } from './plan-layout.ts';
 
 /** GitHub refuses comments of more than 65,536 characters. */
 const commentLimit = 60_000;
 
 /** A plan as a comment on a pull request: counts on top, the changes of each zone and role folded. */
-export const planMarkdown = (data: PlanData): string => {
-  const { plan } = data;
-  const layout = layoutPlan(data);
+export const planMarkdown = (plan: Plan, options: PlanOptions = {}): string => {
+  const layout = layoutPlan(plan, options);
   const title = `### \`cluster ${plan.command}\`: ${escapeMarkdown(plan.cluster)}`;
   if (isEmpty(layout)) return `${title}\n\nNothing differs from cluster.yaml.`;
   const { create, update, replace, delete: gone } = layout.counts;
@@ -28,7 +27,7 @@ export const planMarkdown = (data: PlanData): string => {
 };
 
 const placeOf = ({ zone, role }: PlanGroup): string =>
-  zone === undefined ? 'Cluster' : `Zone ${escapeMarkdown(zone)}, ${escapeMarkdown(role ?? '')}`;
+  escapeMarkdown([zone === undefined ? 'Cluster' : `Zone ${zone}`, ...(role === undefined ? [] : [role])].join(', '));
 
 /** A first plan of a big cluster makes thousands of things of one kind: these rows show what they are. */
 const tableLimit = 120;

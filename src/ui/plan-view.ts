@@ -1,29 +1,39 @@
-import type { Change } from '../plan/plan.ts';
+import type { Change, Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
-import { commandOf, countsText, fieldText, isEmpty, layoutPlan, type PlanData, type PlanGroup, signOf } from './plan-layout.ts';
+import {
+  commandOf,
+  countsText,
+  fieldText,
+  isEmpty,
+  layoutPlan,
+  type PlanGroup,
+  type PlanOptions,
+  signOf,
+} from './plan-layout.ts';
 import { planMarkdown } from './plan-markdown.ts';
 import type { Look, Style } from './style.ts';
 import { sanitize, widthOf } from './text.ts';
 import type { View } from './view.ts';
 
 /** A plan: for people by zone and role, for a pull request as markdown, for programs as it is. */
-export const planView: View<PlanData> = {
-  human: (data, look) => planText(data, look),
-  json: ({ plan }) => plan,
-  markdown: planMarkdown,
-};
+export const planViewOf = (options: PlanOptions): View<Plan> => ({
+  human: (plan, look) => planText(plan, options, look),
+  json: (plan) => plan,
+  markdown: (plan) => planMarkdown(plan, options),
+});
+export const planView: View<Plan> = planViewOf({});
 
-const planText = (data: PlanData, look: Look): string => {
+const planText = (plan: Plan, options: PlanOptions, look: Look): string => {
   const { style } = look;
-  const layout = layoutPlan(data);
-  if (isEmpty(layout)) return `${style.green('✔')} ${data.plan.cluster}: nothing differs from cluster.yaml`;
+  const layout = layoutPlan(plan, options);
+  if (isEmpty(layout)) return `${style.green('✔')} ${plan.cluster}: nothing differs from cluster.yaml`;
   const lines: string[] = [];
   let zone: string | undefined | null = null;
   for (const group of layout.groups) {
     if (group.zone !== zone) lines.push(style.bold(group.zone === undefined ? 'cluster' : `zone ${group.zone}`));
     zone = group.zone;
     if (group.role !== undefined) lines.push(`  ${group.role}`);
-    lines.push(...groupLines(group, data.detail === true, look));
+    lines.push(...groupLines(group, options.detail === true, look));
   }
   for (const [to, changes] of layout.left) {
     lines.push('', style.bold(`Left to ${commandOf(to)}`));
@@ -37,7 +47,7 @@ const planText = (data: PlanData, look: Look): string => {
     const why = 'because' in change.when ? change.when.because : change.reason;
     lines.push(`    ${style.magenta('?')} ${change.address}  ${style.dim(sanitize(why))}`);
   }
-  return [...lines, '', `${style.bold(data.plan.cluster)}: ${countsText(layout)}`].join('\n');
+  return [...lines, '', `${style.bold(plan.cluster)}: ${countsText(layout)}`].join('\n');
 };
 
 /** Of many of one kind in one place the first are shown. */

@@ -16,7 +16,7 @@ export const table = <R>(columns: readonly Column<R>[], rows: readonly R[], look
   if (rows.length === 0) return '';
   const cells = rows.map((row) => columns.map((column) => column.text(row).replaceAll('\n', ' ')));
   const widths = columns.map((column, i) => Math.max(widthOf(column.title), ...cells.map((line) => widthOf(line[i] ?? ''))));
-  fit(widths, columns, look.width);
+  shrinkToFit(widths, columns, look.width);
   const line = (texts: readonly string[], painters: readonly (((text: string) => string) | undefined)[]): string =>
     columns
       .map((column, i) => {
@@ -44,7 +44,11 @@ export const table = <R>(columns: readonly Column<R>[], rows: readonly R[], look
 };
 
 const least = 12;
-const fit = (widths: number[], columns: readonly { readonly flexible?: boolean }[], available: number | undefined): void => {
+const shrinkToFit = (
+  widths: number[],
+  columns: readonly { readonly flexible?: boolean }[],
+  available: number | undefined,
+): void => {
   if (available === undefined) return;
   const total = widths.reduce((sum, width) => sum + width, 0) + 2 * (widths.length - 1);
   const index = columns.findIndex((column) => column.flexible);
