@@ -15,6 +15,8 @@ export const apiPort = 6443;
 /** What tokens of service accounts name as their issuer: never changes, every token would be void. */
 export const serviceAccountIssuer = 'https://kubernetes.default.svc.cluster.local';
 export const serviceAccountKeyFile = '/etc/slipway/pki/service-account.key';
+/** Derived from the key at each start. */
+const serviceAccountPublicKeyFile = '/run/kubernetes/service-account.pub';
 
 const configs = {
   audit: '/etc/kubernetes/audit-policy.yaml',
@@ -50,7 +52,14 @@ export function apiserver(topology: Topology): Part {
     units: [
       {
         name: 'kube-apiserver.service',
-        text: render('units/kube-apiserver.service', { command: command(topology), delay, stop: delay + 15, sandbox: sandbox() }),
+        text: render('units/kube-apiserver.service', {
+          command: command(topology),
+          key: serviceAccountKeyFile,
+          publicKey: serviceAccountPublicKeyFile,
+          delay,
+          stop: delay + 15,
+          sandbox: sandbox(),
+        }),
         // Certificates, the client CAs, authentication and encryption are read again when they change; these are not.
         inputs: [
           ...(kubernetes.audit.enabled ? [configs.audit] : []),
@@ -146,7 +155,7 @@ function command(topology: Topology): string {
 
       'service-account-issuer': serviceAccountIssuer,
       'service-account-jwks-uri': `${serviceAccountIssuer}/openid/v1/jwks`,
-      'service-account-key-file': serviceAccountKeyFile,
+      'service-account-key-file': serviceAccountPublicKeyFile,
       'service-account-signing-key-file': serviceAccountKeyFile,
 
       'kubelet-certificate-authority': trustFile('nodes'),

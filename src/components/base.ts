@@ -25,18 +25,26 @@ const wholeKernel = {
 
 /** What every host has: kernel settings and limits of its journal. `node` adds what running pods needs. */
 export function base(topology: Topology, { node }: { readonly node: boolean }): Part {
-  const settings = { ...(node ? routing : {}), ...(isLocal(topology) ? {} : wholeKernel) };
-  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}`);
+  const local = isLocal(topology);
+  const settings = Object.entries({ ...(node ? routing : {}), ...(local ? {} : wholeKernel) });
+  // The image of local machines has a journal of its own measure.
+  const inputs = [...(settings.length > 0 ? [sysctlFile] : []), ...(local ? [] : [journaldFile])];
+  if (inputs.length === 0) return {};
+  const commands = [
+    ...(settings.length > 0 ? [`ExecStart=/usr/lib/systemd/systemd-sysctl ${sysctlFile}`] : []),
+    ...(local ? [] : ['ExecStart=-/usr/bin/systemctl --no-block try-restart systemd-journald.service']),
+  ];
+  const sysctl = settings.map(([key, value]) => `${key} = ${value}`).join('\n');
   return {
     files: [
-      textFile(sysctlFile, render('config/sysctl.conf', { settings: lines.join('\n') })),
-      textFile(journaldFile, render('config/journald.conf', { max: isLocal(topology) ? '64M' : '1G' })),
+      ...(settings.length > 0 ? [textFile(sysctlFile, render('config/sysctl.conf', { settings: sysctl }))] : []),
+      ...(local ? [] : [textFile(journaldFile, render('config/journald.conf', { max: '1G' }))]),
     ],
     units: [
       {
         name: 'slipway-host.service',
-        text: render('units/slipway-host.service'),
-        inputs: [sysctlFile, journaldFile],
+        text: render('units/slipway-host.service', { commands: commands.join('\n') }),
+        inputs,
         certificates: [],
         serving: false,
       },

@@ -12,6 +12,8 @@ import { kubelet } from './kubelet.ts';
 import { combine } from './part.ts';
 import { scheduler } from './scheduler.ts';
 
+export { identityOf } from './host-env.ts';
+
 /** Every bundle of the cluster by name (`MachineSpec.bundle`): one a role, one a pool. Pure; the order of units is the order to start them in. */
 export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
   const host = base(topology, { node: false });
