@@ -1,0 +1,167 @@
+import { z } from 'zod';
+import { exitCodes, messageOf, UserError } from '../errors.ts';
+import type { SecretRef, Secrets } from '../plan/resource.ts';
+import type { Store } from './store.ts';
+
+/** What lies in the open beside a sealed secret: plan, diff and status need no more. */
+const publicPartSchema = z.object({
+  /** What it is: `authority`, `p256-key`, `ssh-key`, ... */
+  kind: z.string(),
+  /** The keyed digest of the material. */
+  digest: z.string(),
+  /** PEM, of an authority. */
+  certificate: z.string().optional(),
+  /** An authority's key ID, in hex. */
+  keyId: z.string().optional(),
+  /** PEM, or a line for authorized_keys. */
+  publicKey: z.string().optional(),
+  /** Settings it was made with. */
+  settings: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+  created: z.iso.datetime(),
+  /** Who can open it: age recipients. */
+  recipients: z.array(z.string()),
+});
+export type PublicPart = z.infer<typeof publicPartSchema>;
+
+export interface Recipients {
+  /** What is sealed now is sealed to these. */
+  readonly sealedTo: readonly string[];
+  /** The recipients of the identities in the identity file. */
+  readonly own: readonly string[];
+  /** True when the identity file was made by this process: `up` then says to add a second recipient. */
+  readonly made: boolean;
+}
+
+export interface Sealing {
+  /**
+   * Seals the material, then writes the public part: a kill in between leaves a secret that `has` and `reveal` know and `publicPart`
+   * does not; whoever made it derives the public part again from the material.
+   */
+  seal(name: string, material: Uint8Array, publicPart: Omit<PublicPart, 'recipients'>): Promise<void>;
+  has(name: string): Promise<boolean>;
+  /** Throws a UserError (exit 77) that says who can open it. Kept in memory for the rest of the process. */
+  reveal(name: string): Promise<Uint8Array>;
+  publicPart(name: string): Promise<PublicPart | undefined>;
+  /** Names of secrets that have a public part. */
+  list(): Promise<readonly string[]>;
+  /** Makes the identity where there is none. */
+  recipients(): Promise<Recipients>;
+}
+
+export interface SealingOptions {
+  readonly store: Store;
+  /** From cluster.yaml. Empty: the identity file's own. */
+  readonly recipients: readonly string[];
+  /** `$XDG_CONFIG_HOME/slipway/identity.txt`, in the format of age-keygen. Made at the first seal, never by reading. */
+  readonly identityFile: string;
+}
+
+const sealedKey = (name: string): string => `secrets/${name}.age`;
+const publicKey = (name: string): string => `secrets/${name}.json`;
+
+/** Secrets in the store, sealed with age. */
+export function openSealing({ store, recipients: configured, identityFile }: SealingOptions): Sealing {
+  const revealed = new Map<string, Promise<Uint8Array>>();
+  let asked: Promise<Recipients> | undefined;
+
+  async function findRecipients(): Promise<Recipients> {
+    const { makeIdentity, readIdentities, recipientsOf } = await import('./age.ts');
+    const found = await readIdentities(identityFile);
+    const identities = found.length > 0 ? found : await makeIdentity(identityFile);
+    const own = await recipientsOf(identities);
+    return { sealedTo: configured.length > 0 ? configured : own, own, made: found.length === 0 };
+  }
+
+  async function publicPart(name: string): Promise<PublicPart | undefined> {
+    const object = await store.get(publicKey(name));
+    if (!object) return undefined;
+    try {
+      return publicPartSchema.parse(JSON.parse(new TextDecoder().decode(await object.bytes())));
+    } catch (error) {
+      throw new UserError({
+        what: 'the public part of a secret cannot be read',
+        where: `${store.url}, key ${publicKey(name)}`,
+        why: messageOf(error),
+        next: 'delete this file: `cluster up` makes it again from the sealed secret',
+      });
+    }
+  }
+
+  async function unseal(name: string): Promise<Uint8Array> {
+    const object = await store.get(sealedKey(name));
+    if (!object)
+      throw new UserError({ what: `there is no secret ${name}`, where: store.url, next: 'run `cluster up`, which makes it' });
+    const { readIdentities, recipientsOf, unsealWith } = await import('./age.ts');
+    const identities = await readIdentities(identityFile);
+    const own = await recipientsOf(identities);
+    try {
+      return await unsealWith(identities, await object.bytes());
+    } catch (error) {
+      const can = (await publicPart(name).catch(() => undefined))?.recipients ?? [];
+      const mayBeBroken = own.some((recipient) => can.includes(recipient));
+      throw new UserError(
+        {
+          what: `the secret ${name} cannot be opened`,
+          where: `${store.url}, key ${sealedKey(name)}`,
+          why: mayBeBroken
+            ? `it is sealed to your identity, but damaged: ${messageOf(error)}`
+            : `${own.length > 0 ? `your identity is ${own.join(', ')}` : `there is no identity in ${identityFile}`}; it can be opened by ${can.length > 0 ? can.join(', ') : 'recipients that are not known here'}`,
+          next: mayBeBroken
+            ? 'restore this file from a backup of the store'
+            : `put one of these identities into ${identityFile}, or ask its owner to run \`cluster up\` with your recipient in secrets.recipients`,
+        },
+        exitCodes.credentials,
+      );
+    }
+  }
+
+  const recipients = (): Promise<Recipients> => {
+    asked ??= findRecipients();
+    return asked;
+  };
+
+  return {
+    recipients,
+    publicPart,
+    async seal(name, material, part) {
+      const { sealedTo, own } = await recipients();
+      requireOwn(sealedTo, own, identityFile);
+      const { sealTo } = await import('./age.ts');
+      await store.put(sealedKey(name), await sealTo(sealedTo, material));
+      const body = `${JSON.stringify({ ...part, recipients: sealedTo } satisfies PublicPart, null, 2)}\n`;
+      await store.put(publicKey(name), new TextEncoder().encode(body));
+      revealed.set(name, Promise.resolve(material));
+    },
+    has: async (name) => (await store.list(sealedKey(name))).includes(sealedKey(name)),
+    reveal(name) {
+      const known = revealed.get(name);
+      if (known) return known;
+      const opening = unseal(name);
+      revealed.set(name, opening);
+      // What could not be opened is asked for again next time.
+      opening.catch(() => revealed.delete(name));
+      return opening;
+    },
+    async list() {
+      const keys = await store.list('secrets/');
+      return keys.filter((key) => key.endsWith('.json')).map((key) => key.slice('secrets/'.length, -'.json'.length));
+    },
+  };
+}
+
+/** What handlers of steps get. */
+export const secretsOf = (sealing: Sealing): Secrets => ({ reveal: (ref: SecretRef) => sealing.reveal(ref.secret) });
+
+/** What we could not open again tomorrow is not sealed today. */
+function requireOwn(sealedTo: readonly string[], own: readonly string[], identityFile: string): void {
+  if (own.some((recipient) => sealedTo.includes(recipient))) return;
+  throw new UserError(
+    {
+      what: 'none of the recipients in cluster.yaml is yours: you could not open what this run makes',
+      where: 'secrets.recipients',
+      why: `your identity (${identityFile}) is ${own.join(', ')}`,
+      next: `add ${own[0] ?? 'your recipient'} to secrets.recipients`,
+    },
+    exitCodes.credentials,
+  );
+}
