@@ -6,6 +6,10 @@ export interface LocalClients {
   readonly docker: Docker;
   /** The cluster's name: what its things are labelled with. */
   readonly cluster: string;
+  /** The state directory: who of several users of one Docker made a thing. */
+  readonly owner: string;
+  /** Asset cache on this host: /opt/slipway of every machine. */
+  readonly assets: string;
   readonly template: MachineTemplate;
   readonly host: HostFacts;
 }

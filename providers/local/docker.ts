@@ -82,7 +82,11 @@ export function explain(error: unknown): unknown {
     case 'ECONNRESET':
     case 'EPIPE':
       return new UnreachableError(
-        { what: 'Docker does not answer: its daemon is not running', why: text, next: 'start it: systemctl start docker, or scripts/machine-setup' },
+        {
+          what: 'Docker does not answer: its daemon is not running',
+          why: text,
+          next: 'start it: systemctl start docker, or scripts/machine-setup',
+        },
         cause,
       );
     case 'EACCES':
@@ -99,14 +103,26 @@ export function explain(error: unknown): unknown {
   }
   if (/no space left on device/i.test(text)) {
     return new UserError(
-      { what: "the disk of Docker's data is full", why: text, next: 'free space (docker system df, docker system prune), then run the same command again' },
+      {
+        what: "the disk of Docker's data is full",
+        why: text,
+        next: 'free space (docker system df, docker system prune), then run the same command again',
+      },
       exitCodes.failed,
       cause,
     );
   }
-  if (/port is already allocated|address already in use.*(listen|bind)|bind: address already in use|failed to bind (host )?port/i.test(text)) {
+  if (
+    /port is already allocated|address already in use.*(listen|bind)|bind: address already in use|failed to bind (host )?port/i.test(
+      text,
+    )
+  ) {
     return new UserError(
-      { what: 'a port that is to be published is taken', why: text, next: 'set provider.local.apiPort or sshPort to a free port, or 0' },
+      {
+        what: 'a port that is to be published is taken',
+        why: text,
+        next: 'set provider.local.apiPort or sshPort to a free port, or 0',
+      },
       exitCodes.failed,
       cause,
     );

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { messageOf, UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
@@ -39,7 +40,11 @@ async function build({ tag }: ImageProps, ctx: Context<LocalClients>): Promise<I
   const base = await ensureBase(ctx);
   ctx.progress(`building ${tag} on ${base}`);
   const context = await tarOf(template.files);
-  const stream = await call(() => docker.buildImage(context, { t: tag, buildargs: { BASE: base }, forcerm: true, abortSignal: ctx.signal }), ctx);
+  const stream = await call(
+    () =>
+      docker.buildImage(Readable.from([context]), { t: tag, buildargs: { BASE: base }, forcerm: true, abortSignal: ctx.signal }),
+    ctx,
+  );
   await follow(docker, stream, (line) => ctx.progress(line));
   const built = await call(() => docker.getImage(tag).inspect(), ctx);
   return { tag, id: built.Id };
@@ -50,8 +55,7 @@ const hubImage = 'debian:bookworm-slim';
 /** The image to build on: what is there already, else from Docker Hub, else by mmdebstrap from Debian's own archive. */
 async function ensureBase(ctx: Context<LocalClients>): Promise<string> {
   const { docker, template } = ctx.clients;
-  for (const tag of [template.baseTag, hubImage])
-    if (await callMaybe(() => docker.getImage(tag).inspect(), ctx)) return tag;
+  for (const tag of [template.baseTag, hubImage]) if (await callMaybe(() => docker.getImage(tag).inspect(), ctx)) return tag;
   ctx.progress(`pulling ${hubImage}`);
   const failure = await pull(docker, ctx);
   if (failure === undefined) return hubImage;
@@ -82,10 +86,14 @@ async function pull(docker: Docker, ctx: Context<LocalClients>): Promise<string 
 async function debootstrap(ctx: Context<LocalClients>): Promise<void> {
   const { docker, template } = ctx.clients;
   const [repo = '', tag = ''] = template.baseTag.split(':');
-  const child = spawn('mmdebstrap', ['--variant=minbase', '--format=tar', `--include=${template.packages.join(',')}`, debian, '-'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    signal: ctx.signal,
-  });
+  const child = spawn(
+    'mmdebstrap',
+    ['--variant=minbase', '--format=tar', `--include=${template.packages.join(',')}`, debian, '-'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      signal: ctx.signal,
+    },
+  );
   const log: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
     log.push(line);
@@ -123,7 +131,14 @@ function follow(docker: Docker, stream: NodeJS.ReadableStream, onLine: (line: st
       stream,
       (error: Error | null) => {
         if (!error) resolve();
-        else reject(new UserError({ what: 'Docker could not make the machine image', why: [...log.slice(-8), error.message].join('\n'), next: 'mend that and run the same command again' }));
+        else
+          reject(
+            new UserError({
+              what: 'Docker could not make the machine image',
+              why: [...log.slice(-8), error.message].join('\n'),
+              next: 'mend that and run the same command again',
+            }),
+          );
       },
       (event: unknown) => {
         const line = lineOf(event);

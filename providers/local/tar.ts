@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 
 export interface TarFile {
@@ -14,7 +15,5 @@ export async function tarOf(files: readonly TarFile[]): Promise<Buffer> {
     archive.entry({ name: path, mode, mtime: new Date(0), uid: 0, gid: 0 }, Buffer.from(content));
   }
   archive.finalize();
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of archive) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return buffer(archive);
 }

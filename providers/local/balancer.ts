@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import type Docker from 'dockerode';
+import { extract } from 'tar-stream';
+import { z } from 'zod';
+import { canonicalJson } from '../../src/plan/canonical.ts';
+import { fields } from '../../src/plan/fields.ts';
+import type { Address, Context, Observation, ResourceType } from '../../src/plan/resource.ts';
+import type { LocalClients } from './clients.ts';
+import { boot } from './container.ts';
+import { call, callMaybe } from './docker.ts';
+import { label, ownedBy, propsIn, resourceIn } from './labels.ts';
+import { containerName, createContainer, remove } from './machine.ts';
+import { owned } from './owned.ts';
+import { choosePort } from './ports.ts';
+import { tarOf } from './tar.ts';
+
+const madeWith = z.object({
+  image: z.string(),
+  network: z.string(),
+  address: z.string(),
+  port: z.int(),
+  /** On 127.0.0.1; 0 for any. */
+  publish: z.int(),
+});
+type MadeWith = z.infer<typeof madeWith>;
+export interface BalancerProps extends MadeWith {
+  /** Name → address of the masters. */
+  readonly backends: Readonly<Record<string, string>>;
+  readonly running: boolean;
+}
+export const balancerOutputs = z.object({
+  id: z.string(),
+  container: z.string(),
+  state: z.string(),
+  address: z.string(),
+  /** On 127.0.0.1. */
+  publishedPort: z.int(),
+});
+export type BalancerOutputs = z.infer<typeof balancerOutputs>;
+export const balancerAddress = 'local.balancer/api';
+const configPath = '/etc/haproxy/haproxy.cfg';
+
+/** The API's balancer: haproxy in a container of the machine image, without systemd. Its config, in the container, is what it is observed by. */
+export const balancer: ResourceType<BalancerProps, BalancerOutputs, LocalClients> = {
+  name: 'local.balancer',
+  dependsOn: ['local.image', 'local.network'],
+  async observe(world) {
+    const { containers } = await world.read(owned);
+    const found = new Map<Address, Observation<BalancerProps, BalancerOutputs>>();
+    for (const container of containers) {
+      const address = resourceIn(container.Labels, 'local.balancer');
+      if (address) found.set(address, await observation(world.clients.docker, container, world.signal));
+    }
+    return found;
+  },
+  diff: fields<BalancerProps>({
+    image: 'restart',
+    network: 'restart',
+    address: 'restart',
+    port: 'restart',
+    publish: 'restart',
+    backends: 'none',
+    running: 'none',
+  }),
+  create,
+  async update(props, outputs, ctx) {
+    const { docker } = ctx.clients;
+    const found = await callMaybe(() => docker.getContainer(outputs.id).inspect(), ctx);
+    const before = found && propsIn(found.Config.Labels, madeWith);
+    const held = (of: MadeWith) => canonicalJson(Object.entries(madeWith.parse(of)).filter(([key]) => !ctx.hold.includes(key)));
+    if (!found || !before || held(props) !== held(before) || found.State.Status === 'created') {
+      await remove(outputs, ctx);
+      return create(props, ctx);
+    }
+    await putConfig(props, found.Id, ctx);
+    // The master process reads the config again and hands its listening socket to a new worker: no connection is refused or cut.
+    if (found.State.Running) await call(() => docker.getContainer(found.Id).kill({ signal: 'SIGUSR2' }), ctx);
+    else await boot(docker, found.Id, ctx);
+    return { ...outputs, state: 'running' };
+  },
+  delete: remove,
+};
+
+async function observation(
+  docker: Docker,
+  container: Docker.ContainerInfo,
+  signal: AbortSignal,
+): Promise<Observation<BalancerProps, BalancerOutputs>> {
+  const { Id: id, Labels: labels, State: state } = container;
+  const known = propsIn(labels, madeWith) ?? { image: '', network: '', address: '', port: 0, publish: 0 };
+  const attached = Object.hasOwn(container.NetworkSettings.Networks, known.network);
+  const backends = backendsIn(await readConfig(docker, id, signal));
+  return {
+    state: 'present',
+    props: { ...known, network: attached ? known.network : '', backends, running: state === 'running' },
+    outputs: {
+      id,
+      container: container.Names[0]?.slice(1) ?? id,
+      state,
+      address: known.address,
+      publishedPort: Number(labels[label.port] ?? 0),
+    },
+  };
+}
+
+type Wanted = MadeWith & { readonly backends: Readonly<Record<string, string>> };
+
+async function create(props: Wanted, ctx: Context<LocalClients>): Promise<BalancerOutputs> {
+  const { docker, cluster } = ctx.clients;
+  const made = madeWith.parse(props);
+  const name = containerName(cluster, 'balancer');
+  const published = await choosePort(made.publish, `${cluster} api`);
+  const { id, there } = await createContainer(
+    docker,
+    {
+      name,
+      Hostname: 'balancer',
+      Image: made.image,
+      User: 'haproxy',
+      Entrypoint: ['haproxy', '-W', '-db', '-f', configPath],
+      StopSignal: 'SIGUSR1',
+      StopTimeout: 2,
+      Labels: { ...ownedBy(ctx.clients, ctx.address, made), [label.port]: String(published) },
+      ExposedPorts: { [`${made.port}/tcp`]: {} },
+      HostConfig: {
+        CapDrop: ['ALL'],
+        SecurityOpt: ['no-new-privileges'],
+        NetworkMode: made.network,
+        PortBindings: { [`${made.port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: String(published) }] },
+        RestartPolicy: { Name: 'unless-stopped' },
+        LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '1' } },
+      },
+      NetworkingConfig: { EndpointsConfig: { [made.network]: { IPAMConfig: { IPv4Address: made.address } } } },
+    },
+    ctx,
+  );
+  await putConfig(props, id, ctx);
+  await boot(docker, id, ctx);
+  const publishedPort = Number(there?.labels[label.port] ?? published);
+  return { id, container: name, state: 'running', address: made.address, publishedPort };
+}
+
+async function putConfig(props: Wanted, id: string, ctx: Context<LocalClients>): Promise<void> {
+  const archive = await tarOf([{ path: configPath.slice(1), content: await renderConfig(props), mode: 0o644 }]);
+  await call(() => ctx.clients.docker.getContainer(id).putArchive(archive, { path: '/' }), ctx);
+}
+
+/** haproxy.cfg for those masters. */
+export async function renderConfig({ port, backends }: Pick<BalancerProps, 'port' | 'backends'>): Promise<string> {
+  const template = await readFile(new URL(import.meta.resolve('#templates/balancer/haproxy.cfg')), 'utf8');
+  const servers = Object.entries(backends)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, address]) => `  server ${name} ${address}:${port}`);
+  return template.replace('{{port}}', String(port)).replace('{{servers}}', servers.join('\n'));
+}
+
+/** The masters that a haproxy.cfg names. */
+export const backendsIn = (config: string): Record<string, string> =>
+  Object.fromEntries(
+    [...config.matchAll(/^ {2}server (\S+) ([\d.]+):\d+$/gm)].map(([, name = '', address = '']) => [name, address]),
+  );
+
+/** Empty where there is none: a container whose run was killed before its config was in it. */
+async function readConfig(docker: Docker, id: string, signal: AbortSignal): Promise<string> {
+  const archive = await callMaybe(() => docker.getContainer(id).getArchive({ path: configPath }), { signal });
+  if (!archive) return '';
+  const entries = extract();
+  archive.on('error', (error) => entries.destroy(error));
+  archive.pipe(entries);
+  for await (const entry of entries) return text(entry);
+  return '';
+}

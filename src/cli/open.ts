@@ -1,0 +1,61 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { isAbsolute, join, resolve } from 'node:path';
+import { loadCluster } from '../config/load.ts';
+import type { Cluster } from '../config/schema.ts';
+import { exitCodes, UserError } from '../errors.ts';
+import { openAssetPort } from '../lifecycle/assets.ts';
+import { connectLayers } from '../lifecycle/layers.ts';
+import type { Opened } from '../lifecycle/opened.ts';
+import type { Provider } from '../provider.ts';
+import type { Emit } from '../run/events.ts';
+import type { Environment } from './env.ts';
+
+export interface OpenInput {
+  /** As given with `-f`, relative to the current directory. */
+  readonly file: string;
+  readonly env: Environment;
+  readonly version: string;
+  readonly signal: AbortSignal;
+  readonly emit: Emit;
+}
+
+/** The composition root: reads the file, loads its provider and nothing of the others, and hands the ports to whoever runs the command. */
+export async function openCluster({ file, env, version, signal, emit }: OpenInput): Promise<Opened> {
+  const { cluster, digest } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
+  const directories = { config: env.configDir, state: env.stateDir, cache: env.cacheDir };
+  return {
+    cluster,
+    file,
+    specDigest: digest,
+    provider: await loadProvider(cluster, directories, env.variables['DOCKER_HOST']),
+    tool: `slipway ${version}`,
+    directories,
+    assets: openAssetPort({ directory: join(env.cacheDir, 'assets'), mirror: cluster.assets.mirror, env: env.variables, emit }),
+    emit,
+    signal,
+    layers: connectLayers,
+    now: Date.now,
+    newUid: randomUUID,
+    randomBytes,
+    holder: env.user,
+    host: env.hostname,
+    commandLine: env.commandLine,
+  };
+}
+
+async function loadProvider(cluster: Cluster, directories: Opened['directories'], dockerHost: string | undefined): Promise<Provider> {
+  if (cluster.provider.local) {
+    const { openLocal } = await import('../../providers/local/provider.ts');
+    return openLocal({
+      cluster: cluster.name,
+      stateDirectory: directories.state,
+      assetDirectory: join(directories.cache, 'assets'),
+      dockerHost,
+    });
+  }
+  const name = cluster.provider.aws ? 'aws' : 'gcp';
+  throw new UserError(
+    { what: `provider ${name} is not in this version of Slipway yet`, where: 'provider', next: 'use provider.local' },
+    exitCodes.config,
+  );
+}
