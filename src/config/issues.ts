@@ -1,3 +1,4 @@
+import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { nearest } from './nearest.ts';
 import { type Path, pathText, shown } from './path.ts';
@@ -37,17 +38,16 @@ const synonyms: Readonly<Record<string, string>> = {
   controlplane: 'masters',
   k8s: 'kubernetes',
   networking: 'network',
-  '<<': '',
 };
 
 function suggestKey(key: string, known: readonly string[]): { readonly next?: string } {
   if (key === '<<')
     return { next: 'merge keys are not part of YAML 1.2: write the values out, or use an alias for a whole value' };
   const near = nearest(key, known);
-  if (near !== undefined) return { next: `did you mean ${near}?` };
+  const elsewhere = homesOf(key);
+  if (near !== undefined && (elsewhere.length === 0 || distance(key, near) < 3)) return { next: `did you mean ${near}?` };
   const synonym = synonyms[key];
   if (synonym !== undefined && known.includes(synonym)) return { next: `did you mean ${synonym}?` };
-  const elsewhere = homesOf(key);
   return elsewhere.length > 0 ? { next: `${key} belongs in ${elsewhere.join(' or ')}` } : {};
 }
 
@@ -127,11 +127,10 @@ export function expectation(schema: unknown): string {
 }
 
 function lengthsOf(schema: z.ZodArray): { readonly minLength?: number; readonly maxLength?: number } {
-  const { minimum, maximum } = schema._zod.bag;
-  return {
-    ...(typeof minimum === 'number' ? { minLength: minimum } : {}),
-    ...(typeof maximum === 'number' ? { maxLength: maximum } : {}),
-  };
+  const checks = schema.def.checks ?? [];
+  const least = checks.find((check) => check instanceof z.core.$ZodCheckMinLength)?._zod.def.minimum;
+  const most = checks.find((check) => check instanceof z.core.$ZodCheckMaxLength)?._zod.def.maximum;
+  return { ...(least === undefined ? {} : { minLength: least }), ...(most === undefined ? {} : { maxLength: most }) };
 }
 
 /** Without what says only "may be left out". */

@@ -67,7 +67,14 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
   if (!source)
     throw new ConfigError(
       file,
-      capped(problems.map(({ position, ...problem }) => ({ severity: 'error', ...problem, where: placed(file, position) }))),
+      capped(
+        problems.map(({ position, ...problem }) => ({
+          severity: 'error',
+          ...problem,
+          what: clean(problem.what),
+          where: placed(file, position),
+        })),
+      ),
     );
   if (source.value === null || source.value === undefined)
     throw new ConfigError(file, [
@@ -91,32 +98,44 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
 }
 
 /**
- * What the rules say of the rest, when some values have the wrong shape: those are taken out, so that defaults stand for them. Only errors, and only
- * those that have nothing to do with what was taken out. All mistakes are to be seen at once.
+ * What the rules say of the rest, when some values have the wrong shape: all mistakes are to be seen at once. Defaults and stand-ins take the place of
+ * those values, and findings that could come from that are left out, as are warnings.
  */
 function rulesOnTheRest(value: unknown, found: readonly RuleFinding[]): readonly RuleFinding[] {
   const rest: unknown = structuredClone(value);
-  for (const { path } of found) remove(rest, path);
+  for (const [i, { path }] of found.entries()) replace(rest, path, i);
   const parsed = clusterSchema.safeParse(rest);
   if (!parsed.success) return [];
+  const touched = found
+    .filter(({ check }) => check !== 'config.unknown-key')
+    .map(({ path }) => (path[0] === 'pools' ? path : path.slice(0, Math.max(1, path.length - 1))));
   return applyRules(parsed.data).filter(
-    (finding) =>
-      finding.severity === 'error' &&
-      !found.some(({ path, check }) => check !== 'config.unknown-key' && related(path.slice(0, 2), finding.path)),
+    ({ severity, path }) => severity === 'error' && !touched.some((other) => related(other, path)),
   );
 }
 
-function remove(value: unknown, path: Path): void {
+/** For what has no default. Zones and the provider have no stand-in: too much hangs on them. */
+const standIns: Readonly<Record<string, string>> = {
+  apiVersion: 'slipway/v1',
+  kind: 'Cluster',
+  name: 'stand-in',
+  effect: 'NoSchedule',
+  key: 'stand-in',
+};
+
+function replace(value: unknown, path: Path, unique: number): void {
   // An entry of a list cannot go alone: those behind it would move.
-  const listAt = path.findLastIndex((part) => typeof part === 'number');
-  const cut = listAt !== -1 && listAt === path.length - 1 ? path.slice(0, listAt) : path;
+  const cut = typeof path.at(-1) === 'number' ? path.slice(0, -1) : path;
   let parent = value;
   for (const part of cut.slice(0, -1)) {
     if (typeof parent !== 'object' || parent === null) return;
     parent = Reflect.get(parent, part);
   }
   const last = cut.at(-1);
-  if (typeof parent === 'object' && parent !== null && last !== undefined) Reflect.deleteProperty(parent, last);
+  if (typeof parent !== 'object' || parent === null || last === undefined) return;
+  const standIn = standIns[last];
+  if (standIn === undefined) Reflect.deleteProperty(parent, last);
+  else Reflect.set(parent, last, last === 'name' || last === 'key' ? `${standIn}-${unique}` : standIn);
 }
 
 async function missingManifests(cluster: Cluster, file: string): Promise<readonly RuleFinding[]> {
@@ -150,8 +169,16 @@ function inOrder(findings: readonly RuleFinding[], source: Source, file: string)
   return findings
     .map(({ path, onKey, ...finding }) => ({ finding, position: source.positionOf(path, onKey ? 'key' : 'value') }))
     .sort((a, b) => a.position.line - b.position.line || a.position.column - b.position.column)
-    .map(({ finding, position }) => ({ ...finding, where: placed(file, position) }));
+    .map(({ finding, position }) => ({
+      ...finding,
+      what: clean(finding.what),
+      ...(finding.why === undefined ? {} : { why: clean(finding.why) }),
+      ...(finding.next === undefined ? {} : { next: clean(finding.next) }),
+      where: placed(file, position),
+    }));
 }
+/** What stands in the file may hold escape sequences and marks that turn text around: they must not reach a terminal. */
+const clean = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd');
 
 const most = 50;
 /** A file that is no cluster.yaml at all has thousands of errors, and the first ones say so. */
