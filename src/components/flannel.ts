@@ -4,10 +4,11 @@ import { apiServer } from './host-env.ts';
 import { kubeconfig, kubeconfigFile } from './kubeconfig.ts';
 import { type Part, textFile } from './part.ts';
 import { assets, installed } from './paths.ts';
-import { certificate, identities, trust, trustFile } from './pki.ts';
+import { certFile, certificate, identities, keyFile, trust, trustFile } from './pki.ts';
 import { render } from './template.ts';
 
 const name = 'flanneld';
+const waitScript = '/etc/slipway/flanneld-wait';
 const networkFile = '/etc/kubernetes/flannel-net.json';
 
 /** The pod network between hosts: VXLAN, from the nodes' PodCIDRs. Within a host containerd's own template does it. */
@@ -25,12 +26,17 @@ export function flannel(topology: Topology, master: boolean): Part {
     files: [
       trust('kubernetes'),
       kubeconfig(name, apiServer(master, topology)),
+      textFile(
+        waitScript,
+        render('config/flanneld-wait.sh', { ca: trustFile('kubernetes'), cert: certFile(name), key: keyFile(name) }),
+        '0755',
+      ),
       textFile(networkFile, render('config/flannel-net.json', { pods: topology.cluster.network.pods })),
     ],
     units: [
       {
         name: `${name}.service`,
-        text: render(`units/${name}.service`, { command }),
+        text: render(`units/${name}.service`, { command, wait: waitScript }),
         inputs: [kubeconfigFile(name), networkFile, trustFile('kubernetes')],
         certificates: [name],
         serving: false,
