@@ -176,6 +176,8 @@ function shake(
       else reject(wrongKey ?? error);
     });
     client.once('close', () => reject(wrongKey ?? new Error('sshd closed the connection')));
+    // Small packets both ways: with Nagle's algorithm each command waits for a delayed acknowledgement or two (40 ms each).
+    if (!sock) client.once('connect', () => client.setNoDelay(true));
     client.once('ready', () => resolve({ client, closed: () => lost }));
     client.connect({
       ...(sock ? { sock } : { host: endpoint.address, port: endpoint.port }),
@@ -231,7 +233,7 @@ function hostOf(name: string, connect: () => Promise<Connection>): Host {
       const connection = await connect();
       const release = await hold(channels, signal);
       try {
-        const channel = await openChannel(name, connection, command, signal);
+        const { channel } = await openChannel(name, connection, command, signal);
         const cut = () => channel.close();
         signal.addEventListener('abort', cut, { once: true });
         channel.once('close', () => {
@@ -259,19 +261,28 @@ function hold(channels: LimitFunction, signal: AbortSignal): Promise<() => void>
   return promise;
 }
 
-function openChannel(
-  name: string,
-  { client, closed }: Connection,
-  command: string,
-  signal?: AbortSignal,
-): Promise<ClientChannel> {
+interface Session {
+  readonly channel: ClientChannel;
+  /** The command's exit code once it has ended; 255 by a signal. */
+  readonly exit: () => number | undefined;
+}
+
+function openChannel(name: string, { client, closed }: Connection, command: string, signal?: AbortSignal): Promise<Session> {
   let gone = () => {};
-  return bounded<ClientChannel>(signal, attemptMs, 'sshd opens no session', (resolve, reject) => {
+  return bounded<Session>(signal, attemptMs, 'sshd opens no session', (resolve, reject) => {
     gone = () => reject(new Error('the connection was closed'));
     client.once('close', gone);
     // Login shells differ; `sh -c` only where the command is more than words.
     const line = /^[\w ./=:-]+$/.test(command) ? command : `exec sh -c ${quote(command)}`;
-    client.exec(line, (error, channel) => (error ? reject(error) : resolve(channel)));
+    client.exec(line, (error, channel) => {
+      if (error) return reject(error);
+      let code: number | undefined;
+      // At once: a short command's end is in the same packet, and has been before any promise goes on.
+      channel.once('exit', (status: number | null) => {
+        code = status ?? 255;
+      });
+      resolve({ channel, exit: () => code });
+    });
   })
     .catch((error: unknown) => {
       if (signal?.aborted) throw error;
@@ -286,7 +297,7 @@ async function run(
   command: string,
   { stdin, signal, timeoutMs = 60_000 }: NonNullable<Parameters<Host['exec']>[1]>,
 ): Promise<ExecResult> {
-  const channel = await openChannel(name, connection, command, signal);
+  const { channel, exit } = await openChannel(name, connection, command, signal);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let size = 0;
@@ -296,7 +307,6 @@ async function run(
       timeoutMs,
       `no end of the command within ${Math.round(timeoutMs / 1000)} s`,
       (resolve, reject) => {
-        let code: number | undefined;
         const collect = (into: Buffer[]) => (chunk: Buffer) => {
           size += chunk.length;
           if (size > maxOutput) reject(new Error(`more than ${maxOutput} bytes of output`));
@@ -304,14 +314,13 @@ async function run(
         };
         channel.on('data', collect(stdout));
         channel.stderr.on('data', collect(stderr));
-        channel.on('exit', (status: number | null) => {
-          code = status ?? 255;
-        });
         channel.on('error', reject);
         // A command that ends says so; a channel that closes without is a connection that was lost.
         channel.on('close', () => {
+          const code = exit();
           if (code === undefined) reject(connection.closed() ?? new Error('the connection was closed'));
-          else resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
+          // What stderr still holds is delivered in this turn of the loop.
+          else setImmediate(() => resolve({ code, stdout: textOf(stdout), stderr: textOf(stderr) }));
         });
         if (stdin instanceof Readable) stdin.once('error', reject).pipe(channel);
         else channel.end(stdin);
@@ -326,6 +335,8 @@ async function run(
     );
   }
 }
+
+const textOf = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString();
 
 /** A promise with an end: rejects after `ms`, or when the signal aborts. */
 function bounded<T>(
