@@ -7,6 +7,7 @@ import { type Look, makeStyle, wantsColour } from '../ui/style.ts';
 import { type Format, render, type View } from '../ui/view.ts';
 import { type Environment, readEnvironment } from './env.ts';
 import { type Outcome, outcomeOf } from './exit.ts';
+import type { OpenInput } from './open.ts';
 import { catchSignals, type Interrupt } from './signals.ts';
 
 /** `-o`, with the formats that the command's view has. */
@@ -86,6 +87,12 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   protected get signal(): AbortSignal {
     if (!this.interrupt) throw new Error('signal is there from init() on');
     return this.interrupt.signal;
+  }
+
+  /** What cli/open.ts takes: the file of `-f` and these surroundings. Events go nowhere unless told. */
+  protected opening(emit: Emit = () => {}): OpenInput {
+    const flags: Record<string, unknown> = this.flags;
+    return { file: String(flags['file']), env: this.env, version: this.config.version, signal: this.signal, emit };
   }
 
   /** Prints a result on stdout in the format of `-o`, and returns it. */

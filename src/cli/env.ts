@@ -18,12 +18,15 @@ export interface Environment {
   readonly ci: boolean;
   readonly user: string;
   readonly hostname: string;
+  /** What was typed, for the lock and the journal. */
+  readonly commandLine: string;
 }
 
 interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: { readonly isTTY?: boolean };
   readonly stderr: { readonly isTTY?: boolean };
+  readonly argv?: readonly string[];
   cwd(): string;
 }
 
@@ -47,8 +50,12 @@ export const readEnvironment = (from: Surroundings = process): Environment => {
     ci: isTrue(variables.CI),
     user: userName(variables),
     hostname: hostname(),
+    commandLine: ['cluster', ...from.argv.slice(2).map(quoted)].join(' ').slice(0, 500),
+    commandLine: ['cluster', ...(from.argv ?? []).slice(2)].join(' '),
   };
 };
+
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 const isTrue = (value: string | undefined): boolean => value !== undefined && !['', '0', 'false'].includes(value);
 

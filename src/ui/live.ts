@@ -38,6 +38,6 @@ const plainLines = ({ look, verbose, err }: LiveOptions): LiveView => {
     },
     say: write,
     pause: () => {},
-  stop: () => {},
+    stop: () => {},
   };
 };
