@@ -22,7 +22,9 @@ export const outputFlag = (...formats: readonly [Format, ...Format[]]) =>
 /** For commands that ask before they change something. */
 export const yesFlag = Flags.boolean({ char: 'y', summary: 'Do not ask: the answer is yes', helpGroup: 'GLOBAL' });
 
-type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof SlipwayCommand)['baseFlags'] & T['flags']>;
+type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
+  Omit<(typeof SlipwayCommand)['baseFlags'], keyof T['flags']> & T['flags']
+>;
 type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
 
 /**
@@ -53,6 +55,8 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   private live_: LiveView | undefined;
   private format: Format = 'human';
   private verbose = false;
+  private file = './cluster.yaml';
+  private yes = false;
   private noColour = false;
   /** Events went to stdout as lines: then the result is one line too. */
   private lines = false;
@@ -80,6 +84,8 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     this.flags = flags as FlagsOf<T>;
     this.args = args as ArgsOf<T>;
     this.verbose = flags.verbose;
+    this.file = flags.file;
+    this.yes = 'yes' in flags && flags.yes === true;
   }
   private onCrash: (error: unknown) => void = () => {};
 
@@ -91,8 +97,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
 
   /** What cli/open.ts takes: the file of `-f` and these surroundings. Events go nowhere unless told. */
   protected opening(emit: Emit = () => {}): OpenInput {
-    const flags: Record<string, unknown> = this.flags;
-    return { file: String(flags['file']), env: this.env, version: this.config.version, signal: this.signal, emit };
+    return { file: this.file, env: this.env, version: this.config.version, signal: this.signal, emit };
   }
 
   /** Prints a result on stdout in the format of `-o`, and returns it. */
@@ -148,8 +153,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
    * @throws UserError without a terminal (names the flag), or when the answer is no
    */
   protected async confirm(question: string, options: { readonly name?: string } = {}): Promise<void> {
-    const flags: Record<string, unknown> = this.flags;
-    if (flags.yes === true) return;
+    if (this.yes) return;
     if (!this.env.isTTY)
       throw new UserError(
         { what: `"${question}" needs an answer, and there is no terminal to ask on`, next: 'Add --yes to the command' },

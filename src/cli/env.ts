@@ -26,7 +26,7 @@ interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: { readonly isTTY?: boolean };
   readonly stderr: { readonly isTTY?: boolean };
-  readonly argv?: readonly string[];
+  readonly argv: readonly string[];
   cwd(): string;
 }
 
@@ -51,7 +51,6 @@ export const readEnvironment = (from: Surroundings = process): Environment => {
     user: userName(variables),
     hostname: hostname(),
     commandLine: ['cluster', ...from.argv.slice(2).map(quoted)].join(' ').slice(0, 500),
-    commandLine: ['cluster', ...(from.argv ?? []).slice(2)].join(' '),
   };
 };
 
