@@ -128,7 +128,7 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
       requireOwn(sealedTo, own, identityFile);
       const { sealTo } = await import('./age.ts');
       await store.put(sealedKey(name), await sealTo(sealedTo, material));
-      const body = `${JSON.stringify({ ...part, recipients: sealedTo } satisfies PublicPart, null, 2)}\n`;
+      const body = `${JSON.stringify({ ...part, recipients: [...sealedTo] } satisfies PublicPart, null, 2)}\n`;
       await store.put(publicKey(name), new TextEncoder().encode(body));
       revealed.set(name, Promise.resolve(material));
     },
