@@ -9,6 +9,7 @@ import { canAdd, canPromote, canRemove, hasQuorum, type Member, type Verdict } f
 
 const startWithinMs = 60_000;
 const syncWithinMs = 90_000;
+const settleWithinMs = 30_000;
 const pollMs = 150;
 
 /** The cluster as its members see it just now. */
@@ -89,13 +90,14 @@ async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember
 }
 
 /** Removes a member after quorum has been simulated without it. */
-export async function removeMember(id: string, view: ClusterView, { cluster, signal }: Joining): Promise<void> {
+export async function removeMember(id: string, view: ClusterView, joining: Joining): Promise<void> {
+  const { cluster } = joining;
   insist(canRemove(view.quorum, id), `member ${hex(id)} of etcd ${cluster} may not be removed`);
-  await change(view, cluster, 'cluster/member/remove', { ID: id }, signal);
+  await change(view, joining, 'cluster/member/remove', { ID: id });
 }
 
 async function addLearner(host: MemberHost, view: ClusterView, joining: Joining): Promise<void> {
-  const { cluster, signal, progress } = joining;
+  const { cluster, progress } = joining;
   const other = view.list?.find((member) => member.isLearner);
   if (other) {
     await finishOther(other, view, joining);
@@ -103,7 +105,7 @@ async function addLearner(host: MemberHost, view: ClusterView, joining: Joining)
   }
   insist(canAdd(view.quorum, host.name), `${host.name} may not join etcd ${cluster}`);
   progress('adding it as a learner');
-  await change(view, cluster, 'cluster/member/add', { peerURLs: [host.peerUrl], isLearner: true }, signal);
+  await change(view, joining, 'cluster/member/add', { peerURLs: [host.peerUrl], isLearner: true });
 }
 
 /** A learner that another killed run left behind: bring it in first; if no machine of the design is its own, it goes. */
@@ -139,7 +141,7 @@ async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<Li
       if (verdict.ok) {
         try {
           progress('promoting it to a voter');
-          await change(view, cluster, 'cluster/member/promote', { ID: member.ID }, signal);
+          await change(view, joining, 'cluster/member/promote', { ID: member.ID });
           continue;
         } catch (error) {
           // "can only promote a learner member which is in sync with leader", and its like: it will be soon.
@@ -176,9 +178,24 @@ export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'p
   return { list: best?.members, quorum: best ? quorumMembers(best, views.values()) : [], views, through };
 }
 
-async function change(view: ClusterView, cluster: EtcdCluster, path: string, body: object, signal: AbortSignal): Promise<void> {
+/**
+ * One change of membership. etcd itself refuses it until all voters have been connected for 5 s (strict reconfig check), so that
+ * answer is waited out; any other refusal is thrown in etcd's own words.
+ */
+async function change(view: ClusterView, joining: Joining, path: string, body: object): Promise<void> {
+  const { cluster, signal, progress } = joining;
   if (!view.through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
-  await view.through.call(path, body, signal);
+  const end = performance.now() + settleWithinMs;
+  for (let waited = false; ; waited = true) {
+    try {
+      await view.through.call(path, body, signal);
+      return;
+    } catch (error) {
+      if (!(error instanceof EtcdRefusal) || !/unhealthy cluster/.test(error.message) || performance.now() > end) throw error;
+      if (!waited) progress('waiting until the members have been connected for 5 s');
+    }
+    await sleep(pollMs, undefined, { signal });
+  }
 }
 
 const isOf = (member: ListedMember, host: MemberHost): boolean =>

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { UnreachableError, UserError } from '../errors.ts';
 import type { Host, HostsClients } from '../host/host.ts';
 import { gatewayError, type MemberView, parseJson, parseView } from './gateway.ts';
@@ -63,13 +64,13 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
   const { unit, client } = layout[cluster];
   const directory = directoryOf(cluster);
   const marker = `${clients.uid} ${name}`;
-  const curl = `curl -sS --max-time 3 ${credentials(clients, name)}`;
+  const curl = (seconds: number): string => `curl -sS --max-time ${seconds} ${credentials(clients, name)}`;
   const url = `https://${address}:${client}/v3`;
   const post = (path: string, body: string) => `-d ${quote(body)} ${url}/${path}`;
   const viewCommand =
-    `${curl} ${post('cluster/member/list', '{"linearizable":false}')} -w '\\n' ` +
-    `--next -sS --max-time 3 ${credentials(clients, name)} ${post('maintenance/status', '{}')} -w '\\n'`;
-  const journal = `journalctl -u ${unit} -n 12 --no-pager -o cat 2>/dev/null | cut -c 1-400`;
+    `${curl(3)} ${post('cluster/member/list', '{"linearizable":false}')} -w '\\n' ` +
+    `--next ${curl(3).slice('curl '.length)} ${post('maintenance/status', '{}')} -w '\\n'`;
+  const journal = `journalctl -u ${unit} -n 12 --no-pager -o cat 2>/dev/null`;
 
   const exec = async (command: string, signal: AbortSignal, options: { stdin?: string; timeoutMs?: number } = {}) => {
     const host: Host = await clients.hosts.get(name, { signal });
@@ -85,7 +86,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       next: `cluster logs ${name}`,
     });
   };
-  const lastLines = async (signal: AbortSignal) => (await exec(journal, signal)).stdout.split('\n').filter((line) => line !== '');
+  const lastLines = async (signal: AbortSignal) => readableLog((await exec(journal, signal)).stdout);
 
   return {
     name,
@@ -98,7 +99,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       return parseTwoLines((await exec(viewCommand, signal)).stdout);
     },
     async call(path, body, signal) {
-      const { code, stdout, stderr } = await exec(`${curl} ${post(path, JSON.stringify(body))}`, signal);
+      const { code, stdout, stderr } = await exec(`${curl(10)} ${post(path, JSON.stringify(body))}`, signal);
       if (code !== 0)
         throw new UnreachableError({ what: 'etcd gives no answer', where: `${name}, etcd ${cluster}`, why: stderr.trim() });
       const refused = gatewayError(stdout);
@@ -131,7 +132,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       throw new UserError({
         what: `its member of etcd ${cluster} did not find a leader within ${Math.round(timeoutMs / 1000)} s`,
         where: name,
-        why: stderr.trim() || 'the journal is empty',
+        why: readableLog(stderr).join('\n') || 'the journal is empty',
         next: `cluster logs ${name}, then run the same command again`,
       });
     },
@@ -188,6 +189,19 @@ export function parseBootstrap(text: string): Bootstrap | undefined {
   const pairs = members.split(',').map((pair): [string, string] => [pair.split('=')[0] ?? '', pair.slice(pair.indexOf('=') + 1)]);
   return { state, token, members: new Map(pairs) };
 }
+
+/** etcd logs JSON: time, message and error are what a person needs of it. */
+export const readableLog = (text: string): readonly string[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const entry = logSchema.safeParse(parseJson(line));
+      if (!entry.success) return line.slice(0, 400);
+      const { ts, level, msg, error } = entry.data;
+      return `${ts} ${level} ${msg}${error ? `: ${error}` : ''}`.slice(0, 400);
+    });
+const logSchema = z.object({ ts: z.string(), level: z.string(), msg: z.string(), error: z.string().optional() });
 
 function parseTwoLines(stdout: string): MemberView | undefined {
   const [members = '', status = ''] = stdout.split('\n').filter((line) => line.startsWith('{'));

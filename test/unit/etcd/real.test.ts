@@ -1,0 +1,193 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { peerUrlOf } from '../../../src/etcd/on-host.ts';
+import { etcdStatus } from '../../../src/etcd/status.ts';
+import { etcdCluster } from '../../../src/etcd/types/cluster.ts';
+import { type EtcdMemberProps, etcdMember } from '../../../src/etcd/types/member.ts';
+import type { HostsClients } from '../../../src/host/host.ts';
+import type { Address, Context, World } from '../../../src/plan/resource.ts';
+import { LocalEtcd, missingEtcd } from '../../support/local-etcd.ts';
+
+/** The lives of an etcd cluster, on real etcd; hosts are directories, SSH is a local shell. */
+describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${missingEtcd}` : ''}`, { timeout: 90_000 }, () => {
+  let lab: LocalEtcd;
+  afterEach(() => lab.close());
+  const types = () => ({ cluster: etcdCluster(lab.readFacts), member: etcdMember(lab.readFacts) });
+  const messages: string[] = [];
+  const ctx = (address: Address, clients: HostsClients): Context<HostsClients> => ({
+    address,
+    clients,
+    signal: AbortSignal.timeout(80_000),
+    token: '',
+    hold: [],
+    secrets: { reveal: async () => new Uint8Array() },
+    progress: (message) => void messages.push(`${address}: ${message}`),
+  });
+  const observe = async () => {
+    const world: World<HostsClients> = {
+      clients: lab.clients(),
+      signal: AbortSignal.timeout(20_000),
+      read: (query) => query(world.clients, world.signal),
+    };
+    return { clusters: await types().cluster.observe(world), members: await types().member.observe(world) };
+  };
+  const bootstrap = () => types().cluster.create?.({ initialised: true }, ctx('etcd.cluster/main', lab.clients()));
+  const designed = (name: string): EtcdMemberProps => ({
+    peerUrl: peerUrlOf('main', lab.clients().machines.get(name)?.identity.NODE_IP ?? ''),
+    data: 'present',
+    membership: 'voter',
+  });
+  const join1 = (name: string, clients = lab.clients()) =>
+    types().member.create?.(designed(name), ctx(`etcd.member/main.${name}`, clients));
+  const allVoters = async () => {
+    const { members } = await observe();
+    for (const name of lab.names) expect(members.get(`etcd.member/main.${name}`)).toMatchObject({ props: designed(name) });
+    expect([...members.keys()]).toHaveLength(lab.names.length);
+  };
+
+  test('three members are bootstrapped together, and are voters', async () => {
+    lab = new LocalEtcd(3, 77);
+    expect((await observe()).clusters.size).toBe(0);
+    const start = performance.now();
+    await bootstrap();
+    const took = performance.now() - start;
+    expect(lab.records.has('etcd/main/initialised')).toBe(true);
+    const before = lab.execs;
+    await Promise.all(lab.names.map((name) => join1(name)));
+    expect(lab.execs - before).toBe(3);
+    await allVoters();
+    expect((await observe()).clusters.get('etcd.cluster/main')).toMatchObject({ state: 'present' });
+    const [status] = etcdStatus(await lab.readFacts());
+    expect(status).toMatchObject({ cluster: 'main', quorum: 'held', voters: 3, healthyVoters: 3 });
+    expect(status?.members.filter((member) => member.leader)).toHaveLength(1);
+    expect(status?.members[0]).toMatchObject({ version: '3.6.16', state: 'healthy' });
+    console.log(`bootstrap of three: ${Math.round(took)} ms`);
+  });
+
+  test('a bootstrap that is killed at any command is finished by running it again', async () => {
+    lab = new LocalEtcd(3, 78);
+    let commands = 0;
+    for (let killAt = 1; ; killAt++) {
+      commands = 0;
+      lab.before = () => {
+        if (++commands === killAt) throw new Error('killed');
+      };
+      const done = await bootstrap()?.then(
+        () => true,
+        (error: unknown) => {
+          expect(String(error)).toMatch(/killed/);
+          return false;
+        },
+      );
+      // Commands on other hosts end when they end, as they would after a kill.
+      await new Promise((wake) => setTimeout(wake, 150));
+      if (done) break;
+      expect(lab.records.size).toBe(0);
+    }
+    lab.before = () => {};
+    await allVoters();
+  });
+
+  test('a volume with data of another cluster, or a member that is not reached, stops a bootstrap', async () => {
+    lab = new LocalEtcd(3, 79);
+    lab.cut.add('etcd-b');
+    await expect(bootstrap()).rejects.toThrow(/only when every member is reached/);
+    expect((await observe()).clusters.get('etcd.cluster/main')).toMatchObject({ state: 'unknown' });
+    expect(existsSync(join(lab.volume('etcd-a'), 'bootstrap.env'))).toBe(false);
+    lab.cut.clear();
+    await bootstrap();
+    await expect(bootstrap()).rejects.toThrow(/initialised before/);
+    lab.records.clear();
+    const clients = { ...lab.clients(), uid: 'another' };
+    await expect(types().cluster.create?.({ initialised: true }, ctx('etcd.cluster/main', clients))).rejects.toThrow(
+      /belongs to another cluster/,
+    );
+    // The record alone was lost: a living cluster is found again, and nothing is made anew.
+    await bootstrap();
+    await allVoters();
+  });
+
+  test('a member whose volume is lost is removed and joins again as a learner, and is promoted', async () => {
+    lab = new LocalEtcd(3, 80);
+    await bootstrap();
+    const before = (await observe()).members.get('etcd.member/main.etcd-b');
+    lab.loseVolume('etcd-b');
+    const seen = (await observe()).members.get('etcd.member/main.etcd-b');
+    expect(seen).toMatchObject({ state: 'present', props: { data: 'lost' } });
+    // It must not come back by itself.
+    lab.start('etcd-b');
+    await join1('etcd-b');
+    await allVoters();
+    const after = (await observe()).members.get('etcd.member/main.etcd-b');
+    expect(after?.state === 'present' && before?.state === 'present' && after.outputs).not.toEqual(
+      before?.state === 'present' && before.outputs,
+    );
+    expect(readFileSync(join(lab.volume('etcd-b'), 'bootstrap.env'), 'utf8')).toContain('STATE=existing');
+  });
+
+  test('a join that is killed at any command is finished by running it again', async () => {
+    lab = new LocalEtcd(3, 81);
+    await bootstrap();
+    lab.loseVolume('etcd-c');
+    for (let killAt = 1; ; killAt++) {
+      let commands = 0;
+      lab.before = () => {
+        if (++commands === killAt) throw new Error('killed');
+      };
+      const done = await join1('etcd-c')?.then(
+        () => true,
+        (error: unknown) => {
+          expect(String(error)).toMatch(/killed/);
+          return false;
+        },
+      );
+      if (done) break;
+    }
+    lab.before = () => {};
+    await allVoters();
+  });
+
+  test('three members grow to five, asked for at once', async () => {
+    lab = new LocalEtcd(3, 82);
+    await bootstrap();
+    const news = [lab.grow(), lab.grow()];
+    expect((await observe()).members.size).toBe(3);
+    const clients = lab.clients();
+    const start = performance.now();
+    await Promise.all(news.map((name) => join1(name, clients)));
+    console.log(`3 → 5: ${Math.round(performance.now() - start)} ms`);
+    await allVoters();
+  });
+
+  test('without quorum nothing joins, and what is stopped is not taken for lost', async () => {
+    lab = new LocalEtcd(3, 83);
+    await bootstrap();
+    lab.stop('etcd-a');
+    await allVoters();
+    lab.loseVolume('etcd-b');
+    const { members, clusters } = await observe();
+    expect(clusters.get('etcd.cluster/main')).toMatchObject({ state: 'present' });
+    expect(members.get('etcd.member/main.etcd-a')).toMatchObject({ props: { data: 'present' } });
+    expect(members.get('etcd.member/main.etcd-b')).toMatchObject({ state: 'unknown' });
+    await expect(join1('etcd-b')).rejects.toThrow(/no quorum/);
+    lab.start('etcd-a');
+    await join1('etcd-a');
+    await join1('etcd-b');
+    await allVoters();
+  });
+
+  test('a member that its cluster removed while it was away joins again with new data', async () => {
+    lab = new LocalEtcd(3, 84);
+    await bootstrap();
+    const { members } = await observe();
+    const c = members.get('etcd.member/main.etcd-c');
+    lab.stop('etcd-c');
+    if (c?.state !== 'present') throw new Error('etcd-c was not seen');
+    await types().member.delete?.(c.outputs, ctx('etcd.member/main.etcd-c', lab.clients()));
+    expect((await observe()).members.has('etcd.member/main.etcd-c')).toBe(false);
+    await join1('etcd-c');
+    await allVoters();
+    rmSync(join(lab.volume('etcd-c'), 'removed-member'), { recursive: true });
+  });
+});
