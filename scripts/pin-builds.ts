@@ -23,8 +23,8 @@ const modules: Readonly<Record<string, readonly string[]>> = {
 
 const env = await goEnvironment(process.env);
 
-async function go(args: readonly string[], cwd: string): Promise<string> {
-  const ran = await runProgram('go', args, { cwd, env });
+async function go(args: readonly string[], cwd: string, more: Record<string, string> = {}): Promise<string> {
+  const ran = await runProgram('go', args, { cwd, env: { ...env, ...more } });
   if (ran.code !== 0) throw new Error(`go ${args.join(' ')}\n${ran.stderr.join('\n')}`);
   return ran.stdout;
 }
@@ -61,7 +61,11 @@ async function pin(build: GoBuild): Promise<void> {
       await layOut({ ...build, version: 'none' }, work, env);
     }
     const tags = build.cgo ? ['-tags', build.cgo.tags] : [];
-    await go(['list', '-mod=mod', ...tags, '-deps', ...Object.values(build.programs)], work);
+    await go(
+      ['list', '-mod=mod', ...tags, '-deps', ...Object.values(build.programs)],
+      work,
+      build.cgo ? { CGO_ENABLED: '1' } : {},
+    );
     await mkdir(pinsOf(build), { recursive: true });
     for (const file of ['go.mod', 'go.sum']) {
       await copyFile(join(work, file), join(pinsOf(build), file)).catch((error: NodeJS.ErrnoException) => {

@@ -98,14 +98,6 @@ const images: readonly {
   { name: 'pause', version: 'pause', image: (version) => `registry.k8s.io/pause:${version}` },
 ];
 
-/** What end-to-end tests run as pods: a registry is not always to be had. No part of a cluster, so not in `assetsOf`. */
-export const testapp: ImageAsset = {
-  name: 'testapp',
-  version: '1',
-  path: 'images/testapp-1.tar',
-  image: 'registry.slipway.test/testapp:1',
-};
-
 /** The container images of a cluster, as archives to import on each host. */
 export const imagesOf = (versions: Versions): readonly ImageAsset[] =>
   images.map(({ name, version, image }) => ({

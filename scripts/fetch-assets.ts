@@ -1,0 +1,23 @@
+// Fills the asset cache for development and tests: `node scripts/fetch-assets.ts [KUBERNETES-VERSION...]`, then the test workload.
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { openAssets } from '../src/assets/assets.ts';
+import { assetsOf, versionsFor } from '../src/assets/catalogue.ts';
+import type { Emit } from '../src/run/events.ts';
+import { ensureTestapp } from '../test/support/testapp.ts';
+
+const directory = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'slipway', 'assets');
+const started = new Map<string, number>();
+const seconds = (task: string) => ((Date.now() - (started.get(task) ?? 0)) / 1000).toFixed(1);
+const emit: Emit = (event) => {
+  if (event.type === 'started') started.set(event.task, Date.now());
+  if (event.type === 'started') console.log(event.title);
+  if (event.type === 'done') console.log(`${event.task}: ${seconds(event.task)} s`);
+  if (event.type === 'failed') console.log(`${event.task} failed: ${event.what}`);
+};
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort(new Error('interrupted')));
+const assets = openAssets({ directory, emit, env: process.env });
+const asked = process.argv.slice(2);
+for (const version of asked.length > 0 ? asked : ['1.36.3']) await assets.ensure(assetsOf(versionsFor(version)), stop.signal);
+console.log(await ensureTestapp(directory));
