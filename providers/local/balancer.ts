@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { extract } from 'tar-stream';
 import { z } from 'zod';
+import { UserError } from '../../src/errors.ts';
 import { canonicalJson } from '../../src/plan/canonical.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, ResourceType } from '../../src/plan/resource.ts';
@@ -75,8 +77,10 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, LocalClients
     }
     await putConfig(props, found.Id, ctx);
     // The master process reads the config again and hands its listening socket to a new worker: no connection is refused or cut.
-    if (found.State.Running) await call(() => docker.getContainer(found.Id).kill({ signal: 'SIGUSR2' }), ctx);
+    if (found.State.Status === 'running') await call(() => docker.getContainer(found.Id).kill({ signal: 'SIGUSR2' }), ctx);
+    else if (found.State.Status === 'restarting') await call(() => docker.getContainer(found.Id).restart({ t: 0 }), ctx);
     else await boot(docker, found.Id, ctx);
+    await expectRunning(docker, found.Id, ctx);
     return { ...outputs, state: 'running' };
   },
   delete: remove,
@@ -137,8 +141,34 @@ async function create(props: Wanted, ctx: Context<LocalClients>): Promise<Balanc
   );
   await putConfig(props, id, ctx);
   await boot(docker, id, ctx);
+  await expectRunning(docker, id, ctx);
   const publishedPort = Number(there?.labels[label.port] ?? published);
   return { id, container: name, state: 'running', address: made.address, publishedPort };
+}
+
+/** haproxy that does not like its config or its limits ends within milliseconds. */
+async function expectRunning(docker: Docker, id: string, ctx: Context<LocalClients>): Promise<void> {
+  await sleep(150, undefined, { signal: ctx.signal });
+  const container = docker.getContainer(id);
+  const { State: state } = await call(() => container.inspect(), ctx);
+  if (state.Status === 'running') return;
+  const log = await call(() => container.logs({ stdout: true, stderr: true, tail: 5 }), ctx);
+  throw new UserError({
+    what: `the balancer does not run: its container is ${state.Status}`,
+    where: ctx.address,
+    why: plainLog(log),
+    next: 'mend what it says and run the same command again',
+  });
+}
+/** A log as Docker frames it: eight bytes (stream, three zeros, length) before each piece. */
+function plainLog(log: Buffer): string {
+  let text = '';
+  for (let at = 0; at + 8 <= log.length; ) {
+    const length = log.readUInt32BE(at + 4);
+    text += log.toString('utf8', at + 8, at + 8 + length);
+    at += 8 + length;
+  }
+  return text.trim();
 }
 
 async function putConfig(props: Wanted, id: string, ctx: Context<LocalClients>): Promise<void> {

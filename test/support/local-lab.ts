@@ -14,7 +14,7 @@ import type { Topology } from '../../src/cluster/topology.ts';
 import type { ClusterInput } from '../../src/config/schema.ts';
 import type { Endpoint } from '../../src/host/host.ts';
 import type { Policy } from '../../src/plan/choose.ts';
-import { chosenOf, makePlan } from '../../src/plan/make.ts';
+import { makePlan } from '../../src/plan/make.ts';
 import { ObservedMap } from '../../src/plan/observed.ts';
 import type { Plan } from '../../src/plan/plan.ts';
 import type { Layer, Resource } from '../../src/plan/resource.ts';
@@ -26,7 +26,7 @@ import { aCluster } from './builders.ts';
 /** The infrastructure of one cluster on the real Docker, driven by the real engine, without anything above it. */
 export class LocalLab {
   readonly name: string;
-  readonly docker = openDocker(process.env['DOCKER_HOST']);
+  readonly docker = openDocker(process.env.DOCKER_HOST);
   readonly seen = new ObservedMap();
   readonly progress: string[] = [];
   readonly #directory: string;
@@ -46,7 +46,7 @@ export class LocalLab {
       cluster: name,
       stateDirectory: directory,
       assetDirectory: join(directory, 'assets'),
-      dockerHost: process.env['DOCKER_HOST'],
+      dockerHost: process.env.DOCKER_HOST,
     });
     return new LocalLab(name, directory, provider, await makeHostKey('test'));
   }
@@ -57,7 +57,8 @@ export class LocalLab {
   /** What differs between that design and the world, as a plan. */
   async plan(desired: readonly Resource[], policy: Policy = { command: 'up', allowDataLoss: false }): Promise<Plan> {
     const signal = new AbortController().signal;
-    if (this.#connected.length === 0) this.#connected = await connectAll([this.#secrets(), this.provider as Layer], this.seen, signal);
+    if (this.#connected.length === 0)
+      this.#connected = await connectAll([this.#secrets(), this.provider as Layer], this.seen, signal);
     this.seen.clear();
     await observe(this.#connected, this.seen, signal, () => undefined);
     const types = new Map(this.#connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type])));
@@ -87,6 +88,26 @@ export class LocalLab {
   async remove(): Promise<void> {
     await this.apply([], { command: 'down', allowDataLoss: true });
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** How many of Docker's things are this cluster's. */
+  async things(): Promise<{ containers: number; networks: number; volumes: number }> {
+    const filters = { label: [`slipway.cluster=${this.name}`] };
+    const { Volumes: volumes } = await this.docker.listVolumes({ filters });
+    const containers = await this.docker.listContainers({ all: true, filters });
+    return {
+      containers: containers.length,
+      networks: (await this.docker.listNetworks({ filters })).length,
+      volumes: volumes?.length ?? 0,
+    };
+  }
+  /** What a killed test left under this name, with another owner. */
+  async removeThings(): Promise<void> {
+    const filters = { label: [`slipway.cluster=${this.name}`] };
+    for (const { Id } of await this.docker.listContainers({ all: true, filters }))
+      await this.docker.getContainer(Id).remove({ force: true, v: true });
+    for (const { Id } of await this.docker.listNetworks({ filters })) await this.docker.getNetwork(Id).remove();
+    for (const { Name } of (await this.docker.listVolumes({ filters })).Volumes ?? []) await this.docker.getVolume(Name).remove();
   }
 
   /** Stands in for the layer of secrets: one public key. */
@@ -176,5 +197,3 @@ export async function sshAnswers(host: string, port: number, timeoutMs = 20_000)
   }
   throw new Error(`no SSH at ${host}:${port} within ${timeoutMs} ms`);
 }
-
-export { chosenOf };
