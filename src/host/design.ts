@@ -61,8 +61,12 @@ function fileProps({ mode, content }: BundleFile): FileProps {
   if ('authorities' in content) {
     return { mode, pem: content.authorities.map((name) => ref<string>(addressOf('pki.authority', name), 'certificate')) };
   }
-  return { mode, secret: content.secret, digest: ref<string>(addressOf('secret', content.secret), 'digest') };
+  return { mode, secret: content.secret, digest: ref<string>(secretAddress(content.secret), 'digest') };
 }
+
+/** An authority's key is a secret too, under `authority.<name>`. */
+const secretAddress = (name: string): Address =>
+  name.startsWith('authority.') ? addressOf('pki.authority', name.slice('authority.'.length)) : addressOf('secret', name);
 
 /** The resources of one host's own content: `host.bundle/HOST`, and `host.units/HOST`, which stands on it and on the certificates. */
 export function hostResources(

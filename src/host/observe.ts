@@ -193,7 +193,7 @@ function parseUnits(lines: readonly string[]): ReadonlyMap<string, { active: str
   );
 }
 
-/** Files as sed printed them: the path on a line of its own, then lines that never begin with a slash. */
+/** Files as sed printed them: the path on a line of its own, then their lines behind a space. */
 function parseTexts(lines: readonly string[]): ReadonlyMap<string, readonly string[]> {
   const texts = new Map<string, string[]>();
   let current: string[] | undefined;
@@ -201,7 +201,7 @@ function parseTexts(lines: readonly string[]): ReadonlyMap<string, readonly stri
     if (line.startsWith('/')) {
       current = [];
       texts.set(line, current);
-    } else current?.push(line);
+    } else current?.push(line.slice(1));
   }
   return texts;
 }
@@ -216,7 +216,7 @@ function certificateOf(lines: readonly string[] | undefined): string | undefined
 function parseProbes(lines: readonly string[]): HostFacts['probes'] {
   const probes = new Map<string, { code: number; stdout: string }>();
   for (const [path, output] of parseTexts(lines)) {
-    const said = output.map((line) => line.slice(1));
+    const said = [...output];
     while (said.at(-1) === '') said.pop();
     probes.set(path.slice(path.indexOf('.', '/run/slipway/probe.'.length) + 1), {
       code: Number(said.at(-1)),

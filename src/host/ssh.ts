@@ -162,6 +162,8 @@ function shake(
   signal: AbortSignal,
 ): Promise<Connection> {
   const client = new Client();
+  // Each session in the making listens for the end of the connection.
+  client.setMaxListeners(channelsAtOnce + 16);
   let wrongKey: UserError | undefined;
   let lost: Error | undefined;
   clients.add(client);
