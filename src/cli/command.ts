@@ -57,6 +57,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   private verbose = false;
   private file = './cluster.yaml';
   private yes = false;
+  private words: readonly string[] = [];
   private noColour = false;
   /** Events went to stdout as lines: then the result is one line too. */
   private lines = false;
@@ -64,7 +65,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   override async init(): Promise<void> {
     // Before anything can fail: how an error is to be shown must not depend on what failed.
     this.format = sniffFormat(this.argv);
-    this.noColour = this.argv.includes('--no-color');
+    this.noColour = ownWords(this.argv).includes('--no-color');
     this.interrupt = catchSignals((text) => this.say(text));
     guardStreams();
     this.onCrash = (error) => {
@@ -74,7 +75,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     process.on('uncaughtException', this.onCrash);
     await super.init();
     this.env = readEnvironment();
-    const { args, flags } = await this.parse({
+    const { args, argv, flags } = await this.parse({
       flags: this.ctor.flags,
       baseFlags: SlipwayCommand.baseFlags,
       args: this.ctor.args,
@@ -85,6 +86,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     this.args = args as ArgsOf<T>;
     this.verbose = flags.verbose;
     this.file = flags.file;
+    this.words = argv.map(String).slice(Object.keys(this.ctor.args).length);
     this.yes = 'yes' in flags && flags.yes === true;
   }
   private onCrash: (error: unknown) => void = () => {};
@@ -98,6 +100,17 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   /** What cli/open.ts takes: the file of `-f` and these surroundings. Events go nowhere unless told. */
   protected opening(emit: Emit = () => {}): OpenInput {
     return { file: this.file, env: this.env, version: this.config.version, signal: this.signal, emit };
+  }
+
+  /** What follows the arguments (with `static strict = false`): the command of `cluster ssh etcd-a -- uptime`. */
+  protected rest(): readonly string[] {
+    return this.words;
+  }
+
+  /** While a program of the user's has the terminal (ssh, kubectl), Ctrl-C is for that program: this one only waits for its end. */
+  protected passSignals(): void {
+    this.interrupt?.release();
+    process.on('SIGINT', () => {});
   }
 
   /** Prints a result on stdout in the format of `-o`, and returns it. */
@@ -216,10 +229,15 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   }
 }
 
+/** Up to `--`: what follows is for another program. */
+const ownWords = (argv: readonly string[]): readonly string[] => {
+  const end = argv.indexOf('--');
+  return end === -1 ? argv : argv.slice(0, end);
+};
+
 /** The format that the arguments ask for, before they are parsed: an error in parsing is shown in it. */
 const sniffFormat = (argv: readonly string[]): Format => {
-  const end = argv.indexOf('--');
-  const text = (end === -1 ? argv : argv.slice(0, end)).join(' ');
+  const text = ownWords(argv).join(' ');
   const asked = /(?:^| )(?:-o[ =]?|--output[ =])(json|markdown)(?= |$)/.exec(text)?.[1];
   return asked === 'json' || asked === 'markdown' ? asked : 'human';
 };
