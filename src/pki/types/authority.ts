@@ -14,6 +14,8 @@ export interface AuthorityProps {
 export interface AuthorityOutputs {
   /** PEM. */
   readonly certificate: string;
+  /** The PEM in base64, as webhooks and APIServices want it. */
+  readonly certificateBase64: string;
   /** Hex: what its certificates name as their issuer. */
   readonly keyId: string;
   readonly digest: string;
@@ -35,7 +37,7 @@ export const pkiAuthority: ResourceType<AuthorityProps, AuthorityOutputs, Secret
         const observation: Observation<AuthorityProps, AuthorityOutputs> = {
           state: 'present',
           props,
-          outputs: { certificate, keyId, digest },
+          outputs: outputsOf(certificate, keyId, digest),
         };
         return [[addressOf('pki.authority', name.slice(prefix.length)), observation] as const];
       }),
@@ -78,5 +80,12 @@ async function make(desired: Resolved<AuthorityProps>, { address, clients }: Con
     settings: { lifetimeDays },
     created: new Date(now()).toISOString(),
   });
-  return { certificate: certPem, keyId, digest };
+  return outputsOf(certPem, keyId, digest);
 }
+
+const outputsOf = (certificate: string, keyId: string, digest: string): AuthorityOutputs => ({
+  certificate,
+  certificateBase64: Buffer.from(certificate).toString('base64'),
+  keyId,
+  digest,
+});
