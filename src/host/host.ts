@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { Bundle } from '../components/bundle.ts';
 import type { Amount } from '../plan/resource.ts';
@@ -37,8 +38,17 @@ export interface Host {
     command: string,
     options?: { readonly stdin?: Uint8Array | string | Readable; readonly signal?: AbortSignal; readonly timeoutMs?: number },
   ): Promise<ExecResult>;
+  /** A shell (or one command) wired to these streams, with a terminal where stdin is one. Returns the remote exit code. */
+  interactive(command: string | undefined, terminal: Terminal, signal: AbortSignal): Promise<number>;
   /** Streams (for `logs -f`, tunnels). */
   stream(command: string, signal: AbortSignal): Promise<NodeJS.ReadableStream>;
+}
+
+/** The person's end of an interactive session: process has this shape. */
+export interface Terminal {
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  readonly stdout: Writable & { readonly columns?: number; readonly rows?: number };
+  readonly stderr: Writable;
 }
 
 export interface Hosts {

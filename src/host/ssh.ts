@@ -5,6 +5,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { type Algorithms, Client, type ClientChannel } from 'ssh2';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
 import type { Access, Endpoint, ExecResult, Host, Hosts } from './host.ts';
+import { interact } from './interactive.ts';
 import { quote } from './quote.ts';
 
 // ssh2 itself and not node-ssh: everything goes through one multiplexed connection to the bastion, so we need forwardOut as the
@@ -231,6 +232,10 @@ function hostOf(name: string, connect: () => Promise<Connection>): Host {
         const connection = await connect();
         return run(name, connection, command, options);
       }),
+    async interactive(command, terminal, signal) {
+      const { client } = await connect();
+      return interact(client, command, terminal, signal);
+    },
     async stream(command, signal) {
       const connection = await connect();
       const release = await hold(channels, signal);
