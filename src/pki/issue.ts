@@ -42,9 +42,9 @@ export async function issue(options: {
   assertResolved(spec);
   assertP256(publicKey);
   assertFits(authority);
-  const issuer = new x509.X509Certificate(authority.certPem);
+  const issuer = issuerOf(authority.certPem);
   const { keyId, notAfter } = inspectCertificate(authority.certPem, now);
-  if (now >= notAfter) throw new Error(`the authority ${issuer.subject} has expired`);
+  if (now >= notAfter) throw new Error(`the authority ${issuer.toString()} has expired`);
   const names: x509.JsonGeneralNames = [
     ...spec.sans.dns.map((value) => ({ type: 'dns' as const, value })),
     ...spec.sans.ip.map((value) => ({ type: 'ip' as const, value })),
@@ -52,7 +52,7 @@ export async function issue(options: {
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: nameOf(spec.subject),
-    issuer: issuer.subjectName,
+    issuer,
     publicKey,
     signingKey: signingKey(authority.keyPem),
     signingAlgorithm: signature,
@@ -69,6 +69,16 @@ export async function issue(options: {
     ],
   });
   return `${certificate.toString('pem')}\n`;
+}
+const issuers = new Map<string, x509.Name>();
+/** Reading an authority's certificate costs as much as the signature: once a process. */
+function issuerOf(certPem: string): x509.Name {
+  let name = issuers.get(certPem);
+  if (!name) {
+    name = new x509.X509Certificate(certPem).subjectName;
+    issuers.set(certPem, name);
+  }
+  return name;
 }
 const usageOids = { server: x509.ExtendedKeyUsage.serverAuth, client: x509.ExtendedKeyUsage.clientAuth } as const;
 

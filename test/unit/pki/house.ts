@@ -56,7 +56,7 @@ export function engine<P extends object, O extends object, C>(
           ? await type.update(props, found.outputs as O, context(resource.address))
           : await type.create?.(props, context(resource.address));
       if (!outputs) throw new Error('no outputs');
-      seen.set(resource.address, { state: 'present', props, outputs });
+      seen.set(resource.address, { state: 'present', props: props as object, outputs });
       return outputs;
     },
   };
