@@ -72,11 +72,11 @@ export function openAssets(options: AssetOptions): Assets {
   const builds = pLimit(1);
   const workRoot = join(directory, '.work');
 
-  async function make(task: Task, sources: readonly Source[], signal: AbortSignal): Promise<readonly Cached[]> {
+  async function make(task: Task, sources: readonly Source[], signal: AbortSignal): Promise<void> {
     const { recipe } = task;
     const id = `assets/${recipe.group}`;
     const work = join(workRoot, `${recipe.group.replaceAll('/', '-')}.${process.pid}`);
-    const parts = join(directory, '.parts');
+    const parts = join(directory, '.parts', recipe.group.replaceAll('/', '-'));
     const progress = (message: string, amount?: { done: number; of: number; unit: string }) =>
       emit({ type: 'progress', task: id, message, ...(amount ? { amount } : {}) });
     // One event a hundredth, not one a chunk.
@@ -91,11 +91,13 @@ export function openAssets(options: AssetOptions): Assets {
     };
     const reasons: string[] = [];
     let missing = task.assets;
-    const made = new Map<string, Cached>();
+    const made = new Set<string>();
     const take = async (files: ReadonlyMap<string, string>, source: Source) => {
       for (const asset of missing) {
         const file = files.get(asset.name);
-        if (file) made.set(asset.path, await putInto(directory, asset, file, source));
+        if (!file) continue;
+        await putInto(directory, asset, file, source);
+        made.add(asset.path);
       }
       missing = missing.filter(({ path }) => !made.has(path));
     };
@@ -139,7 +141,7 @@ export function openAssets(options: AssetOptions): Assets {
         next: 'Check the network, or name a mirror that has them',
       });
     }
-    return [...made.values()];
+    await rm(parts, { recursive: true, force: true });
   }
 
   async function bring(task: Task, sources: readonly Source[], anew: boolean, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,4 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NotServed, type OnBytes, sha256OfBytes, type Web, wrongDigest } from './download.ts';
@@ -68,5 +67,4 @@ export async function pullImage(
     blobs.map(({ digest, size }) => ({ digest, size, open: () => createReadStream(fileOf(digest)) })),
     createWriteStream(file),
   );
-  for (const { digest } of blobs) await rm(fileOf(digest), { force: true });
 }

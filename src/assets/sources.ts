@@ -1,6 +1,6 @@
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createGunzip } from 'node:zlib';
@@ -121,7 +121,7 @@ async function checksum(web: Web, bases: Bases, kind: Checksum, url: string, sig
 const resolve = (url: string, bases: Bases): string =>
   url.replace(/^\{(kubernetes|github|githubApi|registry)\}/, (_, base: keyof Bases) => bases[base]);
 
-/** Downloads assets of one recipe from where upstream publishes them. Throws NotServed. `parts` keeps what was fetched of a file across runs. */
+/** Downloads assets of one recipe from where upstream publishes them. Throws NotServed. `parts` keeps what was fetched of a file, also when a run is cut. */
 export async function fromUpstream(
   recipe: Recipe,
   assets: readonly Asset[],
@@ -150,7 +150,7 @@ export async function fromUpstream(
     }
     const url = resolve(upstream.url, bases);
     const sha256 = await checksum(web, bases, upstream.checksum, url, signal);
-    const file = join(parts, sha256);
+    const file = join(parts, `${sha256}-${basename(url)}`);
     await web.file(url, sha256, file, signal, onBytes(name));
     if (upstream.kind === 'file') {
       made.set(name, file);
@@ -162,7 +162,6 @@ export async function fromUpstream(
     });
     await unpack(file, new Map(wanted.map(([asset, member]) => [member, join(work, asset)])), signal);
     for (const [asset] of wanted) made.set(asset, join(work, asset));
-    await rm(file, { force: true });
   }
   return made;
 }
