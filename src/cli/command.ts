@@ -125,6 +125,11 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     process.stderr.write(render(view, data, 'human', this.lookOf(process.stderr)));
   }
 
+  /** One line of data on stdout, for what comes line by line. */
+  protected line(text: string): void {
+    process.stdout.write(`${text}\n`);
+  }
+
   /** One line for people, on stderr; above the live view while there is one. */
   protected say(text: string): void {
     if (this.live_) this.live_.say(text);

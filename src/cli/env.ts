@@ -13,6 +13,8 @@ export interface Environment {
   readonly configDir: string;
   /** `$XDG_CACHE_HOME/slipway`: assets; may be deleted at any time. */
   readonly cacheDir: string;
+  /** Where kubectl's credentials go: the first file of `$KUBECONFIG`, else `~/.kube/config`. */
+  readonly kubeconfig: string;
   /** A person is there: questions can be asked (stdin) and are seen (stderr). */
   readonly isTTY: boolean;
   readonly ci: boolean;
@@ -46,6 +48,7 @@ export const readEnvironment = (from: Surroundings = process): Environment => {
     stateDir: xdg('XDG_STATE_HOME', '.local/state'),
     configDir: xdg('XDG_CONFIG_HOME', '.config'),
     cacheDir: xdg('XDG_CACHE_HOME', '.cache'),
+    kubeconfig: variables.KUBECONFIG?.split(':').find((file) => file !== '') ?? join(home, '.kube', 'config'),
     isTTY: from.stdin.isTTY === true && from.stderr.isTTY === true,
     ci: isTrue(variables.CI),
     user: userName(variables),

@@ -21,12 +21,13 @@ export interface OpenInput {
 
 /** The composition root: reads the file, loads its provider and nothing of the others, and hands the ports to whoever runs the command. */
 export async function openCluster({ file, env, version, signal, emit }: OpenInput): Promise<Opened> {
-  const { cluster, digest } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
+  const { cluster, digest, findings } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
   const directories = { config: env.configDir, state: env.stateDir, cache: env.cacheDir };
   return {
     cluster,
     file,
     specDigest: digest,
+    findings,
     provider: await loadProvider(cluster, directories, env.variables['DOCKER_HOST']),
     tool: `slipway ${version}`,
     directories,
@@ -43,7 +44,11 @@ export async function openCluster({ file, env, version, signal, emit }: OpenInpu
   };
 }
 
-async function loadProvider(cluster: Cluster, directories: Opened['directories'], dockerHost: string | undefined): Promise<Provider> {
+async function loadProvider(
+  cluster: Cluster,
+  directories: Opened['directories'],
+  dockerHost: string | undefined,
+): Promise<Provider> {
   if (cluster.provider.local) {
     const { openLocal } = await import('../../providers/local/provider.ts');
     return openLocal({

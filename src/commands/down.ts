@@ -5,12 +5,15 @@ import { downView } from '../ui/down-view.ts';
 
 export default class Down extends SlipwayCommand<typeof Down> {
   static override summary = 'Delete the cluster: its machines, balancer and network';
-  static override description = 'Shows all that goes and asks for the name. Volumes, secrets and recovery points stay, unless --allow-data-loss is given too.';
+  static override description =
+    'Shows all that goes and asks for the name. Volumes, secrets and recovery points stay, unless --allow-data-loss is given too.';
   static override examples = ['<%= config.bin %> down', '<%= config.bin %> down --yes --allow-data-loss'];
   static override flags = {
     output: outputFlag('human', 'json'),
     yes: yesFlag,
-    'allow-data-loss': Flags.boolean({ summary: 'Also delete volumes, secrets and records: nothing can bring the cluster back then' }),
+    'allow-data-loss': Flags.boolean({
+      summary: 'Also delete volumes, secrets and records: nothing can bring the cluster back then',
+    }),
     'lock-wait': Flags.integer({ summary: 'Seconds to wait while another command holds the lock', default: 0, min: 0 }),
   };
 
@@ -19,13 +22,16 @@ export default class Down extends SlipwayCommand<typeof Down> {
     const { down } = await import('../lifecycle/down.ts');
     const { planView } = await import('../ui/plan-view.ts');
     const live = await this.live({ stream: true });
-    const opened = await openCluster({ file: this.flags.file, env: this.env, version: this.config.version, signal: this.signal, emit: live.emit });
+    const opened = await openCluster(this.opening(live.emit));
     const result = await down(opened, {
       allowDataLoss: this.flags['allow-data-loss'],
       lockWaitMs: this.flags['lock-wait'] * 1000,
       confirm: async (plan) => {
         if (!this.flags.yes) this.preview(planView, plan);
-        await this.confirm(`This deletes cluster ${opened.cluster.name}${this.flags['allow-data-loss'] ? ' with all its data' : ''}.`, { name: opened.cluster.name });
+        await this.confirm(
+          `This deletes cluster ${opened.cluster.name}${this.flags['allow-data-loss'] ? ' with all its data' : ''}.`,
+          { name: opened.cluster.name },
+        );
         return true;
       },
     });

@@ -7,7 +7,11 @@ export default class Up extends SlipwayCommand<typeof Up> {
   static override summary = 'Make the cluster what cluster.yaml says, where that interrupts nobody';
   static override description =
     'Creates, grows and heals. What would restart a serving etcd member or API server, drain a node or lose data is listed and left. Killed at any point, the same command goes on.';
-  static override examples = ['<%= config.bin %> up', '<%= config.bin %> up --yes', '<%= config.bin %> up --plan plan.json --yes'];
+  static override examples = [
+    '<%= config.bin %> up',
+    '<%= config.bin %> up --yes',
+    '<%= config.bin %> up --plan plan.json --yes',
+  ];
   static override flags = {
     output: outputFlag('human', 'json'),
     yes: yesFlag,
@@ -23,7 +27,7 @@ export default class Up extends SlipwayCommand<typeof Up> {
     const { planView } = await import('../ui/plan-view.ts');
     const saved = this.flags.plan === undefined ? undefined : await readPlan(this.flags.plan);
     const live = await this.live({ stream: true });
-    const opened = await openCluster({ file: this.flags.file, env: this.env, version: this.config.version, signal: this.signal, emit: live.emit });
+    const opened = await openCluster(this.opening(live.emit));
     const result = await up(opened, {
       allowDataLoss: this.flags['allow-data-loss'],
       lockWaitMs: this.flags['lock-wait'] * 1000,

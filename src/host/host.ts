@@ -1,5 +1,4 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Readable } from 'node:stream';
 import type { Bundle } from '../components/bundle.ts';
 import type { Amount } from '../plan/resource.ts';
 

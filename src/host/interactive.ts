@@ -2,7 +2,12 @@ import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2';
 import type { Terminal } from './host.ts';
 
 /** Wires a shell, or one command, to a person's terminal; or to plain streams where there is none. Returns the remote exit code (255: cut). */
-export function interact(client: Client, command: string | undefined, { stdin, stdout, stderr }: Terminal, signal: AbortSignal): Promise<number> {
+export function interact(
+  client: Client,
+  command: string | undefined,
+  { stdin, stdout, stderr }: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
   const tty = stdin.isTTY === true && command === undefined;
   const size = (): PseudoTtyOptions => ({ term: 'xterm-256color', cols: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
   return new Promise((done, fail) => {

@@ -4,14 +4,14 @@ import { type Addon, designAddons } from '../components/addons.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
 import type { Cluster } from '../config/schema.ts';
-import { etcdResources } from '../etcd/design.ts';
+import { etcdClusterAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { kubeResources } from '../kube/design.ts';
-import { secretResources } from '../pki/design.ts';
-import { certificateResources } from '../pki/types/certificate.ts';
+import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
 import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
+import { secretResources } from './secrets.ts';
 
 export interface ClusterDesign {
   readonly topology: Topology;
@@ -30,12 +30,14 @@ export function designCluster(
   const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
   const bundles = designBundles(topology);
   const addons = designAddons(topology);
+  // A master's programs need etcd first: started earlier they would only fail, wait and try again.
+  const etcd = etcdClusterAddresses(topology);
   const hosts = topology.machines.flatMap((machine) => {
     const bundle = bundles.get(machine.bundle);
     if (!bundle) throw new Error(`no bundle ${machine.bundle} for ${machine.name}`);
     const identity = identityOf(machine, topology);
     return [
-      ...hostResources(machine, bundle, identity, provider.machineAddress(machine.name)),
+      ...hostResources(machine, bundle, identity, provider.machineAddress(machine.name), machine.role === 'master' ? etcd : []),
       ...certificateResources(machine, bundle, identity),
     ];
   });

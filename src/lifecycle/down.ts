@@ -22,28 +22,42 @@ export interface DownResult {
 export async function down(opened: Opened, options: DownOptions): Promise<DownResult> {
   const { cluster, provider, signal } = opened;
   const policy = { command: 'down', allowDataLoss: options.allowDataLoss } as const;
-  const result = await withLockedSession(opened, { command: 'down', waitMs: options.lockWaitMs, only: 'infrastructure' }, async (session): Promise<DownResult> => {
-    const plan = await planSession(session, policy, []);
-    const kept = (p: Plan): string[] => [...leftOf(p).map((change) => change.address), ...(options.allowDataLoss || !session.store ? [] : [`the cluster's records and secrets in ${session.store.url}`])];
-    if (chosenOf(plan).length === 0 && !options.allowDataLoss) return { cluster: cluster.name, outcome: 'nothing to do', deleted: 0, kept: kept(plan) };
-    if (!(await options.confirm(plan))) return { cluster: cluster.name, outcome: 'declined', deleted: 0, kept: [] };
-    await session.begin(plan);
-    const deleted = await runPlan(plan, session);
-    const after = await planSession(session, policy, []);
-    if (chosenOf(after).length > 0) {
-      throw new UserError({
-        what: `${chosenOf(after).length} things are still there`,
-        why: chosenOf(after).map((change) => change.address).join('\n'),
-        next: 'run the same command again',
-      });
-    }
-    return { cluster: cluster.name, outcome: 'done', deleted, kept: kept(after) };
-  });
+  const result = await withLockedSession(
+    opened,
+    { command: 'down', waitMs: options.lockWaitMs, only: 'infrastructure' },
+    async (session): Promise<DownResult> => {
+      const plan = await planSession(session, policy, []);
+      const kept = (p: Plan): string[] => [
+        ...leftOf(p).map((change) => change.address),
+        ...(options.allowDataLoss || !session.store ? [] : [`the cluster's records and secrets in ${session.store.url}`]),
+      ];
+      if (chosenOf(plan).length === 0 && !options.allowDataLoss)
+        return { cluster: cluster.name, outcome: 'nothing to do', deleted: 0, kept: kept(plan) };
+      if (!(await options.confirm(plan))) return { cluster: cluster.name, outcome: 'declined', deleted: 0, kept: [] };
+      session.begin(plan);
+      const deleted = await runPlan(plan, session);
+      const after = await planSession(session, policy, []);
+      if (chosenOf(after).length > 0) {
+        throw new UserError({
+          what: `${chosenOf(after).length} things are still there`,
+          why: chosenOf(after)
+            .map((change) => change.address)
+            .join('\n'),
+          next: 'run the same command again',
+        });
+      }
+      return { cluster: cluster.name, outcome: 'done', deleted, kept: kept(after) };
+    },
+  );
   if (options.allowDataLoss && result.outcome !== 'declined') {
     try {
       await provider.removeStore(cluster, signal);
     } catch (error) {
-      throw new UserError({ what: 'the machines are gone, and the store could not be removed', why: messageOf(error), next: 'run the same command again' });
+      throw new UserError({
+        what: 'the machines are gone, and the store could not be removed',
+        why: messageOf(error),
+        next: 'run the same command again',
+      });
     }
   }
   return result;

@@ -1,10 +1,14 @@
-import type { Versions } from '../assets/catalogue.ts';
+import type { Asset } from '../assets/catalogue.ts';
+import type { Finding } from '../config/finding.ts';
 import type { Cluster } from '../config/schema.ts';
+import type { HostsClients } from '../host/host.ts';
+import type { KubeClients } from '../kube/clients.ts';
 import type { Layer, Secrets } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
 import type { Emit } from '../run/events.ts';
 import type { Store } from '../store/store.ts';
 import type { ClusterDesign } from './design.ts';
+import type { ClusterRecord } from './identity.ts';
 
 /** What every command starts with: the file as read, the place where it runs, and the ports to the world. Made by cli/open.ts. */
 export interface Opened {
@@ -12,6 +16,8 @@ export interface Opened {
   readonly file: string;
   /** SHA-256 of the spec after defaults. */
   readonly specDigest: string;
+  /** Warnings of the file. */
+  readonly findings: readonly Finding[];
   readonly provider: Provider;
   readonly tool: string;
   readonly directories: Directories;
@@ -22,12 +28,16 @@ export interface Opened {
   layers(input: LayersInput): Promise<LayersOutput>;
   now(): number;
   newUid(): string;
-  /** `user@host pid`, for the lock. */
+  randomBytes(count: number): Uint8Array;
+  /** For the lock and the journal: who, where, and what was typed. */
   readonly holder: string;
+  readonly host: string;
+  readonly commandLine: string;
 }
 export interface LayersInput {
   readonly opened: Opened;
   readonly store: Store | undefined;
+  readonly record: ClusterRecord | undefined;
   readonly design: ClusterDesign;
   /** Of the lock held; 0 without one. */
   readonly generation: number;
@@ -35,6 +45,12 @@ export interface LayersInput {
 export interface LayersOutput {
   readonly layers: readonly Layer[];
   readonly secrets: Secrets;
+  readonly reach: Reach;
+}
+/** Usable once the infrastructure has been observed. */
+export interface Reach {
+  readonly hosts: () => HostsClients;
+  readonly kube: () => KubeClients;
 }
 /** Absolute paths. */
 export interface Directories {
@@ -43,7 +59,7 @@ export interface Directories {
   readonly cache: string;
 }
 export interface AssetPort {
-  /** Makes sure that everything those versions need lies in the cache. */
-  ensure(versions: Versions, signal: AbortSignal): Promise<void>;
+  /** Makes sure that these lie in the cache: from there, a mirror, upstream, or built. */
+  ensure(assets: readonly Asset[], signal: AbortSignal): Promise<void>;
   file(path: string): string;
 }

@@ -8,7 +8,8 @@ import { planSession, withSession } from './session.ts';
 export { unseenOf } from '../plan/make.ts';
 
 /** What `up` would do now. Takes no lock and makes nothing. */
-export const planCluster = (opened: Opened): Promise<Plan> => withSession(opened, (session) => planSession(session, { command: 'up', allowDataLoss: false }));
+export const planCluster = (opened: Opened): Promise<Plan> =>
+  withSession(opened, (session) => planSession(session, { command: 'up', allowDataLoss: false }));
 
 export async function savePlan(plan: Plan, file: string): Promise<void> {
   await writeFile(file, `${JSON.stringify(plan, null, 2)}\n`, { mode: 0o600 });
@@ -17,20 +18,41 @@ export async function savePlan(plan: Plan, file: string): Promise<void> {
 export async function readPlan(file: string): Promise<Plan> {
   const parsed = planSchema.safeParse(parse(await read(file), file));
   if (parsed.success) return parsed.data;
-  throw new UserError({ what: 'not a plan of this version of Slipway', where: file, why: z.prettifyError(parsed.error), next: 'make a new one: cluster plan --out FILE' }, exitCodes.lockedOrStale);
+  throw new UserError(
+    {
+      what: 'not a plan of this version of Slipway',
+      where: file,
+      why: z.prettifyError(parsed.error),
+      next: 'make a new one: cluster plan --out FILE',
+    },
+    exitCodes.lockedOrStale,
+  );
 }
 
 async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new UserError({ what: 'the saved plan cannot be read', where: file, why: messageOf(error), next: 'check the path; a new plan: cluster plan --out FILE' }, exitCodes.usage, { cause: error });
+    throw new UserError(
+      {
+        what: 'the saved plan cannot be read',
+        where: file,
+        why: messageOf(error),
+        next: 'check the path; a new plan: cluster plan --out FILE',
+      },
+      exitCodes.usage,
+      { cause: error },
+    );
   }
 }
 function parse(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError({ what: 'the saved plan is not JSON', where: file, why: messageOf(error), next: 'make a new one: cluster plan --out FILE' }, exitCodes.lockedOrStale, { cause: error });
+    throw new UserError(
+      { what: 'the saved plan is not JSON', where: file, why: messageOf(error), next: 'make a new one: cluster plan --out FILE' },
+      exitCodes.lockedOrStale,
+      { cause: error },
+    );
   }
 }

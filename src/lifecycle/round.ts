@@ -8,7 +8,7 @@ const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
 
 /** Carries out one plan. Returns how many steps were done; throws UserError with everything that failed. */
 export async function runPlan(plan: Plan, session: Session): Promise<number> {
-  const { opened, lock } = session;
+  const { opened, lock, signal } = session;
   const outcome = await run({
     steps: plan.steps,
     desired: session.design.resources,
@@ -16,11 +16,12 @@ export async function runPlan(plan: Plan, session: Session): Promise<number> {
     seen: session.seen,
     secrets: session.secrets,
     emit: session.emit,
-    signal: AbortSignal.any([opened.signal, ...(lock ? [lock.signal] : [])]),
+    signal,
     beforeStep: async () => lock?.check(),
     lanes,
     runId: session.runId,
   });
+  session.report(outcome);
   const [first] = outcome.failed;
   if (opened.signal.aborted)
     throw new UserError(
@@ -43,4 +44,3 @@ export async function runPlan(plan: Plan, session: Session): Promise<number> {
     throw new UserError({ what: `stopped before ${outcome.notStarted.length} steps`, next: 'run the same command again' });
   return outcome.done.length;
 }
-

@@ -1,16 +1,18 @@
+import { messageOf } from '../errors.ts';
 import type { Policy } from '../plan/choose.ts';
 import { makePlan } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Resource, Secrets } from '../plan/resource.ts';
 import type { Emit } from '../run/events.ts';
-import { type Journal, openJournal } from '../run/journal.ts';
+import { type Journal, newRunId, openJournal, type RunResultRecord } from '../run/journal.ts';
 import { acquireLock, type Lock } from '../run/lock.ts';
 import { type Connected, closeAll, connectAll, observe } from '../run/observe.ts';
+import type { RunResult } from '../run/runner.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterDesign, designCluster } from './design.ts';
 import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
-import type { Opened } from './opened.ts';
+import type { Opened, Reach } from './opened.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
 export interface Session {
@@ -22,10 +24,16 @@ export interface Session {
   readonly seen: ObservedMap;
   readonly secrets: Secrets;
   readonly lock: Lock | undefined;
+  /** Ctrl-C, and a lost lock. */
+  readonly signal: AbortSignal;
+  /** The way to hosts and to the API, for commands that talk to them directly. */
+  readonly reach: Reach;
   readonly runId: string;
   readonly emit: Emit;
   /** Opens the run's journal: from here on events are kept. */
-  begin(plan: Plan): Promise<void>;
+  begin(plan: Plan): void;
+  /** What became of a plan's steps: for the journal's last page. */
+  report(result: RunResult): void;
 }
 
 /** For commands that only look: takes no lock, makes no store. */
@@ -49,12 +57,15 @@ export async function withLockedSession<T>(
 ): Promise<T> {
   const store = await opened.provider.store(opened.cluster, { create: true }, opened.signal);
   if (!store) throw new Error(`provider ${opened.provider.name} made no store`);
+  const { holder, host, commandLine, emit, signal } = opened;
   const lock = await acquireLock(store, {
-    holder: opened.holder,
+    holder,
+    host,
     purpose: `cluster ${command}`,
-    waitMs,
-    emit: opened.emit,
-    signal: opened.signal,
+    command: commandLine,
+    wait: waitMs,
+    emit,
+    signal,
   });
   try {
     const record = await ensureRecord(store, opened.cluster, opened.newUid);
@@ -70,18 +81,14 @@ async function useSession<T>(
   record: ClusterRecord | undefined,
   lock: Lock | undefined,
   use: (session: Session) => Promise<T>,
+  only?: string,
 ): Promise<T> {
   const design = designCluster(opened.cluster, record, opened.provider);
-  const { layers, secrets } = await opened.layers({ opened, store, design, generation: lock?.generation ?? 0 });
+  const { layers, secrets, reach } = await opened.layers({ opened, store, record, design, generation: lock?.generation ?? 0 });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
   const connected = await connectAll(only ? layers.filter((layer) => layer.name === only) : layers, seen, signal);
-  const runId = `${new Date(opened.now()).toISOString().replaceAll(/[-:.]/g, '').slice(0, 15)}-${opened.newUid().slice(0, 4)}`;
-  let journal: Journal | undefined;
-  const emit: Emit = (event) => {
-    opened.emit(event);
-    journal?.emit(event);
-  };
+  const journal = new RunJournal(store, opened, lock?.generation ?? 0);
   const session: Session = {
     opened,
     store,
@@ -90,22 +97,67 @@ async function useSession<T>(
     connected,
     seen,
     secrets,
+    reach,
     lock,
-    runId,
-    emit,
-    async begin(plan) {
-      if (store) journal = await openJournal(store, { runId, plan, generation: lock?.generation ?? 0, now: opened.now });
-    },
+    signal,
+    runId: journal.runId,
+    emit: journal.emit,
+    begin: (plan) => journal.begin(plan),
+    report: (result) => journal.report(result),
   };
-  let outcome: { ok: true } | { ok: false; error: string } = { ok: true };
   try {
-    return await use(session);
+    const result = await use(session);
+    await journal.close('done');
+    return result;
   } catch (error) {
-    outcome = { ok: false, error: error instanceof Error ? error.message : String(error) };
+    await journal.close(opened.signal.aborted ? 'interrupted' : 'failed');
     throw error;
   } finally {
-    await journal?.close(outcome);
     await closeAll(connected);
+  }
+}
+
+/** Events go to whoever listens, and, once the run has begun, to the journal. */
+class RunJournal {
+  readonly runId: string;
+  readonly emit: Emit;
+  readonly #store: Store | undefined;
+  readonly #opened: Opened;
+  readonly #generation: number;
+  readonly #result: { done: string[]; failed: { step: string; what: string }[]; notStarted: string[] } = {
+    done: [],
+    failed: [],
+    notStarted: [],
+  };
+  #journal: Journal | undefined;
+
+  constructor(store: Store | undefined, opened: Opened, generation: number) {
+    this.#store = store;
+    this.#opened = opened;
+    this.#generation = generation;
+    this.runId = newRunId(opened.now(), opened.randomBytes(4));
+    this.emit = (event) => {
+      opened.emit(event);
+      this.#journal?.record({ ...event, at: opened.now() });
+    };
+  }
+  begin(plan: Plan): void {
+    if (!this.#store) return;
+    this.#journal = openJournal(this.#store, {
+      runId: this.runId,
+      plan,
+      command: this.#opened.commandLine,
+      generation: this.#generation,
+    });
+  }
+  report({ done, failed, notStarted }: RunResult): void {
+    this.#result.done.push(...done);
+    this.#result.failed.push(...failed.map(({ step, error }) => ({ step: step.id, what: messageOf(error) })));
+    this.#result.notStarted.push(...notStarted);
+  }
+  async close(outcome: RunResultRecord['outcome']): Promise<void> {
+    const closed = await this.#journal?.close({ outcome, finishedAt: this.#opened.now(), ...this.#result });
+    if (closed?.problem) this.#opened.emit({ type: 'progress', task: 'journal', message: closed.problem });
   }
 }
 
@@ -117,7 +169,7 @@ export async function planSession(
 ): Promise<Plan> {
   const { opened, connected, seen, emit } = session;
   seen.clear();
-  await observe(connected, seen, opened.signal, emit);
+  await observe(connected, seen, session.signal, emit);
   return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,

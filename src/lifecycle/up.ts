@@ -1,6 +1,7 @@
-import { exitCodes, messageOf, UserError } from '../errors.ts';
+import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
+import { assetsOfBundles } from './assets.ts';
 import type { Opened } from './opened.ts';
 import { runPlan } from './round.ts';
 import { planSession, type Session, withLockedSession } from './session.ts';
@@ -47,7 +48,8 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
       return result('nothing to do', 0);
     }
     if (!(await options.confirm(plan))) return result('declined', 0);
-    await session.begin(plan);
+    session.begin(plan);
+    await opened.assets.ensure(assetsOfBundles(session.design.bundles.values()), session.signal);
     let changed = 0;
     for (let round = 1; chosenOf(plan).length > 0; round++) {
       if (round > maxRounds) throw notConverging(plan, session);

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { identityOf } from '../components/bundles.ts';
+import { initialisedKey } from '../etcd/bootstrap.ts';
+import { etcdCluster } from '../etcd/types/cluster.ts';
+import { etcdMember } from '../etcd/types/member.ts';
+import { readFacts } from '../host/facts.ts';
+import type { HostsClients } from '../host/host.ts';
+import { openHosts } from '../host/ssh.ts';
+import { hostBundle } from '../host/types/bundle.ts';
+import { hostUnits } from '../host/types/units.ts';
+import type { KubeClients } from '../kube/clients.ts';
+import { connectKube } from '../kube/connect.ts';
+import { kubeAddon } from '../kube/types/addon.ts';
+import { kubeApi } from '../kube/types/api.ts';
+import { kubeNode } from '../kube/types/node.ts';
+import { issueClient } from '../pki/admin.ts';
+import type { SecretsClients } from '../pki/clients.ts';
+import { pkiAuthority } from '../pki/types/authority.ts';
+import { pkiCertificate } from '../pki/types/certificate.ts';
+import { secret } from '../pki/types/secret.ts';
+import { ObservedMap } from '../plan/observed.ts';
+import type { Layer, Observed } from '../plan/resource.ts';
+import { emptyStore } from '../store/empty.ts';
+import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
+import type { Store } from '../store/store.ts';
+import type { LayersInput, LayersOutput } from './opened.ts';
+
+/** The real layers: secrets in the store, the provider, hosts over SSH, the Kubernetes API. Nothing is reached before something asks. */
+export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
+  const { opened, design } = input;
+  const store = input.store ?? emptyStore;
+  const sealing = openSealing({
+    store,
+    recipients: opened.cluster.secrets.recipients,
+    identityFile: join(opened.directories.config, 'identity.txt'),
+  });
+  let seen: Observed = new ObservedMap();
+  const hosts = hostsClients(input, store, sealing, () => seen);
+  const kube = kubeClients(input, store, sealing, hosts);
+
+  const secretsLayer: Layer<SecretsClients> = {
+    name: 'secrets',
+    types: [pkiAuthority, secret],
+    connect: async () => ({ sealing, uid: design.topology.uid, now: opened.now }),
+  };
+  const hostsLayer: Layer<HostsClients> = {
+    name: 'hosts',
+    types: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
+    async connect(below) {
+      seen = below;
+      return hosts;
+    },
+    close: (clients) => clients.hosts.close(),
+  };
+  const kubeLayer: Layer<KubeClients> = {
+    name: 'kube',
+    types: [kubeAddon, kubeNode],
+    connect: async () => kube,
+    close: async (clients) => clients.close(),
+  };
+  return {
+    layers: [secretsLayer, opened.provider, hostsLayer, kubeLayer],
+    secrets: secretsOf(sealing),
+    reach: { hosts: () => hosts, kube: () => kube },
+  };
+}
+
+function hostsClients(
+  { opened, design, generation }: LayersInput,
+  store: Store,
+  sealing: Sealing,
+  seen: () => Observed,
+): HostsClients {
+  const { topology, bundles } = design;
+  const text = new TextDecoder();
+  return {
+    hosts: openHosts({
+      access: () => opened.provider.access(topology, seen()),
+      privateKey: async () => text.decode(await sealing.reveal('ssh')),
+      signal: opened.signal,
+    }),
+    machines: new Map(
+      topology.machines.map((machine) => {
+        const bundle = bundles.get(machine.bundle);
+        if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
+        return [machine.name, { bundle, identity: identityOf(machine, topology) }];
+      }),
+    ),
+    uid: topology.uid,
+    generation,
+    records: {
+      get: async (key) => {
+        const found = await store.get(`records/${key}`);
+        return found && text.decode(await found.bytes());
+      },
+      put: async (key, value) => {
+        await store.put(`records/${key}`, new TextEncoder().encode(value));
+      },
+    },
+    delivery: opened.provider.delivery,
+    assetFile: (path) => opened.assets.file(path),
+    now: opened.now,
+  };
+}

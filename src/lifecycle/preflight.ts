@@ -1,0 +1,38 @@
+import type { Finding } from '../config/finding.ts';
+import { exitCodes, UserError } from '../errors.ts';
+import { designCluster } from './design.ts';
+import { readRecord } from './identity.ts';
+import type { Opened } from './opened.ts';
+
+export interface Preflight {
+  readonly cluster: string;
+  readonly findings: readonly Finding[];
+}
+
+/** Everything that would make `up` fail, all at once, before anything is made: of the file, and of the place where the cluster is to run. */
+export async function preflight(opened: Opened, ofFile: readonly Finding[]): Promise<Preflight> {
+  const { cluster, provider, signal } = opened;
+  const store = await provider.store(cluster, { create: false }, signal);
+  const { topology } = designCluster(cluster, await readRecord(store), provider);
+  const findings = [...ofFile];
+  for await (const finding of provider.verify(topology, signal)) findings.push(finding);
+  return { cluster: cluster.name, findings };
+}
+
+/** Throws one UserError with every error found. */
+export function refuseErrors({ findings }: Preflight): void {
+  const errors = findings.filter((finding) => finding.severity === 'error');
+  if (errors.length === 0) return;
+  throw new UserError(
+    {
+      what: `${errors.length === 1 ? 'one thing' : `${errors.length} things`} would make this fail`,
+      why: errors.map((finding) => [finding.where, finding.what, finding.why].filter(Boolean).join(': ')).join('\n'),
+      next:
+        errors
+          .map((finding) => finding.next)
+          .filter(Boolean)
+          .join('\n') || 'mend these and run `cluster preflight` again',
+    },
+    exitCodes.failed,
+  );
+}
