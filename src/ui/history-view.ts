@@ -35,7 +35,7 @@ export const runView: View<RunRecord> = {
     const took = run.finishedAt === undefined ? 'no end recorded' : duration(run.finishedAt - run.startedAt);
     const head = `${style.bold(run.runId)}  ${run.command}  ${timestamp(run.startedAt)} UTC  ${took}  ${outcomePaint(run.outcome, style)(run.outcome)}`;
     const missing = run.result?.notStarted.length ?? 0;
-    const sums = `${plural(timeline.steps.length, 'step')}, ${duration(timeline.work)} of work in ${duration(timeline.duration)}; critical path (*) ${duration(timeline.critical)}`;
+    const sums = `${plural(timeline.steps.length, 'step')}, ${duration(timeline.work)} of work in ${duration(timeline.duration)}${timeline.critical > 0 ? `; critical path (*) ${duration(timeline.critical)}` : ''}`;
     return [
       head,
       `${sums}${missing > 0 ? `; ${missing} not started` : ''}`,

@@ -92,7 +92,7 @@ describe('history', () => {
   it('shows the steps of one run, and the log of what failed', () => {
     expect(runView.human(run, plainLook)).toMatchInlineSnapshot(`
       "20261121T030000000Z-abc123  up  2026-11-21 03:00:00 UTC  5.0 s  failed
-      5 steps, 6.7 s of work in 5.0 s; critical path (*) 0 ms
+      5 steps, 6.7 s of work in 5.0 s
 
          START    TOOK  STATE      STEP
           0 ms  400 ms  done       network
