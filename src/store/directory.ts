@@ -26,6 +26,7 @@ export function directoryStore(root: string): Store {
   /** Writes the body to a scratch file, which then takes its place in one step. */
   async function put(key: string, body: Uint8Array | NodeJS.ReadableStream, condition?: PutCondition): Promise<string> {
     const path = pathOf(key);
+    if (condition && 'ifMatch' in condition) await mustExist(path, key);
     await mkdir(join(root, scratch), { recursive: true, mode: 0o700 });
     const temporary = join(root, scratch, randomUUID());
     try {
@@ -50,11 +51,13 @@ export function directoryStore(root: string): Store {
   async function remove(key: string, condition?: { readonly ifMatch: string }): Promise<void> {
     const path = pathOf(key);
     if (condition === undefined) await unlink(path).catch(unlessAbsent);
-    else
+    else {
+      await mustExist(path, key);
       await lock(async () => {
         await expectVersion(path, key, condition.ifMatch);
         await unlink(path);
       });
+    }
     await prune(dirname(path), root);
   }
 
@@ -143,6 +146,11 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 
 const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const fileVersion = (seen: { ino: bigint; mtimeNs: bigint; size: bigint }): string => `${seen.ino}-${seen.mtimeNs}-${seen.size}`;
+
+/** Before anything is written: a lock's last heartbeat must not bring back the directory of a store that was removed. */
+async function mustExist(path: string, key: string): Promise<void> {
+  if (!(await stat(path).catch(unlessAbsent))) throw new StoreConflict(`${key} is gone`);
+}
 
 async function expectVersion(path: string, key: string, version: string): Promise<void> {
   const found = (await read(path))?.version;

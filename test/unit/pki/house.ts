@@ -79,10 +79,12 @@ export function hostInDirectory(name: string, root: string): Host & { readonly c
     name,
     calls,
     stream: () => Promise.reject(new Error('not here')),
-    exec: (command, { stdin = '' } = {}) =>
+    interactive: () => Promise.reject(new Error('not here')),
+    exec: (command, { stdin } = {}) =>
       new Promise<ExecResult>((done, failed) => {
-        const sent = stdin.toString().replaceAll('/var/lib/slipway', `${root}/state`).replaceAll('/run/slipway', `${root}/run`);
-        calls.push(stdin.toString());
+        const text = typeof stdin === 'string' ? stdin : '';
+        const sent = text.replaceAll('/var/lib/slipway', `${root}/state`).replaceAll('/run/slipway', `${root}/run`);
+        calls.push(text);
         const child = spawn('sh', ['-c', command], { stdio: 'pipe' });
         const out = { stdout: '', stderr: '' };
         for (const stream of ['stdout', 'stderr'] as const)

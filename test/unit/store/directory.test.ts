@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { UserError } from '../../../src/errors.ts';
 import { directoryStore } from '../../../src/store/directory.ts';
+import { StoreConflict } from '../../../src/store/store.ts';
 import { storeContract } from '../../contract/store.ts';
 
 const made: string[] = [];
@@ -78,6 +79,17 @@ describe('a store in a directory', () => {
     expect(counted - log.length).toBeGreaterThanOrEqual(0);
     expect(counted - log.length).toBeLessThanOrEqual(1);
     expect(log.length).toBeGreaterThanOrEqual(45);
+  });
+
+  it('that was removed is not brought back by conditional writes', async () => {
+    const root = join(await temporary(), 'store');
+    const store = directoryStore(root);
+    const version = await store.put('lock', new Uint8Array([1]));
+    await rm(root, { recursive: true });
+    await expect(store.put('lock', new Uint8Array([2]), { ifMatch: version })).rejects.toBeInstanceOf(StoreConflict);
+    await expect(store.delete('lock', { ifMatch: version })).rejects.toBeInstanceOf(StoreConflict);
+    expect(await store.list('')).toEqual([]);
+    await expect(stat(root)).rejects.toThrow('ENOENT');
   });
 
   it('says what is wrong with its directory', async () => {
