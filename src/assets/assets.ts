@@ -39,8 +39,8 @@ export interface Assets {
   ) => Promise<readonly { readonly asset: Asset; readonly cached: Cached | undefined }[]>;
   /** Builds the assets from source, also those that the cache has. */
   readonly build: (assets: readonly Asset[], signal: AbortSignal) => Promise<ReadonlyMap<string, Cached>>;
-  /** Copies assets (fetched first where need be) to a directory that can then serve as a mirror. */
-  readonly mirror: (destination: string, assets: readonly Asset[], signal: AbortSignal) => Promise<void>;
+  /** Copies assets (fetched first where need be) to a directory that can then serve as a mirror. Yields the copies. */
+  readonly mirror: (destination: string, assets: readonly Asset[], signal: AbortSignal) => Promise<ReadonlyMap<string, Cached>>;
 }
 
 interface Task {
@@ -219,6 +219,7 @@ export function openAssets(options: AssetOptions): Assets {
     async mirror(destination, assets, signal) {
       const cached = await ensure(assets, signal);
       await writeMirror(destination, cached, signal);
+      return new Map([...cached].map(([path, each]) => [path, { ...each, file: join(destination, path) }]));
     },
   };
 }
