@@ -37,6 +37,7 @@ export const renderCommandReference = (manifest: Manifest): string => {
     '## Flags of all commands',
     flagTable(shared),
     'Results go to stdout, progress and errors to stderr. With `-o json` an error is one line of JSON on stderr; commands that change something print their events on stdout, one line of JSON each, and their result as the last line.',
+    'Completion in bash, zsh and PowerShell: `cluster autocomplete` says how.',
     '## Exit codes',
     table(
       ['Code', 'Meaning'],

@@ -17,7 +17,8 @@ export default class HistoryShow extends SlipwayCommand<typeof HistoryShow> {
   };
 
   async run(): Promise<RunRecord> {
-    const { findRun, openRecords, saveTimeline } = await import('../../cli/records.ts');
+    const { findRun, saveTimeline } = await import('../../cli/history.ts');
+    const { openRecords } = await import('../../cli/records.ts');
     const { store } = await openRecords(this.opening());
     const run = await findRun(store, this.args.run);
     if (this.flags.html !== undefined) await saveTimeline(run, this.flags.html);
