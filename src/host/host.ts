@@ -1,6 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Bundle } from '../components/bundle.ts';
-import type { Amount } from '../plan/resource.ts';
 
 /** How machines are reached: data only, made by the provider from the topology and what it saw. */
 export interface Access {
@@ -57,7 +56,6 @@ export interface Hosts {
   get(name: string, options?: { readonly signal?: AbortSignal; readonly waitMs?: number }): Promise<Host>;
   close(): Promise<void>;
 }
-export type Progress = (message: string, amount?: Amount) => void;
 
 /** What one SSH round trip says of a host: the answer of templates/host/observe. */
 export interface HostFacts {

@@ -42,7 +42,12 @@ interface Connection {
 }
 
 /** SSH to the machines of one cluster: one connection to the bastion, one a host through it, made on first use and kept. */
-export function openHosts({ access, privateKey, signal: ending, now = Date.now }: HostsOptions): Hosts {
+export function openHosts({
+  access,
+  privateKey,
+  signal: ending = new AbortController().signal,
+  now = Date.now,
+}: HostsOptions): Hosts {
   const handshake = pLimit(handshakesAtOnce);
   const connections = new Map<string, Promise<Connection>>();
   const hosts = new Map<string, Host>();
@@ -73,39 +78,53 @@ export function openHosts({ access, privateKey, signal: ending, now = Date.now }
     });
   }
 
-  const bastion = (waitMs: number, signal: AbortSignal) =>
+  // A connection in the making is shared by all who ask for it, so no single caller's signal ends it.
+  const bastion = (waitMs: number) =>
     connection('\0bastion', () =>
-      patiently('bastion', waitMs, signal, now, () => {
+      patiently('bastion', waitMs, ending, now, () => {
         const endpoint = access().bastion;
         if (!endpoint) throw new NotYet('there is no bastion yet');
-        return dial('bastion', endpoint, undefined, signal);
+        return dial('bastion', endpoint, undefined, ending);
       }),
     );
 
-  const connectTo = (name: string, waitMs: number, signal: AbortSignal) => {
+  const connectTo = (name: string, waitMs: number) => {
     const until = now() + waitMs;
     return connection(name, () =>
-      patiently(name, waitMs, signal, now, async () => {
+      patiently(name, waitMs, ending, now, async () => {
         const { hosts, bastion: door } = access();
         const host = hosts.get(name);
         if (!host) throw new NotYet('no such machine yet');
         if (host.state === 'unreachable') throw new NotYet(host.why);
-        const through = await bastion(Math.max(0, until - now()), signal);
+        const through = await bastion(Math.max(0, until - now()));
         if (door && door.address === host.endpoint.address && door.port === host.endpoint.port) return through;
-        return dial(name, host.endpoint, through, signal);
+        return dial(name, host.endpoint, through, ending);
       }),
     );
   };
+
+  /** Somebody else may have begun this connection with less patience than this caller has. */
+  async function connected(name: string, waitMs: number, signal: AbortSignal): Promise<Connection> {
+    const until = now() + waitMs;
+    for (;;) {
+      try {
+        return await raceAbort(connectTo(name, Math.max(0, until - now())), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof UnreachableError) || now() + retryMs > until) throw error;
+      }
+    }
+  }
 
   return {
     access,
     async get(name, { signal, waitMs = 30_000 } = {}) {
       if (!open) throw new Error(`connection to ${name} asked for after close`);
       const all = AbortSignal.any([signal, ending].filter((s) => s !== undefined));
-      await raceAbort(connectTo(name, waitMs, all), all);
+      await connected(name, waitMs, all);
       let host = hosts.get(name);
       if (!host) {
-        host = hostOf(name, () => connectTo(name, 5_000, ending ?? new AbortController().signal));
+        host = hostOf(name, () => connected(name, 5_000, ending));
         hosts.set(name, host);
       }
       return host;
