@@ -10,6 +10,7 @@ import { flannel } from './flannel.ts';
 import { kubeProxy } from './kube-proxy.ts';
 import { kubelet } from './kubelet.ts';
 import { combine } from './part.ts';
+import { nodeImages } from './placement.ts';
 import { scheduler } from './scheduler.ts';
 
 export { identityOf } from './host-env.ts';
@@ -23,7 +24,7 @@ export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
     combine('etcd', [host, etcd(topology)]),
     combine('master', [
       node,
-      containerd(topology),
+      containerd(topology, nodeImages(topology, true)),
       apiserver(topology),
       apiWait,
       controllerManager(topology),
@@ -35,7 +36,7 @@ export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
     ...topology.cluster.pools.map((pool) =>
       combine(`pool-${pool.name}`, [
         node,
-        containerd(topology),
+        containerd(topology, nodeImages(topology, false)),
         apiWait,
         kubelet(topology, pool),
         kubeProxy(topology, false),

@@ -8,7 +8,8 @@ const configFile = '/etc/containerd/config.toml';
 const cniTemplateFile = '/etc/containerd/cni.conflist.tmpl';
 const importScript = '/etc/slipway/import-images';
 
-export function containerd(topology: Topology): Part {
+/** containerd with the images (by asset name) that its nodes are going to run. */
+export function containerd(topology: Topology, images: readonly string[]): Part {
   const { versions } = topology;
   const ownNetwork = topology.cluster.network.plugin === 'flannel';
   const config = render('config/containerd.toml', {
@@ -30,7 +31,7 @@ export function containerd(topology: Topology): Part {
     files: [
       textFile(configFile, config),
       ...(ownNetwork ? [textFile(cniTemplateFile, render('config/cni.conflist.tmpl', { mtu: podMtu(topology) }))] : []),
-      textFile(importScript, importImages(topology), '0755'),
+      textFile(importScript, importImages(topology, images), '0755'),
     ],
     units: [
       {
@@ -53,15 +54,16 @@ export function containerd(topology: Topology): Part {
         ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'ptp', 'bridge', 'loopback', 'host-local', 'portmap'],
         versions,
       ),
-      ...imagesOf(versions),
+      ...assets(images, versions),
     ],
   };
 }
 
-const importImages = (topology: Topology): string =>
+const importImages = (topology: Topology, names: readonly string[]): string =>
   render('config/import-images.sh', {
     ctr: installed('ctr', topology.versions),
     imports: imagesOf(topology.versions)
+      .filter(({ name }) => names.includes(name))
       .map(({ image, path }) => `import ${image} /opt/slipway/${path}`)
       .join('\n'),
   });

@@ -3,6 +3,7 @@ import type { Topology } from '../cluster/topology.ts';
 import type { Addon } from './addons.ts';
 import { serviceAddress } from './host-env.ts';
 import { manifest } from './manifest.ts';
+import { addonTolerations, addonZones } from './placement.ts';
 
 export function coredns(topology: Topology): Addon {
   const { replicas } = topology.cluster.addons.coredns;
@@ -12,13 +13,10 @@ export function coredns(topology: Topology): Addon {
       image: imageName('coredns', topology.versions),
       address: serviceAddress(topology, 10),
       replicas,
-      zones: Math.max(1, Math.min(replicas, nodeZones(topology))),
+      zones: Math.max(1, Math.min(replicas, addonZones(topology))),
+      tolerations: addonTolerations(topology),
     }),
     ready: [{ kind: 'Deployment', namespace: 'kube-system', name: 'coredns' }],
     certificates: [],
   };
 }
-
-/** Zones that have a node: masters tolerate CoreDNS too. */
-const nodeZones = (topology: Topology): number =>
-  new Set(topology.machines.filter(({ role }) => role === 'master' || role === 'worker').map(({ zone }) => zone)).size;

@@ -259,4 +259,20 @@ describe('addons', () => {
     expect(minDomains(['a', 'b', 'c'], 2)).toBe(2);
     expect(minDomains(['a', 'b', 'c'], 5)).toBe(3);
   });
+
+  it('run on workers, and on masters only where there are no others, which alone hold their images', () => {
+    const images = (name: string, topology: Topology) =>
+      bundleOf(name, topology)
+        .assets.filter((asset) => asset.path.startsWith('images/'))
+        .map((asset) => asset.name);
+    const tolerated = (topology: Topology) =>
+      JSON.stringify(designAddons(topology)).includes('node-role.kubernetes.io/control-plane');
+    const usual = aTopology();
+    expect(images('master', usual)).toEqual(['pause']);
+    expect(images('pool-workers', usual)).toEqual(['pause', 'coredns', 'metrics-server']);
+    expect(tolerated(usual)).toBe(false);
+    const mastersOnly = aTopology({ pools: [] });
+    expect(images('master', mastersOnly)).toEqual(['pause', 'coredns', 'metrics-server']);
+    expect(tolerated(mastersOnly)).toBe(true);
+  });
 });

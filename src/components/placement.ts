@@ -1,0 +1,26 @@
+import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import { controlPlaneTaint } from './kubelet.ts';
+
+/** Addons run on workers; on masters only where there is no other node. So masters need not hold their images either. */
+export const addonsOnMasters = (topology: Topology): boolean => topology.machines.every((machine) => machine.role !== 'worker');
+
+/** Zones that have a node for addons. */
+export function addonZones(topology: Topology): number {
+  const role: MachineSpec['role'] = addonsOnMasters(topology) ? 'master' : 'worker';
+  return new Set(topology.machines.filter((machine) => machine.role === role).map((machine) => machine.zone)).size;
+}
+
+/** For a pod template: JSON, which YAML takes. */
+export const addonTolerations = (topology: Topology): string =>
+  JSON.stringify([
+    { key: 'CriticalAddonsOnly', operator: 'Exists' },
+    ...(addonsOnMasters(topology) ? [{ key: controlPlaneTaint.key, effect: controlPlaneTaint.effect }] : []),
+  ]);
+
+/** Images (by asset name) that a node of this kind runs. */
+export const nodeImages = (topology: Topology, master: boolean): readonly string[] => [
+  'pause',
+  ...(master && !addonsOnMasters(topology)
+    ? []
+    : ['coredns', ...(topology.cluster.addons.metricsServer ? ['metrics-server'] : [])]),
+];
