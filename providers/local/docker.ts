@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
@@ -29,8 +30,11 @@ export const textOf = (error: unknown): string =>
     .trim();
 
 const cutOff = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE']);
+/** The daemon, or the containerd below it, is on its way down or up. */
 const isCutOff = (error: unknown): boolean =>
-  statusOf(error) === undefined && (cutOff.has(codeOf(error) ?? '') || /socket hang up/.test(messageOf(error)));
+  statusOf(error) === undefined
+    ? cutOff.has(codeOf(error) ?? '') || /socket hang up/.test(messageOf(error))
+    : /shutting down|transport is closing|containerd.sock.*connection refused/i.test(messageOf(error));
 
 /**
  * One call of Docker's API. While the daemon restarts (refused, reset) it is repeated for up to `patienceMs`, so `ask` must be idempotent.
@@ -63,6 +67,13 @@ export async function callMaybe<T>(ask: () => Promise<T>, options?: CallOptions)
   }
 }
 
+const daemons = ['/usr/bin/dockerd', '/usr/sbin/dockerd', '/usr/local/bin/dockerd', '/snap/bin/dockerd'];
+const notRunning = (why: string, cause: unknown): UnreachableError =>
+  new UnreachableError(
+    { what: "Docker's daemon is not running", why, next: 'start it: sudo systemctl start docker, or scripts/machine-setup' },
+    { cause },
+  );
+
 /** Docker's errors in the words of somebody who can mend them. */
 export function explain(error: unknown): unknown {
   if (error instanceof UserError) return error;
@@ -70,25 +81,21 @@ export function explain(error: unknown): unknown {
   const cause = { cause: error };
   switch (statusOf(error) === undefined ? codeOf(error) : undefined) {
     case 'ENOENT':
-      return new UnreachableError(
-        {
-          what: 'Docker is not there',
-          why: text,
-          next: 'install it and start its daemon: scripts/machine-setup does both on Debian and Ubuntu',
-        },
-        cause,
-      );
+      // dockerd takes its socket with it: what tells "absent" from "stopped" is the program.
+      if (!daemons.some((path) => existsSync(path)))
+        return new UnreachableError(
+          {
+            what: 'Docker is not installed',
+            why: text,
+            next: 'install it: scripts/machine-setup does that on Debian and Ubuntu; else see docs.docker.com/engine/install',
+          },
+          cause,
+        );
+      return notRunning(text, error);
     case 'ECONNREFUSED':
     case 'ECONNRESET':
     case 'EPIPE':
-      return new UnreachableError(
-        {
-          what: 'Docker does not answer: its daemon is not running',
-          why: text,
-          next: 'start it: systemctl start docker, or scripts/machine-setup',
-        },
-        cause,
-      );
+      return notRunning(text, error);
     case 'EACCES':
     case 'EPERM':
       return new UserError(

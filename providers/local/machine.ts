@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { z } from 'zod';
 import { UserError } from '../../src/errors.ts';
@@ -204,7 +205,7 @@ export async function remove({ id }: { readonly id: string }, ctx: Context<Local
     } catch (error) {
       // 409: somebody else is removing it already; gone when their call is done.
       if (statusOf(error) !== 409 || attempt > 50) throw explain(error);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(100, undefined, { signal: ctx.signal });
     }
   }
 }

@@ -63,39 +63,37 @@ async function askDocker(
   }
 }
 
-/** What kubelet, containerd, flannel and kube-proxy take from the host's kernel: built in, loaded, or loadable. */
+/** What kubelet, containerd, flannel and kube-proxy take from the host's kernel. `sign` is there whenever the feature is, module or built in. */
 const features = [
-  { module: 'overlay', sign: '/proc/filesystems', word: 'overlay', needs: "containerd's snapshots" },
-  { module: 'nf_tables', needs: 'kube-proxy (nftables)' },
-  { module: 'vxlan', needs: 'flannel' },
-  { module: 'br_netfilter', sign: '/proc/sys/net/bridge/bridge-nf-call-iptables', needs: 'Services between pods of one machine' },
-  { module: 'veth', needs: 'pods' },
+  { module: 'overlay', needs: "containerd's snapshots", sign: /\boverlay$/m, in: '/proc/filesystems' },
+  {
+    module: 'br_netfilter',
+    needs: 'Services between pods of one machine',
+    sign: /./,
+    in: '/proc/sys/net/bridge/bridge-nf-call-iptables',
+  },
+  { module: 'nf_tables', needs: 'kube-proxy', sign: / nft_|nf_tables/m, in: '/proc/kallsyms' },
+  { module: 'vxlan', needs: 'flannel', sign: / vxlan_/m, in: '/proc/kallsyms' },
+  { module: 'veth', needs: 'pods', sign: / veth_/m, in: '/proc/kallsyms' },
 ] as const;
 
 async function* kernel(): AsyncGenerator<Finding> {
   const [modules = '', release = ''] = await Promise.all([readText('/proc/modules'), readText('/proc/sys/kernel/osrelease')]);
-  const [builtin = '', config = ''] = await Promise.all([
-    readText(`/lib/modules/${release}/modules.builtin`),
-    readText(`/lib/modules/${release}/modules.dep`),
-  ]);
+  const listed = (await readText(`/lib/modules/${release}/modules.dep`)) ?? '';
+  const builtin = (await readText(`/lib/modules/${release}/modules.builtin`)) ?? '';
   const missing: string[] = [];
-  for (const feature of features) {
-    const loaded = new RegExp(`^${feature.module} `, 'm').test(modules);
-    const file = new RegExp(`/${feature.module.replaceAll('_', '[_-]')}\\.ko`, 'm');
-    const signed =
-      'sign' in feature && new RegExp('word' in feature ? feature.word : '').test((await readText(feature.sign)) ?? '\u0000');
-    const seen = 'sign' in feature && (await readText(feature.sign)) !== undefined && signed;
-    // A kernel without any module files has what it has built in, and no list of it that could be read.
-    const unknowable = builtin === '' && config === '' && modules === '';
-    if (!loaded && !seen && !file.test(builtin) && !file.test(config) && !unknowable)
-      missing.push(`${feature.module} (${feature.needs})`);
+  for (const { module, needs, sign, in: path } of features) {
+    const file = new RegExp(`/${module.replaceAll('_', '[_-]')}\\.ko`);
+    const loaded = new RegExp(`^${module} `, 'm').test(modules);
+    if (!loaded && !file.test(builtin) && !file.test(listed) && !sign.test((await readText(path)) ?? ''))
+      missing.push(`${module} (${needs})`);
   }
   if (missing.length === 0) yield ok('host.kernel', `kernel ${release} has what machines need`);
   else
     yield {
       severity: 'warning',
       check: 'host.kernel',
-      what: `these kernel features were not found: ${missing.join(', ')}`,
+      what: `the kernel does not show these features: ${missing.join(', ')}`,
       next: `load them: sudo modprobe -a ${missing.map((text) => text.split(' ')[0]).join(' ')}`,
     };
 }
