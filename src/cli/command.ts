@@ -230,7 +230,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   private lookOf(stream: NodeJS.WriteStream): Look {
     const variables = process.env;
     const width = stream.isTTY ? { width: stream.columns || 80 } : {};
-    return { style: makeStyle(wantsColour(stream, variables, this.noColour)), ...width };
+    return { style: makeStyle(wantsColour(stream, variables, this.noColour)), verbose: this.verbose, ...width };
   }
 }
 

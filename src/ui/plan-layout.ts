@@ -5,8 +5,6 @@ import { sanitize } from './text.ts';
 
 export interface PlanOptions {
   readonly placeOf?: PlaceOf;
-  /** Show the fields of what is created too, and all of many. */
-  readonly detail?: boolean;
 }
 
 export interface PlanGroup {

@@ -33,7 +33,7 @@ const planText = (plan: Plan, options: PlanOptions, look: Look): string => {
     if (group.zone !== zone) lines.push(style.bold(group.zone === undefined ? 'cluster' : `zone ${group.zone}`));
     zone = group.zone;
     if (group.role !== undefined) lines.push(`  ${group.role}`);
-    lines.push(...groupLines(group, options.detail === true, look));
+    lines.push(...groupLines(group, look.verbose === true, look));
   }
   for (const [to, changes] of layout.left) {
     lines.push('', style.bold(`Left to ${commandOf(to)}`));

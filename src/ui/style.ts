@@ -14,6 +14,8 @@ export interface Style {
 export interface Look {
   readonly style: Style;
   readonly width?: number;
+  /** `-v`: leave nothing out. */
+  readonly verbose?: boolean;
 }
 
 const names = ['bold', 'dim', 'red', 'green', 'yellow', 'cyan', 'magenta'] as const;

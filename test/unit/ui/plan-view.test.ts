@@ -67,10 +67,10 @@ describe('for people', () => {
     const plan = aPlan(aChange('host.units/master-b', { action: 'unknown', when: { left: 'unseen', because: 'no answer' } }));
     expect(human(plan)).toContain('demo: nothing to do now; 1 not seen');
   });
-  it('shows the first of many of a kind, and all of them on demand', () => {
+  it('shows the first of many of a kind, and all of them with -v', () => {
     const plan = aPlan(...Array.from({ length: 40 }, (_, i) => aChange(`local.machine/workers-a-${i + 1}`)));
     expect(human(plan)).toContain('and 32 more to create local.machine');
-    expect(planViewOf({ detail: true }).human(plan, plainLook)).toContain('workers-a-40');
+    expect(planView.human(plan, { ...plainLook, verbose: true })).toContain('workers-a-40');
   });
   it('takes zones with dashes from the topology', () => {
     const placeOf = placesOf([{ name: 'workers-eu-west-1a-1', role: 'worker', zone: 'eu-west-1a' }]);
