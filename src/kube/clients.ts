@@ -1,0 +1,31 @@
+import type { Hosts } from '../host/host.ts';
+import type { KubeApi } from './client.ts';
+import type { KubeObject } from './objects.ts';
+import type { SharedPoll } from './wait.ts';
+
+/** The kube layer's clients. */
+export interface KubeClients {
+  /** Connects on first use and waits, bounded, until the API answers through the balancer. Throws UnreachableError. */
+  api(options?: { readonly waitMs?: number; readonly signal?: AbortSignal }): Promise<KubeApi>;
+  /**
+   * `absent`: no master, no balancer, or a cluster whose etcd was never initialised: nothing of this layer can exist.
+   * `there`: it can; an API that does not answer is then unknown.
+   */
+  state(): Promise<'absent' | 'there'>;
+  readonly uid: string;
+  /** For the log lines of a kubelet that does not get ready. */
+  readonly hosts: Hosts | undefined;
+  now(): number;
+  /** Kinds of the design's addons, `apiVersion/kind`: where objects of ours are looked for, beside those that every cluster has. */
+  readonly addonKinds: readonly string[];
+  /** One LIST for all who wait for a node. */
+  readonly nodes: SharedPoll<ReadonlyMap<string, KubeObject>>;
+  /** What addons run, by `kind/namespace/name`: one LIST a kind for all who wait for one. */
+  readonly workloads: SharedPoll<ReadonlyMap<string, KubeObject>>;
+  close(): void;
+}
+export interface Credentials {
+  readonly caPem: string;
+  readonly certPem: string;
+  readonly keyPem: string;
+}

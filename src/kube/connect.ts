@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnreachableError } from '../errors.ts';
+import type { Access, Hosts } from '../host/host.ts';
+import { type KubeApi, openKube } from './client.ts';
+import type { Credentials, KubeClients } from './clients.ts';
+import { KubeRefusal } from './http.ts';
+import { type KubeObject, keyOf, marks, nameOfObject } from './objects.ts';
+import { sharedPoll } from './wait.ts';
+
+export interface ConnectOptions {
+  readonly uid: string;
+  /** Live: what exists now. */
+  access(): Access;
+  /** Names of the design's masters. */
+  readonly masters: readonly string[];
+  /** An admin's client certificate, issued in memory. Asked for once, when something connects. */
+  credentials(): Promise<Credentials>;
+  /** Whether the store says that etcd main was initialised. */
+  initialised(): Promise<boolean>;
+  readonly hosts?: Hosts;
+  readonly addonKinds?: readonly string[];
+  now(): number;
+}
+
+/** How long an API server that should be there may take while looking, and after `kube.api` said that it is ready. */
+const lookMs = 2_000;
+export const patienceMs = 30_000;
+const pollMs = 100;
+
+/** Reaches nothing until somebody asks. */
+export function connectKube(options: ConnectOptions): KubeClients {
+  const { uid, hosts, now, addonKinds = [] } = options;
+  let open: { readonly server: string; readonly api: KubeApi } | undefined;
+  let credentials: Promise<Credentials> | undefined;
+  let answered = '';
+
+  const connect = async (): Promise<KubeApi> => {
+    const target = options.access().api;
+    if (!target) throw new UnreachableError({ what: 'the Kubernetes API has no address: its balancer does not run' });
+    if (open?.server === target.server) return open.api;
+    open?.api.close();
+    credentials ??= options.credentials();
+    const api = openKube({ ...target, ...(await credentials) });
+    open = { server: target.server, api };
+    return api;
+  };
+  const api: KubeClients['api'] = async ({ waitMs = lookMs, signal = new AbortController().signal } = {}) => {
+    const end = performance.now() + waitMs;
+    for (;;) {
+      try {
+        const connected = await connect();
+        if (answered !== connected.server)
+          await connected.raw('/readyz', { signal, timeoutMs: Math.max(500, Math.min(3000, waitMs)) });
+        answered = connected.server;
+        return connected;
+      } catch (error) {
+        const passing = error instanceof UnreachableError || (error instanceof KubeRefusal && error.status >= 500);
+        if (!passing || signal.aborted) throw error;
+        if (performance.now() > end)
+          throw new UnreachableError({ what: 'the Kubernetes API does not get ready', why: error.message }, { cause: error });
+      }
+      await sleep(pollMs, undefined, { signal });
+    }
+  };
+  let nodes = 0;
+  return {
+    uid,
+    hosts,
+    now,
+    addonKinds,
+    api,
+    async state() {
+      const access = options.access();
+      const master = options.masters.some((name) => access.hosts.has(name));
+      return master && access.api && (await options.initialised()) ? 'there' : 'absent';
+    },
+    nodes: sharedPoll(
+      async () => {
+        const list = await (await api()).list('v1', 'Node');
+        nodes = list.length;
+        return new Map(list.map((node) => [node.metadata.name, node]));
+      },
+      // A list of 5,000 nodes is 50 MB: not five times a second.
+      () => (nodes > 100 ? 2000 : 150),
+    ),
+    workloads: sharedPoll(
+      async () => listWorkloads(await api()),
+      () => 200,
+    ),
+    close: () => open?.api.close(),
+  };
+}
+
+const workloadKinds = [
+  ['apps/v1', 'Deployment'],
+  ['apps/v1', 'DaemonSet'],
+  ['apps/v1', 'StatefulSet'],
+  ['apiregistration.k8s.io/v1', 'APIService'],
+] as const;
+/** Everything of our addons that gets ready, by key. */
+export async function listWorkloads(api: KubeApi, signal?: AbortSignal): Promise<ReadonlyMap<string, KubeObject>> {
+  const options = { labelSelector: marks.addon, ...(signal ? { signal } : {}) };
+  const lists = await Promise.all(workloadKinds.map(([apiVersion, kind]) => api.list(apiVersion, kind, options)));
+  return new Map(lists.flat().map((object) => [keyOf(nameOfObject(object)), object]));
+}

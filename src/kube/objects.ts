@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { digestOf } from '../plan/canonical.ts';
+
+/** A Kubernetes object as the API gives and takes it: what is read of it is parsed where it is read. */
+export const kubeObjectSchema = z.looseObject({
+  apiVersion: z.string(),
+  kind: z.string(),
+  metadata: z.looseObject({
+    name: z.string(),
+    namespace: z.string().optional(),
+    labels: z.record(z.string(), z.string()).optional(),
+    annotations: z.record(z.string(), z.string()).optional(),
+    uid: z.string().optional(),
+    resourceVersion: z.string().optional(),
+    generation: z.number().optional(),
+    managedFields: z.array(z.looseObject({ manager: z.string().optional(), operation: z.string().optional() })).optional(),
+  }),
+});
+export type KubeObject = z.infer<typeof kubeObjectSchema>;
+
+/** What names one object. */
+export interface ObjectName {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string | undefined;
+}
+export const nameOfObject = ({ apiVersion, kind, metadata }: KubeObject): ObjectName => ({
+  apiVersion,
+  kind,
+  name: metadata.name,
+  namespace: metadata.namespace,
+});
+/** `Deployment/kube-system/coredns`; the middle is empty for what has no namespace. */
+export const keyOf = ({ kind, namespace, name }: Omit<ObjectName, 'apiVersion'>): string => `${kind}/${namespace ?? ''}/${name}`;
+
+export const marks = {
+  /** Label: which addon an object belongs to. What carries it and is not designed is pruned. */
+  addon: 'slipway.dev/addon',
+  /** Annotation: digest of the object as designed. */
+  digest: 'slipway.dev/digest',
+  /** Annotation: digest of the fields that were ours after the last apply. */
+  owned: 'slipway.dev/owned-fields',
+  /** Label of Secrets with a certificate that the CLI made. */
+  certificate: 'slipway.dev/certificate',
+  /** Annotation of nodes: the taints that we put there, as JSON. */
+  taints: 'slipway.dev/taints',
+} as const;
+export const fieldManager = 'slipway';
+
+/** Short enough for a plan, long enough never to meet another. */
+export const objectDigest = (object: unknown): string => digestOf(object).slice(0, 16);

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnreachableError, type UserError } from '../errors.ts';
+
+/** One question that many wait for: asked once an interval, however many they are, and not at all while nobody waits. */
+export interface SharedPoll<T> {
+  next(signal: AbortSignal): Promise<T>;
+}
+export function sharedPoll<T>(ask: () => Promise<T>, intervalMs: () => number): SharedPoll<T> {
+  let running: Promise<T> | undefined;
+  let last = Number.NEGATIVE_INFINITY;
+  const start = async (): Promise<T> => {
+    await sleep(Math.max(0, last + intervalMs() - performance.now()));
+    try {
+      return await ask();
+    } finally {
+      last = performance.now();
+      running = undefined;
+    }
+  };
+  return {
+    next(signal) {
+      signal.throwIfAborted();
+      running ??= start();
+      return raceSignal(running, signal);
+    },
+  };
+}
+
+async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let cut = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    cut = () => reject(signal.reason);
+    signal.addEventListener('abort', cut, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', cut);
+  }
+}
+
+export interface Waiting<T> {
+  readonly poll: SharedPoll<T>;
+  /** Undefined: it is so. Else why not yet. */
+  readonly missing: (answer: T) => string | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** The whole error, made when time is up: `missing` says why, log lines help. */
+  readonly failure: (why: string) => Promise<UserError>;
+}
+/** Waits, bounded, until a shared poll's answer is as it should be. An API that gives no answer for a while is waited for too. */
+export async function waitFor<T>({ poll, missing, timeoutMs, signal, failure }: Waiting<T>): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  let why: string | undefined = 'nothing was seen yet';
+  while (performance.now() < end) {
+    try {
+      why = missing(await poll.next(signal));
+      if (why === undefined) return;
+    } catch (error) {
+      if (!(error instanceof UnreachableError)) throw error;
+      why = error.message;
+      await sleep(200, undefined, { signal });
+    }
+  }
+  throw await failure(why);
+}
