@@ -6,13 +6,18 @@ import type { RuleFinding } from './rules/rule.ts';
 import { clusterSchema, expectations } from './schema.ts';
 import type { Source } from './source.ts';
 
+/** More are never shown: what a hostile file has beyond that is not worth the time to look for near words. */
+const mostExplained = 200;
+
 /** What the schema found, in words: what is there, what must be there, and how to get there. */
 export function explainIssues(issues: readonly z.core.$ZodIssue[], source: Source): readonly RuleFinding[] {
-  return issues.flatMap((issue) => {
+  const all = issues.flatMap((issue): readonly { readonly path: Path; readonly key: string | undefined }[] => {
     const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
-    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key));
-    return [wrongValue(path, valueAt(source.value, path), source)];
+    return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ path, key })) : [{ path, key: undefined }];
   });
+  return all
+    .slice(0, mostExplained)
+    .map(({ path, key }) => (key === undefined ? wrongValue(path, valueAt(source.value, path), source) : unknownKey(path, key)));
 }
 
 function unknownKey(parent: Path, key: string): RuleFinding {

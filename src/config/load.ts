@@ -177,8 +177,9 @@ function inOrder(findings: readonly RuleFinding[], source: Source, file: string)
       where: placed(file, position),
     }));
 }
-/** What stands in the file may hold escape sequences and marks that turn text around: they must not reach a terminal. */
-const clean = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd');
+/** What stands in the file may hold escape sequences and marks that turn text around, and a private key in the wrong place: none of it goes on. */
+const clean = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd').replace(/AGE-SECRET-KEY-\w*/gi, '(a secret, not shown)');
 
 const most = 50;
 /** A file that is no cluster.yaml at all has thousands of errors, and the first ones say so. */
@@ -189,7 +190,7 @@ function capped(findings: readonly Finding[]): readonly Finding[] {
   const more: Finding = {
     severity: 'error',
     check: 'config.more',
-    what: `and ${rest} more`,
+    what: 'and more: correct these first',
     ...(first?.where ? { where: first.where.replace(/:\d+:\d+$/, '') } : {}),
   };
   return [...findings.slice(0, most), more];

@@ -1,6 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein';
 
-/** The one word that was probably meant: at most a third of the letters may differ. */
+/** The one word that was probably meant: two letters that changed places, or a third of them, may differ. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   if (known.length === 0 || word.length > 100) return undefined;
   const near = closest(
@@ -8,7 +8,6 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     known.map((each) => each.toLowerCase()),
   );
   const original = known.find((each) => each.toLowerCase() === near);
-  return distance(word.toLowerCase(), near) <= Math.max(1, Math.floor(Math.max(word.length, near.length) / 3))
-    ? original
-    : undefined;
+  const longer = Math.max(word.length, near.length);
+  return distance(word.toLowerCase(), near) <= (longer < 4 ? 1 : Math.max(2, Math.floor(longer / 3))) ? original : undefined;
 }

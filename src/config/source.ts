@@ -8,6 +8,7 @@ import {
   isScalar,
   isSeq,
   LineCounter,
+  type Pair,
   parseDocument,
   visit,
   type YAMLError,
@@ -55,7 +56,7 @@ export function readSource(text: string): { readonly problems: readonly SyntaxPr
       uniqueKeys: false,
       version: '1.2',
       schema: 'core',
-      logLevel: 'silent',
+      logLevel: 'error',
     });
   } catch (error) {
     return { problems: [tooDeep(error)] };
@@ -180,6 +181,16 @@ function* checkStructure(document: Document.Parsed, at: (offset: number) => Posi
 
 function lookups(document: Document.Parsed, at: (offset: number) => Position): Omit<Source, 'value'> {
   const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  // A finding for each of a hundred thousand keys must not search them all.
+  const indexes = new WeakMap<YAMLMap, Map<string, Pair>>();
+  const pairOf = (map: YAMLMap, part: string | number): Pair | undefined => {
+    let index = indexes.get(map);
+    if (!index) {
+      index = new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value ?? ''), pair] as const] : [])));
+      indexes.set(map, index);
+    }
+    return index.get(String(part));
+  };
   /** The nodes on the way, as far as the file has them. */
   const follow = (path: Path): { readonly found: number; readonly key: unknown; readonly value: unknown } => {
     let value: unknown = document.contents;
@@ -187,7 +198,7 @@ function lookups(document: Document.Parsed, at: (offset: number) => Position): O
     for (const [index, part] of path.entries()) {
       const parent = resolve(value);
       if (isMap(parent)) {
-        const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value ?? '') === String(part));
+        const pair = pairOf(parent, part);
         if (!pair) return { found: index, key, value };
         key = pair.key;
         value = pair.value ?? pair.key;
