@@ -2,12 +2,9 @@ import ipaddr from 'ipaddr.js';
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import type { Pool } from '../config/schema.ts';
 
-/** Written by converge from the machine's identity: what units may use as `${NODE_NAME}` and its like. */
-export const hostEnvFile = '/etc/slipway/host.env';
-
 /**
- * What differs from host to host. No unit restarts when it changes: name and address are the machine itself, and labels serve
- * registration only (hard part 13: `kube.node` owns them from then on).
+ * What differs from host to host: /etc/slipway/host.env, for units as `${NODE_NAME}` and its like. No unit restarts when it changes:
+ * name and address are the machine itself, and labels serve registration only (hard part 13: `kube.node` owns them from then on).
  */
 export const identityOf = (machine: MachineSpec, topology: Topology): Record<string, string> => ({
   NODE_NAME: machine.name,
