@@ -6,7 +6,8 @@ import { UserError } from '../errors.ts';
 import type { Emit } from '../run/events.ts';
 import { type Cached, lookUp, putInto, type Source, sha256Of, sweep } from './cache.ts';
 import type { Asset } from './catalogue.ts';
-import { type Fetch, NotServed, type OnBytes, openWeb } from './download.ts';
+import { NotServed, type OnBytes, openWeb, type Patience } from './download.ts';
+import { type Http, openHttp } from './http.ts';
 import { withLock } from './lock.ts';
 import type { Environment } from './process.ts';
 import { type Recipe, recipeFor } from './recipes.ts';
@@ -20,12 +21,11 @@ export interface AssetOptions {
   /** A directory or URL that has the cache's layout and a SHA256SUMS. */
   readonly mirror?: string;
   readonly emit: Emit;
-  readonly fetch?: Fetch;
-  /** For the compiler: PATH, HOME, GOPROXY and the like. */
+  readonly http?: Http;
+  /** For the compiler (PATH, HOME, GOPROXY) and for downloads (HTTPS_PROXY, NO_PROXY). */
   readonly env?: Environment;
   readonly bases?: Partial<Bases>;
-  /** First pause between attempts of a download. */
-  readonly retryMs?: number;
+  readonly patience?: Partial<Patience>;
 }
 
 export interface Assets {
@@ -64,7 +64,7 @@ function tasksOf(assets: readonly Asset[]): readonly Task[] {
 /** Opens the cache of assets. Nothing is read or fetched yet. Several processes may use one cache at a time. */
 export function openAssets(options: AssetOptions): Assets {
   const { directory, emit, env = {} } = options;
-  const web = openWeb(options.fetch ?? globalThis.fetch, options.retryMs);
+  const web = openWeb(options.http ?? openHttp(env), options.patience);
   const bases = { ...publicBases, ...options.bases };
   const mirror = options.mirror === undefined ? undefined : openMirror(options.mirror, web);
   const downloads = pLimit(4);

@@ -1,23 +1,36 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, UserError } from '../errors.ts';
 import { sha256Of } from './cache.ts';
+import type { Answer, Http } from './http.ts';
 
-export type Fetch = typeof globalThis.fetch;
 /** `of` is 0 where the server does not say. */
 export type OnBytes = (bytes: { readonly done: number; readonly of: number }) => void;
 
 /** A source that cannot serve an asset: the next source is tried. */
 export class NotServed extends Error {}
 
-const reachMs = 3_000;
-const answerMs = 30_000;
+/** Node's own errors of several addresses have no message, only a code. */
+const reasonOf = (error: unknown): string =>
+  error instanceof Error && error.message === '' && 'code' in error ? String(error.code) : messageOf(error);
+
 const attempts = 4;
+
+/** How long to wait, in milliseconds. */
+export interface Patience {
+  /** For any answer of a server at all. */
+  readonly reachMs: number;
+  /** For an answer to begin, and for it to go on. */
+  readonly answerMs: number;
+  /** Before the second attempt; doubled each time. */
+  readonly retryMs: number;
+}
+const usual: Patience = { reachMs: 3_000, answerMs: 30_000, retryMs: 250 };
 
 /** HTTP for one run. What could not be reached once is not tried again. */
 export interface Web {
@@ -27,18 +40,14 @@ export interface Web {
   readonly file: (url: string, sha256: string, file: string, signal: AbortSignal, onBytes?: OnBytes) => Promise<void>;
 }
 
-/** Fails when nothing has come for `ms`, however long the whole takes. */
-async function* notStalling(
-  body: AsyncIterable<Uint8Array>,
-  ms: number,
-  stop: AbortController,
-  seen: (chunk: Uint8Array) => void,
-) {
-  let timer = setTimeout(() => stop.abort(new Error(`no data for ${ms / 1000} s`)), ms);
+/** Ends the body when nothing has come for `ms`, however long the whole takes. */
+async function* notStalling(body: IncomingMessage, ms: number, seen: (chunk: Buffer) => void): AsyncGenerator<Buffer> {
+  const expire = () => body.destroy(new Error(`no data for ${ms / 1000} s`));
+  let timer = setTimeout(expire, ms);
   try {
-    for await (const chunk of body) {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
       clearTimeout(timer);
-      timer = setTimeout(() => stop.abort(new Error(`no data for ${ms / 1000} s`)), ms);
+      timer = setTimeout(expire, ms);
       seen(chunk);
       yield chunk;
     }
@@ -49,21 +58,18 @@ async function* notStalling(
 
 const worthRetrying = (status: number): boolean => status === 408 || status === 429 || status >= 500;
 
-/** `fetch` says "fetch failed"; the cause says why. */
-const reasonOf = (error: unknown): string =>
-  error instanceof Error && error.cause !== undefined ? `${error.message}: ${messageOf(error.cause)}` : messageOf(error);
-
-/** Opens HTTP over a `fetch`. `retryMs`: the first pause between attempts, doubled each time. */
-export function openWeb(fetch: Fetch, retryMs = 250): Web {
+/** Opens the web for one run. */
+export function openWeb(http: Http, patience: Partial<Patience> = {}): Web {
+  const { reachMs, answerMs, retryMs } = { ...usual, ...patience };
   const origins = new Map<string, Promise<string | undefined>>();
 
   /** The reason why an origin cannot be reached, or undefined: any answer at all will do. */
   const reach = (origin: string): Promise<string | undefined> => {
     const known = origins.get(origin);
     if (known) return known;
-    const asked = fetch(origin, { method: 'HEAD', redirect: 'manual', signal: AbortSignal.timeout(reachMs) }).then(
-      async (answer) => {
-        await answer.body?.cancel();
+    const asked = http(origin, { method: 'HEAD', signal: AbortSignal.timeout(reachMs) }).then(
+      ({ body }) => {
+        body.destroy();
         return undefined;
       },
       (error: unknown) => reasonOf(error),
@@ -72,7 +78,7 @@ export function openWeb(fetch: Fetch, retryMs = 250): Web {
     return asked;
   };
 
-  async function request(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response> {
+  async function request(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Answer> {
     const { origin } = new URL(url);
     const unreachable = await reach(origin);
     signal.throwIfAborted();
@@ -80,7 +86,12 @@ export function openWeb(fetch: Fetch, retryMs = 250): Web {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`no answer for ${answerMs / 1000} s`)), answerMs);
     try {
-      return await fetch(url, { headers, signal: AbortSignal.any([signal, late.signal]) });
+      return await http(url, {
+        headers: { 'user-agent': 'slipway', ...headers },
+        signal: AbortSignal.any([signal, late.signal]),
+      });
+    } catch (error) {
+      throw late.signal.aborted ? late.signal.reason : error;
     } finally {
       clearTimeout(timer);
     }
@@ -101,46 +112,47 @@ export function openWeb(fetch: Fetch, retryMs = 250): Web {
     throw new NotServed(`${url}: ${reasonOf(failure)} (${attempts} attempts)`);
   }
 
-  async function answered(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response> {
+  async function answered(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Answer> {
     const answer = await request(url, headers, signal);
-    if (answer.ok || answer.status === 416) return answer;
-    await answer.body?.cancel();
+    if ((answer.status >= 200 && answer.status < 300) || answer.status === 416) return answer;
+    answer.body.destroy();
     if (worthRetrying(answer.status)) throw new Error(`answered ${answer.status}`);
     throw new NotServed(`${url} answered ${answer.status}`);
   }
 
   async function continueFile(url: string, part: string, signal: AbortSignal, onBytes?: OnBytes): Promise<void> {
     const had = (await stat(part).catch(() => undefined))?.size ?? 0;
-    const stop = new AbortController();
-    const either = AbortSignal.any([signal, stop.signal]);
-    const answer = await answered(url, had > 0 ? { range: `bytes=${had}-` } : {}, either);
+    const answer = await answered(url, had > 0 ? { range: `bytes=${had}-` } : {}, signal);
     if (answer.status === 416) {
       // As long as the whole, or longer: the digest decides.
-      await answer.body?.cancel();
+      answer.body.destroy();
       return;
     }
-    const goesOn = answer.status === 206 && answer.headers.get('content-range')?.startsWith(`bytes ${had}-`);
+    const goesOn = answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${had}-`);
     if (answer.status === 206 && !goesOn) {
-      await answer.body?.cancel();
+      answer.body.destroy();
       await rm(part, { force: true });
-      throw new Error(`answered with another range than asked: ${answer.headers.get('content-range')}`);
+      throw new Error(`answered with another range than asked: ${answer.headers['content-range']}`);
     }
     let done = goesOn ? had : 0;
-    const length = Number(answer.headers.get('content-length') ?? 0);
+    const length = Number(answer.headers['content-length'] ?? 0);
     const of = length > 0 ? done + length : 0;
-    if (!answer.body) throw new Error('answered without a body');
-    const body = Readable.fromWeb(answer.body);
-    const counted = notStalling(body, answerMs, stop, (chunk) => {
+    const counted = notStalling(answer.body, answerMs, (chunk) => {
       done += chunk.length;
       onBytes?.({ done, of });
     });
-    await pipeline(counted, createWriteStream(part, { flags: goesOn ? 'a' : 'w' }), { signal: either });
-    // A compressed answer's length is not that of its content; a plain one that ends early is cut.
-    if (of > 0 && done < of && !answer.headers.get('content-encoding')) throw new Error(`ended after ${done} of ${of} bytes`);
+    await pipeline(counted, createWriteStream(part, { flags: goesOn ? 'a' : 'w' }), { signal });
+    if (of > 0 && done < of) throw new Error(`ended after ${done} of ${of} bytes`);
   }
 
   return {
-    text: (url, signal, headers = {}) => retrying(url, signal, async () => (await answered(url, headers, signal)).text()),
+    text: (url, signal, headers = {}) =>
+      retrying(url, signal, async () => {
+        const { body } = await answered(url, headers, signal);
+        const chunks: Buffer[] = [];
+        for await (const chunk of notStalling(body, answerMs, () => {})) chunks.push(chunk);
+        return Buffer.concat(chunks).toString();
+      }),
 
     async file(url, sha256, file, signal, onBytes) {
       await mkdir(dirname(file), { recursive: true });

@@ -9,7 +9,12 @@ export interface Fault {
   readonly status?: number;
   /** Sends so many bytes of the body and cuts the connection. */
   readonly cutAfter?: number;
-  /** Sends a byte more slowly: so many a 10 ms. */
+  /** Sends so many bytes of the body and then nothing more. */
+  readonly stallAfter?: number;
+  readonly redirect?: string;
+  /** Ends the connection with the answer, as HTTP/1.0 does. */
+  readonly close?: boolean;
+  /** Sends slowly: so many bytes each 10 ms. */
   readonly trickle?: number;
 }
 
@@ -37,12 +42,18 @@ async function answer(
   const fault = found && (found.times ?? 1) > 0 ? found : undefined;
   if (fault?.times !== undefined) fault.times--;
   const content = server.files.get(path);
+  if (fault?.redirect) return response.writeHead(302, { location: fault.redirect }).end();
   if (fault?.status || !content) return response.writeHead(fault?.status ?? 404).end();
   const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
   if (from >= content.length && range) return response.writeHead(416).end();
   const body = content.subarray(from);
   const ranged = { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` };
-  response.writeHead(range ? 206 : 200, { 'content-length': body.length, ...(range ? ranged : {}) });
+  response.writeHead(range ? 206 : 200, {
+    'content-length': body.length,
+    ...(range ? ranged : {}),
+    ...(fault?.close ? { connection: 'close' } : {}),
+  });
+  if (fault?.stallAfter !== undefined) return response.write(body.subarray(0, fault.stallAfter));
   if (fault?.cutAfter !== undefined) {
     response.write(body.subarray(0, fault.cutAfter));
     await sleep(20);

@@ -6,6 +6,7 @@ import { pack } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type AssetOptions, openAssets } from '../../../src/assets/assets.ts';
 import { type Asset, asset, versionsFor } from '../../../src/assets/catalogue.ts';
+import type { Http } from '../../../src/assets/http.ts';
 import type { Event } from '../../../src/run/events.ts';
 import { type AssetServer, sha256, startAssetServer } from '../../support/asset-server.ts';
 
@@ -34,7 +35,7 @@ const open = (options: Partial<AssetOptions> = {}) =>
     directory: join(root, 'cache'),
     bases: { kubernetes: server.url, github: server.url, githubApi: server.url, registry: server.url },
     emit: (event) => events.push(event),
-    retryMs: 1,
+    patience: { retryMs: 1 },
     // No compiler here: what cannot be fetched fails.
     env: { PATH: join(root, 'nothing') },
     ...options,
@@ -109,6 +110,30 @@ describe('upstream', () => {
     });
     expect(await readdir(join(root, 'cache', '.parts', 'kubernetes-1.36.3'))).toEqual([]);
     expect(await open().list([kubectl])).toEqual([{ asset: kubectl, cached: undefined }]);
+  });
+
+  test('a download that stalls goes on with a new connection', async () => {
+    publish(kubectlUrl, program);
+    server.faults.set(kubectlUrl, { stallAfter: 100_000, times: 1 });
+    await open({ patience: { retryMs: 1, answerMs: 200 } }).ensure([kubectl], never);
+    expect(gets(kubectlUrl)).toEqual([`GET ${kubectlUrl}`, expect.stringMatching(/bytes=[1-9]\d*-$/)]);
+  });
+
+  test('a redirect to another server is followed, as to the storage behind GitHub releases', async () => {
+    publish(kubectlUrl, program);
+    await using storage = await startAssetServer();
+    storage.files.set('/blob?token=1', program);
+    server.faults.set(kubectlUrl, { redirect: `${storage.url}/blob?token=1` });
+    const found = await open().ensure([kubectl], never);
+    expect(found.get(kubectl.path)?.sha256).toBe(sha256(program));
+  });
+
+  test('a server that closes its connection before the answer is read harms nothing', async () => {
+    const large = Buffer.alloc(5_000_000, 'a large program ');
+    publish(kubectlUrl, large);
+    server.faults.set(kubectlUrl, { close: true });
+    const found = await open().ensure([kubectl], never);
+    expect(found.get(kubectl.path)?.sha256).toBe(sha256(large));
   });
 
   test('a server that is busy is asked again', async () => {
@@ -270,11 +295,11 @@ describe('failure', () => {
 
   test('a host that cannot be reached is tried once in a run', async () => {
     let tried = 0;
-    const fetch: typeof globalThis.fetch = async () => {
+    const http: Http = async () => {
       tried++;
-      throw new TypeError('fetch failed', { cause: new Error('getaddrinfo ENOTFOUND') });
+      throw new Error('getaddrinfo ENOTFOUND dl.k8s.io');
     };
-    const assets = open({ fetch });
+    const assets = open({ http });
     await expect(assets.ensure([kubectl], never)).rejects.toThrow(/ENOTFOUND/);
     await expect(assets.ensure([kubectl], never)).rejects.toThrow(/ENOTFOUND/);
     expect(tried).toBe(1);
