@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chosenOf } from '../../src/plan/make.ts';
+import { chosenOf, leftOf } from '../../src/plan/make.ts';
 import type { FieldChange } from '../../src/plan/resource.ts';
 import { LocalLab, sshAnswers } from '../support/local-lab.ts';
 
@@ -23,6 +25,32 @@ beforeAll(async () => {
   await lab.apply(desired);
 });
 afterAll(() => lab.remove());
+
+/** Says yes to every request over TLS, then repeats what it hears: an API server with a watch, as far as haproxy can tell. */
+const readyServer = `cd /tmp && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem -days 1 -subj /CN=x 2>/dev/null
+printf '%s\\n' '#!/bin/sh' 'read -r line' 'echo HTTP/1.0 200 OK' echo 'exec cat' >ready
+chmod +x ready
+systemd-run -q --unit ready socat OPENSSL-LISTEN:6443,reuseaddr,fork,cert=/tmp/c.pem,key=/tmp/k.pem,verify=0 EXEC:/tmp/ready
+sleep 1.5`;
+
+/** One TLS connection that stays. */
+async function holdOpen(port: number) {
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  return {
+    greet: () => socket.write('GET / HTTP/1.0\n'),
+    async say(text: string): Promise<string> {
+      socket.write(`${text}\n`);
+      let heard = '';
+      while (!heard.includes(text)) {
+        const [data] = await once(socket, 'data', { signal: AbortSignal.timeout(5000) });
+        heard += data;
+      }
+      return heard;
+    },
+    close: () => socket.destroy(),
+  };
+}
 
 describe('a cluster on Docker', () => {
   test('is found again as it was designed', async () => {
@@ -70,18 +98,42 @@ describe('a cluster on Docker', () => {
     expect((await container('workers-a-1').inspect()).State.Running).toBe(true);
   });
 
-  test('gives the balancer new masters without cutting connections', async () => {
+  test('gives the balancer new masters without cutting the connections of the old', async () => {
+    await lab.plan(desired);
+    await lab.ssh(topology, 'master-a', readyServer);
+    const { api } = lab.provider.access(topology, lab.seen);
+    const held = await holdOpen(Number(new URL(api?.server ?? '').port));
+    held.greet();
+    expect(await held.say('before')).toContain('before');
     const pid = await haproxy();
+
     const grown = lab.provider.design(lab.topology({ ...small, masters: { count: 2 } }));
-    const balancerOf = grown.filter(({ type }) => type === 'local.balancer');
-    const rest = desired.filter(({ type }) => type !== 'local.balancer');
-    const plan = await lab.apply([...rest, ...balancerOf]);
-    expect(fieldsOf(chosenOf(plan))).toEqual(['local.balancer/api: backends']);
-    expect((await lab.plan([...rest, ...balancerOf])).changes).toEqual([]);
+    const both = [
+      ...desired.filter(({ type }) => type !== 'local.balancer'),
+      ...grown.filter(({ type }) => type === 'local.balancer'),
+    ];
+    expect(fieldsOf(chosenOf(await lab.apply(both)))).toEqual(['local.balancer/api: backends']);
+    expect((await lab.plan(both)).changes).toEqual([]);
+
+    expect(await held.say('after')).toContain('after');
+    held.close();
     expect(await haproxy()).toBe(pid);
     await lab.apply(desired);
   });
   const haproxy = async () => (await container('balancer').inspect()).State.Pid;
+
+  test('replaces a machine that is designed otherwise only where that is allowed', async () => {
+    const other = desired.map((resource) =>
+      resource.address === 'local.machine/workers-a-1' ? { ...resource, props: { ...resource.props, zone: 'b' } } : resource,
+    );
+    const before = (await container('workers-a-1').inspect()).Id;
+    expect(leftOf(await lab.apply(other)).map(({ address }) => address)).toEqual(['local.machine/workers-a-1']);
+    expect((await container('workers-a-1').inspect()).Id).toBe(before);
+    await lab.apply(other, { command: 'upgrade', allowDataLoss: false });
+    expect((await container('workers-a-1').inspect()).Id).not.toBe(before);
+    expect((await lab.plan(other)).changes).toEqual([]);
+    await lab.apply(desired, { command: 'upgrade', allowDataLoss: false });
+  });
 
   test('refuses a container of somebody else that has a machine’s name', async () => {
     await container('workers-a-1').remove({ force: true, v: true });
@@ -102,7 +154,7 @@ describe('a cluster on Docker', () => {
       await expect(other.apply(other.provider.design(same))).rejects.toThrow(
         /Docker network slipway-t-local has 10\.215\.0\.0\/16/,
       );
-      const findings = await Array.fromAsync(other.provider.verify(same, new AbortController().signal));
+      const findings = await other.findings(same);
       expect(findings.filter(({ severity }) => severity === 'error')).toMatchObject([{ check: 'host.range' }]);
     } finally {
       await other.remove();
@@ -110,7 +162,7 @@ describe('a cluster on Docker', () => {
   });
 
   test('finds nothing to complain about on a host where it runs', async () => {
-    const findings = await Array.fromAsync(lab.provider.verify(topology, new AbortController().signal));
+    const findings = await lab.findings(topology);
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
   });
 

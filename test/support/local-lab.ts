@@ -11,6 +11,7 @@ import { openLocal } from '../../providers/local/provider.ts';
 import { versionsFor } from '../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../src/cluster/design.ts';
 import type { Topology } from '../../src/cluster/topology.ts';
+import type { Finding } from '../../src/config/finding.ts';
 import type { ClusterInput } from '../../src/config/schema.ts';
 import type { Endpoint } from '../../src/host/host.ts';
 import type { Policy } from '../../src/plan/choose.ts';
@@ -90,6 +91,11 @@ export class LocalLab {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
+  async findings(topology: Topology): Promise<readonly Finding[]> {
+    const findings: Finding[] = [];
+    for await (const finding of this.provider.verify(topology, new AbortController().signal)) findings.push(finding);
+    return findings;
+  }
   /** How many of Docker's things are this cluster's. */
   async things(): Promise<{ containers: number; networks: number; volumes: number }> {
     const filters = { label: [`slipway.cluster=${this.name}`] };
