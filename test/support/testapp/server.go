@@ -52,7 +52,7 @@ func serve(arguments []string) error {
 	_ = flags.Parse(arguments)
 	var ready atomic.Bool
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		name, _ := os.Hostname()
 		fmt.Fprintln(w, name)
 		for _, key := range []string{"POD_NAME", "POD_NAMESPACE", "POD_IP", "NODE_NAME", "VERSION"} {
