@@ -56,7 +56,7 @@ export function openKube(server: ApiServer): KubeApi {
             ...(labelSelector === undefined ? {} : { labelSelector }),
             ...(next === '' ? {} : { continue: next }),
           });
-          const accept = metadataOnly ? 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1' : 'application/json';
+          const accept = metadataOnly ? 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1' : 'application/json';
           const page = listSchema.parse(await http.json(`${base}?${query}`, { accept, signal }));
           // Items of a list carry neither, or (metadata only) those of PartialObjectMetadata.
           for (const item of page.items) items.push(parse({ ...item, apiVersion, kind }));
