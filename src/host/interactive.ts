@@ -12,7 +12,10 @@ export function interact(
   const size = (): PseudoTtyOptions => ({ term: 'xterm-256color', cols: stdout.columns ?? 80, rows: stdout.rows ?? 24 });
   return new Promise((done, fail) => {
     const open = (error: Error | undefined, channel: ClientChannel): void => {
-      if (error) return fail(error);
+      if (error) {
+        fail(error);
+        return;
+      }
       let code = 255;
       const resize = (): void => {
         const { cols = 80, rows = 24 } = size();

@@ -5,6 +5,7 @@ import { noSlots } from '../cluster/addresses.ts';
 import { type ClusterIdentity, noIdentity, slotsFor } from '../cluster/design.ts';
 import type { Cluster } from '../config/schema.ts';
 import { UserError } from '../errors.ts';
+import type { Change } from '../plan/plan.ts';
 import type { Store } from '../store/store.ts';
 
 /** What the store remembers of a cluster and no machine can tell: who it is, where its zones lie, and which versions are in force. */
@@ -62,3 +63,18 @@ export const identityFrom = (record: ClusterRecord | undefined): ClusterIdentity
   record ? { uid: record.uid, slots: record.slots } : noIdentity;
 export const versionsFrom = (record: ClusterRecord | undefined, cluster: Cluster): Versions =>
   record?.versions ?? versionsFor(cluster.kubernetes.version);
+
+/** The versions that the file asks for beyond those in force: `up` lists them, `upgrade` carries them out. */
+export function versionsLeft(record: ClusterRecord | undefined, cluster: Cluster): readonly Change[] {
+  if (!record || record.versions.kubernetes === cluster.kubernetes.version) return [];
+  return [
+    {
+      address: 'rollout/kubernetes',
+      action: 'update',
+      fields: [{ path: 'version', before: record.versions.kubernetes, after: cluster.kubernetes.version, impact: 'drain' }],
+      impact: 'drain',
+      reason: 'cluster.yaml asks for another version than the one in force',
+      when: { left: 'upgrade', because: 'a version moves machine by machine, gated' },
+    },
+  ];
+}

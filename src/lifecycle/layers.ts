@@ -12,13 +12,16 @@ import type { KubeClients } from '../kube/clients.ts';
 import { connectKube } from '../kube/connect.ts';
 import { kubeAddon } from '../kube/types/addon.ts';
 import { kubeApi } from '../kube/types/api.ts';
+import { kubeCertificate } from '../kube/types/certificate.ts';
 import { kubeNode } from '../kube/types/node.ts';
-import { issueClient } from '../pki/admin.ts';
+import { kubeReady } from '../kube/types/ready.ts';
 import type { SecretsClients } from '../pki/clients.ts';
 import { pkiAuthority } from '../pki/types/authority.ts';
 import { pkiCertificate } from '../pki/types/certificate.ts';
 import { secret } from '../pki/types/secret.ts';
 import { ObservedMap } from '../plan/observed.ts';
+import { machinesOf } from '../cluster/topology.ts';
+import { UnreachableError } from '../errors.ts';
 import type { Layer, Observed } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
@@ -36,7 +39,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   });
   let seen: Observed = new ObservedMap();
   const hosts = hostsClients(input, store, sealing, () => seen);
-  const kube = kubeClients(input, store, sealing, hosts);
+  const kube = kubeClients(input, sealing, hosts);
 
   const secretsLayer: Layer<SecretsClients> = {
     name: 'secrets',
@@ -54,7 +57,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   };
   const kubeLayer: Layer<KubeClients> = {
     name: 'kube',
-    types: [kubeAddon, kubeNode],
+    types: [kubeCertificate, kubeAddon, kubeNode, kubeReady],
     connect: async () => kube,
     close: async (clients) => clients.close(),
   };
@@ -101,4 +104,27 @@ function hostsClients(
     assetFile: (path) => opened.assets.file(path),
     now: opened.now,
   };
+}
+
+/** The CLI talks to the API as an administrator of its own making, for as long as one command runs. */
+function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: HostsClients): KubeClients {
+  const { topology, addons } = design;
+  const objects = addons.flatMap((addon) => addon.objects);
+  return connectKube({
+    uid: topology.uid,
+    access: () => hosts.hosts.access(),
+    masters: machinesOf(topology, 'master').map((machine) => machine.name),
+    async credentials() {
+      const part = await sealing.publicPart('authority.kubernetes');
+      const caPem = part?.certificate;
+      if (caPem === undefined) throw new UnreachableError({ what: 'the cluster has no authority yet', next: 'cluster up' });
+      const keyPem = new TextDecoder().decode(await sealing.reveal('authority.kubernetes'));
+      const { issueClient } = await import('../pki/admin.ts');
+      return { caPem, ...(await issueClient({ authority: { certPem: caPem, keyPem }, cn: `slipway:${opened.holder}`, o: ['system:masters'], hours: 2, now: opened.now() })) };
+    },
+    initialised: async () => (await hosts.records.get(initialisedKey('main'))) !== undefined,
+    hosts: hosts.hosts,
+    addonKinds: [...new Set(objects.map((object) => `${object.apiVersion}/${object.kind}`))],
+    now: opened.now,
+  });
 }

@@ -11,7 +11,7 @@ import { type Connected, closeAll, connectAll, observe } from '../run/observe.ts
 import type { RunResult } from '../run/runner.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterDesign, designCluster } from './design.ts';
-import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
+import { type ClusterRecord, ensureRecord, readRecord, versionsLeft } from './identity.ts';
 import type { Opened, Reach } from './opened.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
@@ -19,6 +19,8 @@ export interface Session {
   readonly opened: Opened;
   readonly store: Store | undefined;
   readonly record: ClusterRecord | undefined;
+  /** This command gave the cluster its identity: there was no record. */
+  readonly isNew: boolean;
   readonly design: ClusterDesign;
   readonly connected: readonly Connected[];
   readonly seen: ObservedMap;
@@ -39,7 +41,7 @@ export interface Session {
 /** For commands that only look: takes no lock, makes no store. */
 export async function withSession<T>(opened: Opened, use: (session: Session) => Promise<T>): Promise<T> {
   const store = await opened.provider.store(opened.cluster, { create: false }, opened.signal);
-  return useSession(opened, store, await readRecord(store), undefined, use);
+  return useSession({ opened, store, record: await readRecord(store), isNew: false, lock: undefined }, use);
 }
 
 export interface LockOptions {
@@ -68,20 +70,21 @@ export async function withLockedSession<T>(
     signal,
   });
   try {
+    const isNew = (await readRecord(store)) === undefined;
     const record = await ensureRecord(store, opened.cluster, opened.newUid);
-    return await useSession(opened, store, record, lock, use, only);
+    return await useSession({ opened, store, record, isNew, lock, ...(only !== undefined && { only }) }, use);
   } finally {
     await lock.release();
   }
 }
 
+interface SessionInput extends Pick<Session, 'opened' | 'store' | 'record' | 'isNew' | 'lock'> {
+  readonly only?: string;
+}
+
 async function useSession<T>(
-  opened: Opened,
-  store: Store | undefined,
-  record: ClusterRecord | undefined,
-  lock: Lock | undefined,
+  { opened, store, record, isNew, lock, only }: SessionInput,
   use: (session: Session) => Promise<T>,
-  only?: string,
 ): Promise<T> {
   const design = designCluster(opened.cluster, record, opened.provider);
   const { layers, secrets, reach } = await opened.layers({ opened, store, record, design, generation: lock?.generation ?? 0 });
@@ -93,6 +96,7 @@ async function useSession<T>(
     opened,
     store,
     record,
+    isNew,
     design,
     connected,
     seen,
@@ -178,5 +182,6 @@ export async function planSession(
     observed: seen,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
+    left: policy.command === 'up' ? versionsLeft(session.record, opened.cluster) : [],
   });
 }

@@ -1,6 +1,7 @@
 import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
+import { typeOf } from '../plan/resource.ts';
 import { assetsOfBundles } from './assets.ts';
 import type { Opened } from './opened.ts';
 import { runPlan } from './round.ts';
@@ -35,6 +36,7 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
   const policy = { command: 'up', allowDataLoss: options.allowDataLoss } as const;
   return withLockedSession(opened, { command: 'up', waitMs: options.lockWaitMs }, async (session) => {
     let plan = await planSession(session, policy);
+    refuseLostStore(session);
     refuseStale(plan, options.saved);
     const result = (outcome: UpResult['outcome'], changed: number): UpResult => ({
       cluster: opened.cluster.name,
@@ -63,6 +65,27 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
     }
     refuseBlind(plan);
     return result('done', changed);
+  });
+}
+
+/**
+ * Machines without records: the store was lost or another one is looked at. Going on would issue a new PKI under a living cluster.
+ * (A first `up` that was killed has its records: they are written before the first machine.)
+ */
+function refuseLostStore({ isNew, connected, seen, store, opened }: Session): void {
+  if (!isNew) return;
+  const types = new Set(
+    connected.filter(({ layer }) => layer.name === 'infrastructure').flatMap(({ layer }) => layer.types.map((type) => type.name)),
+  );
+  const machine = [...seen.entries()].find(
+    ([address, found]) => types.has(typeOf(address)) && typeOf(address).endsWith('.machine') && found.state === 'present',
+  )?.[0];
+  if (machine === undefined) return;
+  throw new UserError({
+    what: `machines of a cluster ${opened.cluster.name} are there (${machine}), and its records are not`,
+    where: store?.url ?? 'store',
+    why: 'its keys and identity are in the store that made it: a new one would not be trusted by these machines',
+    next: 'bring that store back (XDG_STATE_HOME, or a backup of it), or delete the machines with `cluster down`',
   });
 }
 

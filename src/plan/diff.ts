@@ -24,7 +24,7 @@ export function diff(desired: readonly Resource[], observed: Observed, types: Ty
   }
   for (const [address, observation] of observed.entries()) {
     const type = types.get(address.slice(0, address.indexOf('/')));
-    if (designed.has(address) || observation.state === 'unknown' || !type?.delete) continue;
+    if (designed.has(address) || observation.state === 'unknown' || !type?.delete || type.shrink === 'never') continue;
     differences.push({ address, action: 'delete', fields: [], reason: 'not in cluster.yaml' });
   }
   return differences;

@@ -2,7 +2,7 @@ import { canonicalJson, digestOf } from './canonical.ts';
 import { choose, type Policy } from './choose.ts';
 import { diff, type Types } from './diff.ts';
 import { order } from './order.ts';
-import type { Plan } from './plan.ts';
+import type { Change, Plan } from './plan.ts';
 import type { FieldChange, Observed, Resource } from './resource.ts';
 
 export interface PlanInput {
@@ -13,11 +13,13 @@ export interface PlanInput {
   readonly observed: Observed;
   readonly types: Types;
   readonly policy: Policy;
+  /** What the caller leaves to a later command besides: a version that only `upgrade` may move. */
+  readonly left?: readonly Change[];
 }
 
 /** The whole pure way from what is wanted and what is to what will be done. */
-export function makePlan({ tool, cluster, specDigest, desired, observed, types, policy }: PlanInput): Plan {
-  const changes = choose(diff(desired, observed, types), desired, types, policy);
+export function makePlan({ tool, cluster, specDigest, desired, observed, types, policy, left = [] }: PlanInput): Plan {
+  const changes = [...choose(diff(desired, observed, types), desired, types, policy), ...left];
   return {
     formatVersion: 1,
     tool,
@@ -25,7 +27,7 @@ export function makePlan({ tool, cluster, specDigest, desired, observed, types, 
     command: policy.command,
     specDigest,
     worldDigest: digestOf(changes.map((change) => [change.address, propsOf(observed, change.address)])),
-    changes: [...changes],
+    changes,
     steps: [...order(changes, desired, types)],
   };
 }

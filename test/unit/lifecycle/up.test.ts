@@ -1,0 +1,158 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { down } from '../../../src/lifecycle/down.ts';
+import type { Opened } from '../../../src/lifecycle/opened.ts';
+import { planCluster } from '../../../src/lifecycle/plan.ts';
+import { type UpOptions, up } from '../../../src/lifecycle/up.ts';
+import { aCluster } from '../../support/builders.ts';
+import { MemoryWorld, worldDigest } from '../../support/memory.ts';
+import { memoryOpened } from '../../support/memory-cluster.ts';
+
+const cluster = aCluster();
+const yes: UpOptions = { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true };
+const go = (opened: Opened, over: Partial<UpOptions> = {}) => up(opened, { ...yes, ...over });
+const freshStore = (): string => mkdtempSync(join(tmpdir(), 'slipway-up-'));
+
+describe('up', () => {
+  test('from nothing makes the whole highly available cluster, and a new plan is empty', async () => {
+    const world = new MemoryWorld();
+    const opened = memoryOpened(cluster, world);
+    const result = await go(opened);
+    expect(result.outcome).toBe('done');
+    expect([...world.things.keys()].filter((a) => a.startsWith('local.machine/'))).toHaveLength(10);
+    expect((await planCluster(opened)).changes).toEqual([]);
+    expect((await go(opened)).outcome).toBe('nothing to do');
+  });
+
+  test('killed after every one of its steps and run again, it ends in the same world and makes nothing twice', async () => {
+    const whole = new MemoryWorld();
+    await go(memoryOpened(cluster, whole));
+    const steps = whole.log.length;
+    expect(steps).toBeGreaterThan(100);
+    for (let kill = 1; kill <= steps; kill++) {
+      const world = new MemoryWorld();
+      const store = freshStore();
+      const killer = new AbortController();
+      let acts = 0;
+      world.onAct = () => {
+        if (++acts >= kill) killer.abort(new Error('killed'));
+        if (killer.signal.aborted) throw new Error('killed');
+      };
+      await go(memoryOpened(cluster, world, { store, signal: killer.signal })).catch(() => undefined);
+      world.onAct = () => undefined;
+      await go(memoryOpened(cluster, world, { store }));
+      expect(worldDigest(world), `killed after ${kill} acts`).toBe(worldDigest(whole));
+    }
+  }, 120_000);
+
+  test('grows: workers, a pool, a zone, masters, etcd members; the rest stays untouched', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(cluster, world, { store }));
+    const before = new Map(world.things);
+    world.log.length = 0;
+    const larger = aCluster({
+      zones: ['a', 'b', 'c', 'd'],
+      masters: { count: 5 },
+      etcd: { count: 5 },
+      pools: [
+        { name: 'workers', count: 6 },
+        { name: 'gpu', count: 1 },
+      ],
+    });
+    await go(memoryOpened(larger, world, { store }));
+    expect((await planCluster(memoryOpened(larger, world, { store }))).changes.filter((c) => 'now' in c.when)).toEqual([]);
+    for (const name of ['master-a', 'etcd-b', 'workers-c-1'])
+      expect(world.things.get(`local.machine/${name}`)).toEqual(before.get(`local.machine/${name}`));
+    for (const name of ['master-d', 'etcd-a-2', 'workers-d-1', 'gpu-a-1'])
+      expect(world.things.has(`local.machine/${name}`)).toBe(true);
+  });
+
+  test('a shrunken file deletes nothing: it is left to upgrade', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(cluster, world, { store }));
+    const count = world.things.size;
+    const result = await go(memoryOpened(aCluster({ pools: [{ name: 'workers', count: 1 }] }), world, { store }));
+    expect(world.things.size).toBe(count);
+    expect(
+      result.left.some((c) => c.address === 'local.machine/workers-c-1' && 'left' in c.when && c.when.left === 'upgrade'),
+    ).toBe(true);
+  });
+
+  test('what cannot be seen is neither made nor called fine: exit 69', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(cluster, world, { store }));
+    world.things.delete('host.bundle/master-b');
+    world.unreachable.set('host.bundle/master-b', 'SSH does not answer');
+    world.log.length = 0;
+    await expect(go(memoryOpened(cluster, world, { store }))).rejects.toMatchObject({ exitCode: 69 });
+    expect(world.log).toEqual([]);
+  });
+
+  test('a saved plan is carried out as it is, and refused with 75 once the file has changed', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    const saved = await planCluster(memoryOpened(cluster, world, { store }));
+    await expect(
+      go(memoryOpened(aCluster({ pools: [{ name: 'workers', count: 5 }] }), world, { store }), { saved }),
+    ).rejects.toMatchObject({ exitCode: 75 });
+    expect(world.log).toEqual([]);
+    expect((await go(memoryOpened(cluster, world, { store }), { saved })).outcome).toBe('done');
+  });
+
+  test('machines whose records are gone are refused, not given a new identity', async () => {
+    const world = new MemoryWorld();
+    await go(memoryOpened(cluster, world));
+    await expect(go(memoryOpened(cluster, world))).rejects.toThrow(/records are not/);
+  });
+
+  test('two at once: the second is refused with 75 and told who holds the lock', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    const first = go(memoryOpened(cluster, world, { store }));
+    await new Promise((later) => setTimeout(later, 30));
+    await expect(go(memoryOpened(cluster, world, { store }))).rejects.toMatchObject({
+      exitCode: 75,
+      message: expect.stringContaining('test'),
+    });
+    await first;
+  });
+
+  test('the version in force is the recorded one, whatever the file says now', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(aCluster({ kubernetes: { version: '1.35.4' } }), world, { store }));
+    world.log.length = 0;
+    const result = await go(memoryOpened(aCluster({ kubernetes: { version: '1.36.3' } }), world, { store }));
+    expect(world.log).toEqual([]);
+    expect(result.left.some((c) => JSON.stringify(c).includes('1.36.3'))).toBe(true);
+  });
+});
+
+describe('down', () => {
+  const options = { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true };
+  test('takes the machines and keeps the volumes', async () => {
+    const world = new MemoryWorld();
+    const opened = memoryOpened(cluster, world);
+    await go(opened);
+    const result = await down(opened, options);
+    expect([...world.things.keys()].filter((a) => a.startsWith('local.')).every((a) => a.startsWith('local.volume'))).toBe(true);
+    expect(result.kept.filter((k) => k.startsWith('local.volume'))).toHaveLength(6);
+  });
+  test('with --allow-data-loss takes everything, from a half-made cluster too', async () => {
+    const world = new MemoryWorld();
+    const opened = memoryOpened(cluster, world);
+    const killer = new AbortController();
+    world.onAct = (act) => {
+      if (act === 'create local.machine/master-a') killer.abort(new Error('killed'));
+    };
+    await go({ ...opened, signal: killer.signal }).catch(() => undefined);
+    world.onAct = () => undefined;
+    await down(opened, { ...options, allowDataLoss: true });
+    expect([...world.things.keys()].filter((a) => a.startsWith('local.'))).toEqual([]);
+  });
+});
