@@ -2,6 +2,7 @@ import { type Document, isMap, isSeq, parseDocument, stringify, YAMLMap, YAMLSeq
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.ts';
 import { canonicalJson } from '../plan/canonical.ts';
+import { changeKubeconfig, type Written } from './kubeconfig-file.ts';
 
 /** What we put into a kubeconfig: one cluster, one user and one context, all under one name. */
 export interface KubeconfigEntry {
@@ -47,6 +48,33 @@ export function renderKubeconfig(entry: KubeconfigEntry): string {
     },
     { lineWidth: 0 },
   );
+}
+
+/** Merges a kubeconfig that `renderKubeconfig` made into the user's file. */
+export const writeMerged = (file: string, ours: string): Promise<Written> =>
+  changeKubeconfig(file, (existing) => mergeKubeconfig(existing, readEntry(ours), file));
+
+const first = <T extends z.ZodType>(item: T) => z.tuple([item]).transform(([only]) => only);
+const entrySchema = z.object({
+  'current-context': z.string(),
+  clusters: first(
+    z.object({
+      cluster: z.object({ server: z.string(), 'tls-server-name': z.string(), 'certificate-authority-data': z.base64() }),
+    }),
+  ),
+  users: first(z.object({ user: z.object({ 'client-certificate-data': z.base64(), 'client-key-data': z.base64() }) })),
+});
+function readEntry(text: string): KubeconfigEntry {
+  const { 'current-context': name, clusters, users } = entrySchema.parse(parseDocument(text).toJS());
+  const decode = (data: string): string => Buffer.from(data, 'base64').toString();
+  return {
+    name,
+    server: clusters.cluster.server,
+    tlsServerName: clusters.cluster['tls-server-name'],
+    caPem: decode(clusters.cluster['certificate-authority-data']),
+    certPem: decode(users.user['client-certificate-data']),
+    keyPem: decode(users.user['client-key-data']),
+  };
 }
 
 /**

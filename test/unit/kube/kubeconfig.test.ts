@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { mergeKubeconfig, removeFromKubeconfig, renderKubeconfig } from '../../../src/kube/kubeconfig.ts';
+import { mergeKubeconfig, removeFromKubeconfig, renderKubeconfig, writeMerged } from '../../../src/kube/kubeconfig.ts';
 import { changeKubeconfig } from '../../../src/kube/kubeconfig-file.ts';
 
 const ours = {
@@ -154,6 +154,12 @@ describe('the kubeconfig file', () => {
     const second = await changeKubeconfig(join(home, 'config'), (text) => removeFromKubeconfig(text ?? '', 'demo'));
     expect(second.backup).toBe(join(home, 'real/config.slipway-backup-2'));
     expect(readdirSync(join(home, 'real')).sort()).toEqual(['config', 'config.slipway-backup-1', 'config.slipway-backup-2']);
+  });
+
+  test('takes the kubeconfig that is printed to stdout just as well', async () => {
+    const file = join(home, 'config');
+    await writeMerged(file, renderKubeconfig(ours));
+    expect(readFileSync(file, 'utf8')).toBe(renderKubeconfig(ours));
   });
 
   test('a broken file is left as it is, without a backup', async () => {
