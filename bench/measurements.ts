@@ -100,7 +100,7 @@ export const measurements: readonly Measurement[] = [
       new Promise((done, fail) => {
         const child = spawn(process.execPath, [join(root, 'bench/plan-5000.ts')], { stdio: ['ignore', 'pipe', 2] });
         let out = '';
-        child.stdout.on('data', (data) => {
+        child.stdout?.on('data', (data) => {
           out += String(data);
         });
         child.on('exit', (code) => (code === 0 ? done(JSON.parse(out)) : fail(new Error(`plan-5000 ended with ${code}`))));

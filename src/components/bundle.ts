@@ -45,7 +45,7 @@ export interface Probe {
   readonly command: string;
 }
 
-/** One certificate whose key is made on the host that uses it and never leaves it. */
+/** One certificate whose key is made on the host that uses it and never leaves it. `${NODE_NAME}` and `${NODE_IP}` in subject and SANs stand for the host's own. */
 export interface CertificateSpec {
   /** Unique on its host: `kubelet-client`. */
   readonly name: string;
@@ -60,5 +60,3 @@ export interface CertificateSpec {
   /** Owner of the files, `root` unless told. Mode is 0600 for keys. */
   readonly owner?: string;
 }
-/** In subject and SANs of a pool's certificates these stand for the host's own. */
-export const hostVariables = ['${NODE_NAME}', '${NODE_IP}'] as const;

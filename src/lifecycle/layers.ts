@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { machinesOf } from '../cluster/topology.ts';
 import { identityOf } from '../components/bundles.ts';
+import { UnreachableError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import { etcdCluster } from '../etcd/types/cluster.ts';
 import { etcdMember } from '../etcd/types/member.ts';
@@ -10,6 +12,7 @@ import { hostBundle } from '../host/types/bundle.ts';
 import { hostUnits } from '../host/types/units.ts';
 import type { KubeClients } from '../kube/clients.ts';
 import { connectKube } from '../kube/connect.ts';
+import { addonKindsOf } from '../kube/design.ts';
 import { kubeAddon } from '../kube/types/addon.ts';
 import { kubeApi } from '../kube/types/api.ts';
 import { kubeCertificate } from '../kube/types/certificate.ts';
@@ -20,13 +23,18 @@ import { pkiAuthority } from '../pki/types/authority.ts';
 import { pkiCertificate } from '../pki/types/certificate.ts';
 import { secret } from '../pki/types/secret.ts';
 import { ObservedMap } from '../plan/observed.ts';
-import { machinesOf } from '../cluster/topology.ts';
-import { UnreachableError } from '../errors.ts';
 import type { Layer, Observed } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
 import type { LayersInput, LayersOutput } from './opened.ts';
+
+/** The types of the layers that every provider shares. */
+export const commonTypes = {
+  secrets: [pkiAuthority, secret],
+  hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
+  kube: [kubeCertificate, kubeAddon, kubeNode, kubeReady],
+} as const;
 
 /** The real layers: secrets in the store, the provider, hosts over SSH, the Kubernetes API. Nothing is reached before something asks. */
 export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
@@ -43,12 +51,12 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
 
   const secretsLayer: Layer<SecretsClients> = {
     name: 'secrets',
-    types: [pkiAuthority, secret],
+    types: commonTypes.secrets,
     connect: async () => ({ sealing, uid: design.topology.uid, now: opened.now }),
   };
   const hostsLayer: Layer<HostsClients> = {
     name: 'hosts',
-    types: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
+    types: commonTypes.hosts,
     async connect(below) {
       seen = below;
       return hosts;
@@ -57,7 +65,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   };
   const kubeLayer: Layer<KubeClients> = {
     name: 'kube',
-    types: [kubeCertificate, kubeAddon, kubeNode, kubeReady],
+    types: commonTypes.kube,
     connect: async () => kube,
     close: async (clients) => clients.close(),
   };
@@ -109,7 +117,6 @@ function hostsClients(
 /** The CLI talks to the API as an administrator of its own making, for as long as one command runs. */
 function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: HostsClients): KubeClients {
   const { topology, addons } = design;
-  const objects = addons.flatMap((addon) => addon.objects);
   return connectKube({
     uid: topology.uid,
     access: () => hosts.hosts.access(),
@@ -120,11 +127,20 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
       if (caPem === undefined) throw new UnreachableError({ what: 'the cluster has no authority yet', next: 'cluster up' });
       const keyPem = new TextDecoder().decode(await sealing.reveal('authority.kubernetes'));
       const { issueClient } = await import('../pki/admin.ts');
-      return { caPem, ...(await issueClient({ authority: { certPem: caPem, keyPem }, cn: `slipway:${opened.holder}`, o: ['system:masters'], hours: 2, now: opened.now() })) };
+      return {
+        caPem,
+        ...(await issueClient({
+          authority: { certPem: caPem, keyPem },
+          cn: `slipway:${opened.holder}`,
+          o: ['system:masters'],
+          hours: 2,
+          now: opened.now(),
+        })),
+      };
     },
     initialised: async () => (await hosts.records.get(initialisedKey('main'))) !== undefined,
     hosts: hosts.hosts,
-    addonKinds: [...new Set(objects.map((object) => `${object.apiVersion}/${object.kind}`))],
+    addonKinds: addonKindsOf(addons),
     now: opened.now,
   });
 }

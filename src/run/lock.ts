@@ -6,7 +6,7 @@ import type { Emit } from './events.ts';
 import { describeLock, type LockRecord, readLock, type SeenLock, writeLock } from './lockRecord.ts';
 import { type Processes, systemProcesses } from './processes.ts';
 
-export { breakLock, describeLock, type LockRecord, readLock, type SeenLock } from './lockRecord.ts';
+export { breakLock, type LockRecord, readLock } from './lockRecord.ts';
 
 /** Hard part 21. Milliseconds. */
 export const lockTimes = {

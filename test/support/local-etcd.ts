@@ -2,9 +2,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { Bundle } from '../../src/components/bundle.ts';
 import { UnreachableError } from '../../src/errors.ts';
-import type { EtcdCluster } from '../../src/etcd/probe.ts';
 import type { Seen } from '../../src/host/facts.ts';
 import type { ExecResult, Host, HostFacts, HostsClients } from '../../src/host/host.ts';
 
@@ -159,9 +159,14 @@ export class LocalEtcd {
       if (this.cut.has(name)) throw new UnreachableError({ what: 'no route to host', where: name });
       this.before(name, command);
       this.execs++;
-      return this.#run(name, command, options?.stdin);
+      const stdin = options?.stdin;
+      if (typeof stdin === 'object' && !(stdin instanceof Uint8Array)) throw new Error('no streams here');
+      return this.#run(name, command, stdin);
     },
     stream: async () => {
+      throw new Error('not needed');
+    },
+    interactive: async () => {
       throw new Error('not needed');
     },
   });
@@ -172,7 +177,7 @@ export class LocalEtcd {
     NODE_NAME: name,
     NODE_IP: this.#address(name),
   });
-  #run(name: string, command: string, stdin?: Uint8Array | string): Promise<ExecResult> {
+  #run(name: string, command: string, stdin?: Uint8Array | string | Readable): Promise<ExecResult> {
     const rooted = command.replaceAll(/\/(var\/lib|etc\/slipway)\//g, `${join(this.root, name)}/$1/`);
     return new Promise((resolve, reject) => {
       const child = spawn('sh', ['-c', rooted], { env: this.#environment(name), stdio: ['pipe', 'pipe', 'pipe'] });
@@ -186,7 +191,8 @@ export class LocalEtcd {
       child.on('error', reject);
       child.on('close', (code) => resolve({ code: code ?? 255, ...out }));
       child.stdin.on('error', () => {});
-      child.stdin.end(stdin ?? '');
+      if (stdin instanceof Readable) stdin.pipe(child.stdin);
+      else child.stdin.end(stdin ?? '');
     });
   }
   #makeCertificate(): void {
@@ -204,5 +210,3 @@ export class LocalEtcd {
     );
   }
 }
-
-export const mainCluster: EtcdCluster = 'main';

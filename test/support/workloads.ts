@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestCluster } from './cli.ts';
@@ -32,7 +31,3 @@ export async function eventually(assertion: () => Promise<void>, ms: number): Pr
     }
   }
 }
-
-/** A process that runs until the test ends it. */
-export const background = (command: string, args: readonly string[], environment: NodeJS.ProcessEnv) =>
-  spawn(command, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
