@@ -1,7 +1,7 @@
 import { machinesOf, type Topology } from '../cluster/topology.ts';
+import { etcdClustersOf } from '../components/etcd.ts';
 import { type Address, addressOf, type Resource } from '../plan/resource.ts';
 import { peerUrlOf } from './on-host.ts';
-import { type EtcdCluster, etcdClusters } from './probe.ts';
 import type { EtcdClusterProps } from './types/cluster.ts';
 import type { EtcdMemberProps } from './types/member.ts';
 
@@ -24,8 +24,6 @@ export function etcdResources(topology: Topology): readonly Resource[] {
   });
 }
 
-const etcdClustersOf = (topology: Topology): readonly EtcdCluster[] =>
-  etcdClusters.filter((cluster) => cluster === 'main' || topology.cluster.etcd.events);
 /** What must be there before an API server can serve. */
 export const etcdClusterAddresses = (topology: Topology): readonly Address[] =>
   etcdClustersOf(topology).map((cluster) => addressOf('etcd.cluster', cluster));

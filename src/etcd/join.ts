@@ -93,7 +93,8 @@ async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember
 export async function removeMember(id: string, view: ClusterView, joining: Joining): Promise<void> {
   const { cluster } = joining;
   insist(canRemove(view.quorum, id), `member ${hex(id)} of etcd ${cluster} may not be removed`);
-  await change(view, joining, 'cluster/member/remove', { ID: id });
+  const done: Change['done'] = (list) => !list.some((member) => member.ID === id);
+  await change(view, joining, { path: 'cluster/member/remove', body: { ID: id }, done });
 }
 
 async function addLearner(host: MemberHost, view: ClusterView, joining: Joining): Promise<void> {
@@ -105,7 +106,9 @@ async function addLearner(host: MemberHost, view: ClusterView, joining: Joining)
   }
   insist(canAdd(view.quorum, host.name), `${host.name} may not join etcd ${cluster}`);
   progress('adding it as a learner');
-  await change(view, joining, 'cluster/member/add', { peerURLs: [host.peerUrl], isLearner: true });
+  const body = { peerURLs: [host.peerUrl], isLearner: true };
+  const done: Change['done'] = (list) => findMember(list, host) !== undefined;
+  await change(view, joining, { path: 'cluster/member/add', body, done });
 }
 
 /** A learner that another killed run left behind: bring it in first; if no machine of the design is its own, it goes. */
@@ -141,7 +144,8 @@ async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<Li
       if (verdict.ok) {
         try {
           progress('promoting it to a voter');
-          await change(view, joining, 'cluster/member/promote', { ID: member.ID });
+          const done: Change['done'] = (list) => list.some((m) => m.ID === member.ID && !m.isLearner);
+          await change(view, joining, { path: 'cluster/member/promote', body: { ID: member.ID }, done });
           continue;
         } catch (error) {
           // "can only promote a learner member which is in sync with leader", and its like: it will be soon.
@@ -178,23 +182,36 @@ export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'p
   return { list: best?.members, quorum: best ? quorumMembers(best, views.values()) : [], views, through };
 }
 
+interface Change {
+  readonly path: string;
+  readonly body: object;
+  /** Whether the members' list shows that it has happened. */
+  readonly done: (list: readonly ListedMember[]) => boolean;
+}
 /**
  * One change of membership. etcd itself refuses it until all voters have been connected for 5 s (strict reconfig check), so that
- * answer is waited out; any other refusal is thrown in etcd's own words.
+ * answer is waited out; any other refusal is thrown in etcd's own words. A proposal that raft drops (another change is pending) is
+ * never answered: then the list says whether it happened.
  */
-async function change(view: ClusterView, joining: Joining, path: string, body: object): Promise<void> {
+async function change(view: ClusterView, joining: Joining, { path, body, done }: Change): Promise<void> {
   const { cluster, signal, progress } = joining;
-  if (!view.through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
   const end = performance.now() + settleWithinMs;
+  let { through } = view;
   for (let waited = false; ; waited = true) {
+    if (!through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
     try {
-      await view.through.call(path, body, signal);
+      await through.call(path, body, signal);
       return;
     } catch (error) {
-      if (!(error instanceof EtcdRefusal) || !/unhealthy cluster/.test(error.message) || performance.now() > end) throw error;
+      const passing =
+        error instanceof UnreachableError || (error instanceof EtcdRefusal && /unhealthy cluster/.test(error.message));
+      if (!passing || signal.aborted || performance.now() > end) throw error;
       if (!waited) progress('waiting until the members have been connected for 5 s');
     }
     await sleep(pollMs, undefined, { signal });
+    const now = await viewCluster(joining);
+    if (now.list && done(now.list)) return;
+    through = now.through;
   }
 }
 

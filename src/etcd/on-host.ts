@@ -1,16 +1,13 @@
 import { z } from 'zod';
+import { type EtcdCluster, etcdClusters, etcdHome, etcdUnit } from '../components/etcd.ts';
+import { certFile, keyFile, trustFile } from '../components/pki.ts';
 import { UnreachableError, UserError } from '../errors.ts';
 import type { Host, HostsClients } from '../host/host.ts';
+import { quote } from '../host/quote.ts';
 import { gatewayError, type MemberView, parseJson, parseView } from './gateway.ts';
-import { type EtcdCluster, memberHosts } from './probe.ts';
+import { memberHosts } from './probe.ts';
 
-/** Ports, unit and places of the two etcd clusters of a machine. */
-const layout = {
-  main: { client: 2379, peer: 2380, unit: 'etcd.service' },
-  events: { client: 2381, peer: 2382, unit: 'etcd-events.service' },
-} as const;
-export const peerUrlOf = (cluster: EtcdCluster, address: string): string => `https://${address}:${layout[cluster].peer}`;
-const directoryOf = (cluster: EtcdCluster): string => `/var/lib/etcd-${cluster}`;
+export const peerUrlOf = (cluster: EtcdCluster, address: string): string => `https://${address}:${etcdClusters[cluster].peer}`;
 
 /** What lies on a member's volume. */
 export interface Volume {
@@ -61,10 +58,11 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
   const machine = clients.machines.get(name);
   if (!machine) throw new Error(`${name} is no machine of the design`);
   const address = machine.identity.NODE_IP ?? '';
-  const { unit, client } = layout[cluster];
-  const directory = directoryOf(cluster);
+  const { client } = etcdClusters[cluster];
+  const unit = etcdUnit(cluster);
+  const directory = etcdHome(cluster);
   const marker = `${clients.uid} ${name}`;
-  const curl = (seconds: number): string => `curl -sS --max-time ${seconds} ${credentials(clients, name)}`;
+  const curl = (seconds: number): string => `curl -sS --max-time ${seconds} ${credentials}`;
   const url = `https://${address}:${client}/v3`;
   const post = (path: string, body: string) => `-d ${quote(body)} ${url}/${path}`;
   const viewCommand =
@@ -99,7 +97,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       return parseTwoLines((await exec(viewCommand, signal)).stdout);
     },
     async call(path, body, signal) {
-      const { code, stdout, stderr } = await exec(`${curl(10)} ${post(path, JSON.stringify(body))}`, signal);
+      const { code, stdout, stderr } = await exec(`${curl(5)} ${post(path, JSON.stringify(body))}`, signal);
       if (code !== 0)
         throw new UnreachableError({ what: 'etcd gives no answer', where: `${name}, etcd ${cluster}`, why: stderr.trim() });
       const refused = gatewayError(stdout);
@@ -107,11 +105,12 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       return parseJson(stdout);
     },
     async writeBootstrap(bootstrap, signal) {
-      // Without a write-ahead log whatever else lies there is the rest of a start that failed: it would confuse the next.
-      const command = `set -e; cd ${directory}; set -- $(ls -d member/wal/*.wal */member/wal/*.wal 2>/dev/null || true)
+      // Without a write-ahead log whatever else lies there is the rest of a start that failed: it would confuse the next. A start that a
+      // killed run left behind may be writing just now, so it is stopped before anybody looks.
+      const command = `set -e; cd ${directory}; systemctl stop ${unit} 2>/dev/null || true; set -- $(ls -d member/wal/*.wal */member/wal/*.wal 2>/dev/null || true)
         [ $# -gt 0 ] || rm -rf member/snap member/wal */member/snap */member/wal
         umask 077; cat > bootstrap.env.new; sync bootstrap.env.new; mv bootstrap.env.new bootstrap.env`;
-      await run(command, signal, { stdin: renderBootstrap(bootstrap) });
+      await run(command, signal, { stdin: renderBootstrap(bootstrap), timeoutMs: 40_000 });
     },
     async startMarked(signal) {
       const command = `set -e; cd ${directory}; umask 077; printf '%s\\n' ${quote(marker)} > .slipway-member.new
@@ -151,15 +150,8 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
   };
 }
 
-/** The host's own client certificate, as its bundle says: any issued by the etcd authority for clients. */
-function credentials(clients: HostsClients, name: string): string {
-  const specs = clients.machines.get(name)?.bundle.certificates ?? [];
-  const spec = specs.find((candidate) => candidate.authority === 'etcd' && candidate.usages.includes('client'));
-  if (!spec || !('cert' in spec.files)) throw new Error(`the bundle of ${name} has no client certificate for etcd`);
-  return `--cacert /etc/slipway/pki/etcd.ca.pem --cert ${spec.files.cert} --key ${spec.files.key}`;
-}
-
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+/** The member's own certificate serves and is a client's (hard part 10), and the unit does not start without it: so it is there. */
+const credentials = `--cacert ${trustFile('etcd')} --cert ${certFile('etcd-server')} --key ${keyFile('etcd-server')}`;
 
 const volumeCommand = (directory: string): string => `d=${directory}
   if mountpoint -q $d; then echo mounted yes; else echo mounted no; fi

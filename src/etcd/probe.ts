@@ -1,9 +1,10 @@
+import type { EtcdCluster } from '../components/etcd.ts';
 import type { Seen } from '../host/facts.ts';
 import type { HostsClients } from '../host/host.ts';
 import { type MemberView, parseView } from './gateway.ts';
 
-export const etcdClusters = ['main', 'events'] as const;
-export type EtcdCluster = (typeof etcdClusters)[number];
+export type { EtcdCluster };
+export const etcdClusterNames = ['main', 'events'] as const satisfies readonly EtcdCluster[];
 
 /** The probe that every etcd host answers, by cluster: a machine that has it is a member's host. */
 export const probeName = (cluster: EtcdCluster): string => `etcd-${cluster}`;

@@ -1,6 +1,6 @@
 import type { Seen } from '../host/facts.ts';
 import { bestView, isHealthy, type MemberView, quorumMembers } from './gateway.ts';
-import { type EtcdCluster, etcdClusters, probeName, viewOf } from './probe.ts';
+import { type EtcdCluster, etcdClusterNames, probeName, viewOf } from './probe.ts';
 import { healthyVoters, quorumOf, votersOf } from './quorum.ts';
 
 /** What `status` shows of one member. */
@@ -26,7 +26,7 @@ export interface EtcdStatus {
 
 /** Each etcd cluster as its members' probes show it. `hosts`: the machines that the design gives a member. Pure. */
 export function etcdStatus(facts: ReadonlyMap<string, Seen>, hosts?: readonly string[]): readonly EtcdStatus[] {
-  return etcdClusters.flatMap((cluster) => {
+  return etcdClusterNames.flatMap((cluster) => {
     const names = hosts ?? hostsWithProbe(facts, cluster);
     const views = new Map(names.map((name) => [name, viewOf(facts.get(name), cluster)]));
     const probed = names.some((name) => hasProbe(facts.get(name), cluster));

@@ -3,7 +3,7 @@ import type { HostsClients } from '../../host/host.ts';
 import { fields } from '../../plan/fields.ts';
 import { type Address, addressOf, nameOf, type Observation, type ResourceType, type World } from '../../plan/resource.ts';
 import { bootstrap, initialisedKey } from '../bootstrap.ts';
-import { type EtcdCluster, etcdClusters, memberHosts } from '../probe.ts';
+import { type EtcdCluster, etcdClusterNames, memberHosts } from '../probe.ts';
 
 export interface EtcdClusterProps {
   readonly initialised: true;
@@ -23,7 +23,7 @@ export const etcdCluster = (readFacts: ReadFacts): ResourceType<EtcdClusterProps
   timeoutMs: 120_000,
   async observe(world) {
     const found = new Map<Address, Observation<EtcdClusterProps, Outputs>>();
-    for (const cluster of etcdClusters) {
+    for (const cluster of etcdClusterNames) {
       const observation = await observeOne(world, cluster, readFacts);
       if (observation) found.set(addressOf('etcd.cluster', cluster), observation);
     }
@@ -53,7 +53,7 @@ async function observeOne(
 }
 
 const clusterOf = (address: Address): EtcdCluster => {
-  const cluster = etcdClusters.find((name) => name === nameOf(address));
+  const cluster = etcdClusterNames.find((name) => name === nameOf(address));
   if (!cluster) throw new Error(`${address} is no etcd cluster`);
   return cluster;
 };

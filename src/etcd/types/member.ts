@@ -11,10 +11,11 @@ import {
   type World,
 } from '../../plan/resource.ts';
 import { initialisedKey } from '../bootstrap.ts';
-import { bestView, type ListedMember, type MemberView } from '../gateway.ts';
+import { bestView, type ListedMember, type MemberView, quorumMembers } from '../gateway.ts';
 import { ensureMember, hex, removeMember, viewCluster } from '../join.ts';
 import { memberHost, peerUrlOf } from '../on-host.ts';
-import { type EtcdCluster, etcdClusters, memberHosts, viewOf } from '../probe.ts';
+import { type EtcdCluster, etcdClusterNames, memberHosts, viewOf } from '../probe.ts';
+import { hasQuorum } from '../quorum.ts';
 import type { ReadFacts } from './cluster.ts';
 
 export interface EtcdMemberProps {
@@ -38,7 +39,7 @@ export const etcdMember = (readFacts: ReadFacts): ResourceType<EtcdMemberProps, 
   timeoutMs: 600_000,
   async observe(world) {
     const facts = await world.read(readFacts);
-    const found = await Promise.all(etcdClusters.map((cluster) => observeCluster(world, cluster, facts)));
+    const found = await Promise.all(etcdClusterNames.map((cluster) => observeCluster(world, cluster, facts)));
     return new Map(found.flat());
   },
   diff: fields<EtcdMemberProps>({ peerUrl: 'replace', data: 'none', membership: 'none' }),
@@ -62,7 +63,7 @@ async function ensure(ctx: Context<HostsClients>): Promise<EtcdMemberOutputs> {
 /** `main.etcd-a` */
 function parse(address: Address): { readonly cluster: EtcdCluster; readonly host: string } {
   const name = nameOf(address);
-  const cluster = etcdClusters.find((candidate) => name.startsWith(`${candidate}.`));
+  const cluster = etcdClusterNames.find((candidate) => name.startsWith(`${candidate}.`));
   if (!cluster) throw new Error(`${address} is no etcd member`);
   return { cluster, host: name.slice(cluster.length + 1) };
 }
@@ -75,7 +76,7 @@ async function observeCluster(
   const { clients } = world;
   const hosts = memberHosts(clients, cluster);
   const views = new Map(hosts.map((host) => [host, viewOf(facts.get(host), cluster)]));
-  const list = bestView(views.values())?.members;
+  const list = believedList(facts, views);
   const initialised = list !== undefined || (await clients.records.get(initialisedKey(cluster))) !== undefined;
   const designed = await Promise.all(
     hosts.map(async (host): Promise<readonly (readonly [Address, Seen1])[]> => {
@@ -93,6 +94,23 @@ async function observeCluster(
       present(member, 'present'),
     ]),
   ];
+}
+
+/**
+ * The list of a member that knows a leader, unless too few answer for that to be true: a leader notices only after a second that it
+ * has lost its followers. A host that cannot be reached may well be a healthy follower.
+ */
+function believedList(
+  facts: ReadonlyMap<string, Seen>,
+  views: ReadonlyMap<string, MemberView | undefined>,
+): readonly ListedMember[] | undefined {
+  const best = bestView(views.values());
+  if (!best) return undefined;
+  const possible = quorumMembers(best, views.values()).map((member) => ({
+    ...member,
+    healthy: member.healthy || facts.get(member.name)?.state === 'unknown',
+  }));
+  return hasQuorum(possible) ? best.members : undefined;
 }
 
 interface Evidence {

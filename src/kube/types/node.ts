@@ -44,15 +44,18 @@ export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
   name: 'kube.node',
   lane: 'kube.node',
   timeoutMs: readyWithinMs + patienceMs + 10_000,
-  async observe({ clients, signal }) {
-    if ((await clients.state()) === 'absent') return new Map();
-    const nodes = await (await clients.api({ signal })).list('v1', 'Node', { signal });
-    return new Map(nodes.map((node): [Address, Seen] => [addressOf('kube.node', node.metadata.name), observed(node)]));
+  async observe({ read }) {
+    const nodes = await read(readNodes);
+    return new Map((nodes ?? []).map((node): [Address, Seen] => [addressOf('kube.node', node.metadata.name), observed(node)]));
   },
   diff: fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none' }),
   create: (desired, ctx) => ensure(desired, ctx),
   update: (desired, _outputs, ctx) => ensure(desired, ctx),
 };
+
+/** One LIST for all who ask. Undefined: there is no API yet that could have any. */
+export const readNodes = async (clients: KubeClients, signal: AbortSignal): Promise<readonly KubeObject[] | undefined> =>
+  (await clients.state()) === 'absent' ? undefined : (await clients.api({ signal })).list('v1', 'Node', { signal });
 
 const observed = (node: KubeObject): Seen => ({
   state: 'present',

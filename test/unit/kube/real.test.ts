@@ -1,0 +1,272 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { versionsFor } from '../../../src/assets/catalogue.ts';
+import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
+import { designAddons } from '../../../src/components/addons.ts';
+import { openKube } from '../../../src/kube/client.ts';
+import type { KubeClients } from '../../../src/kube/clients.ts';
+import { connectKube } from '../../../src/kube/connect.ts';
+import { addonKindsOf, kubeResources } from '../../../src/kube/design.ts';
+import { kubeAddon } from '../../../src/kube/types/addon.ts';
+import { kubeCertificate } from '../../../src/kube/types/certificate.ts';
+import { kubeNode } from '../../../src/kube/types/node.ts';
+import { kubeReady } from '../../../src/kube/types/ready.ts';
+import { diff } from '../../../src/plan/diff.ts';
+import { ObservedMap } from '../../../src/plan/observed.ts';
+import { resolve } from '../../../src/plan/resolve.ts';
+import type { Address, Context, ResourceType } from '../../../src/plan/resource.ts';
+import { aCluster } from '../../support/builders.ts';
+import { apiName, type LocalApi, missingApi, startLocalApi } from '../../support/local-api.ts';
+
+/** The types of the kube layer against an unmodified kube-apiserver. */
+describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missingApi}` : ''}`, { timeout: 60_000 }, () => {
+  let lab: LocalApi;
+  let clients: KubeClients;
+  const topology = designTopology(aCluster(), noIdentity, versionsFor('1.36.3'));
+  const addons = designAddons(topology);
+  const resources = kubeResources(topology, addons).filter((resource) => resource.type !== 'kube.api');
+  const types = new Map<string, ResourceType<object, object, KubeClients>>(
+    [kubeAddon, kubeCertificate, kubeNode, kubeReady].map((type) => [type.name, type]),
+  );
+  const connect = (over: { masters?: readonly string[]; initialised?: boolean; server?: string } = {}): KubeClients =>
+    connectKube({
+      uid: 'uid-1',
+      access: () => ({
+        bastion: undefined,
+        hosts: new Map([['master-a', { state: 'unreachable', why: 'not in this test' }]]),
+        api: { server: over.server ?? lab.server, tlsServerName: apiName },
+      }),
+      masters: over.masters ?? ['master-a'],
+      credentials: async () => lab.credentials,
+      initialised: async () => over.initialised ?? true,
+      addonKinds: addonKindsOf(addons),
+      now: () => Date.now(),
+    });
+  const api = () => clients.api({ waitMs: 20_000 });
+  const ctx = (address: Address): Context<KubeClients> => ({
+    address,
+    clients,
+    signal: AbortSignal.timeout(30_000),
+    token: '',
+    hold: [],
+    secrets: { reveal: async () => new TextEncoder().encode(lab.authority.keyPem) },
+    progress: () => {},
+  });
+  const observe = async (): Promise<ObservedMap> => {
+    const seen = new ObservedMap();
+    for (const name of ['kubernetes', 'nodes'])
+      seen.set(`pki.authority/${name}`, {
+        state: 'present',
+        props: {},
+        outputs: {
+          certificate: lab.authority.certPem,
+          certificateBase64: Buffer.from(lab.authority.certPem).toString('base64'),
+          keyId: lab.authority.keyId,
+        },
+      });
+    for (const type of types.values())
+      seen.add(
+        await type.observe({
+          clients,
+          signal: AbortSignal.timeout(10_000),
+          read: (query) => query(clients, AbortSignal.timeout(10_000)),
+        }),
+      );
+    return seen;
+  };
+  const differences = async (only: string) => {
+    const wanted = resources.filter((resource) => resource.type === only);
+    return diff(wanted, await observe(), new Map([...types].filter(([name]) => name === only) as never)).map((d) => ({
+      address: d.address,
+      action: d.action,
+      fields: d.fields.map((f) => f.path),
+    }));
+  };
+  const act = async (address: Address, action: 'create' | 'update' = 'create') => {
+    const resource = resources.find((candidate) => candidate.address === address);
+    const seen = await observe();
+    const { props } = resolve(resource?.props ?? {}, seen);
+    const found = seen.get(address);
+    const type = types.get(resource?.type ?? '');
+    if (action === 'create') return type?.create?.(props, ctx(address));
+    return type?.update?.(props, found?.state === 'present' ? found.outputs : {}, ctx(address));
+  };
+
+  beforeAll(async () => {
+    lab = await startLocalApi(90);
+    clients = connect();
+    await api();
+  }, 90_000);
+  afterAll(() => {
+    clients?.close();
+    lab?.close();
+  });
+
+  test('addons are applied, and then nothing differs', async () => {
+    expect((await differences('kube.addon')).map((d) => `${d.action} ${d.address}`)).toEqual([
+      'create kube.addon/rbac',
+      'create kube.addon/coredns',
+      'create kube.addon/metrics-server',
+    ]);
+    const start = performance.now();
+    for (const addon of addons) await act(`kube.addon/${addon.name}`);
+    console.log(`three addons applied: ${Math.round(performance.now() - start)} ms`);
+    const look = performance.now();
+    expect(await differences('kube.addon')).toEqual([]);
+    console.log(`observing the layer: ${Math.round(performance.now() - look)} ms`);
+  });
+
+  test('a changed field of ours is one difference and is mended; a field that somebody adds is theirs', async () => {
+    const name = { apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'kube-system', name: 'coredns' };
+    const patch = 'application/merge-patch+json';
+    const kubectl = openKube({ server: lab.server, tlsServerName: apiName, ...lab.credentials });
+    await kubectl.patch(name, patch, { spec: { revisionHistoryLimit: 3 }, metadata: { labels: { mine: 'yes' } } });
+    expect(await differences('kube.addon')).toEqual([]);
+    // Another manager than ours: as kubectl edit would.
+    await kubectl.apply(
+      {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { name: 'coredns', namespace: 'kube-system' },
+        spec: { replicas: 5 },
+      },
+      { manager: 'somebody' },
+    );
+    expect(await differences('kube.addon')).toEqual([
+      { address: 'kube.addon/coredns', action: 'update', fields: ['objects.Deployment/kube-system/coredns'] },
+    ]);
+    await act('kube.addon/coredns', 'update');
+    expect(await differences('kube.addon')).toEqual([]);
+    expect(await kubectl.get(name)).toMatchObject({ spec: { replicas: 2, revisionHistoryLimit: 3 } });
+    kubectl.close();
+  });
+
+  test('a deleted object is found missing, an object that is not designed any more is pruned', async () => {
+    const connected = await api();
+    await connected.delete({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system', name: 'coredns' });
+    await connected.apply({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'old', namespace: 'kube-system', labels: { 'slipway.dev/addon': 'coredns' } },
+    });
+    expect(await differences('kube.addon')).toEqual([
+      {
+        address: 'kube.addon/coredns',
+        action: 'update',
+        fields: ['objects.ConfigMap/kube-system/coredns', 'objects.ConfigMap/kube-system/old'],
+      },
+    ]);
+    await act('kube.addon/coredns', 'update');
+    expect(await differences('kube.addon')).toEqual([]);
+    expect(await connected.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system', name: 'old' })).toBeUndefined();
+  });
+
+  test('a certificate for pods is made by the authority, and then is fresh', async () => {
+    expect(await differences('kube.certificate')).toMatchObject([{ action: 'create' }]);
+    await act('kube.certificate/kube-system.metrics-server-tls');
+    expect(await differences('kube.certificate')).toEqual([]);
+  });
+
+  test('a node is waited for, labelled and tainted; taints of others stay', async () => {
+    const connected = await api();
+    const node = (name: string) => ({ apiVersion: 'v1', kind: 'Node', name });
+    const waiting = act('kube.node/master-a');
+    const system = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' };
+    await connected.apply(
+      {
+        apiVersion: 'v1',
+        kind: 'Node',
+        metadata: { name: 'master-a', labels: { 'topology.kubernetes.io/zone': 'a' } },
+        spec: { taints: [system] },
+      },
+      { manager: 'kubelet' },
+    );
+    await new Promise((wake) => setTimeout(wake, 600));
+    await setReady('master-a', 'True');
+    await waiting;
+    expect((await differences('kube.node')).map((d) => d.address)).not.toContain('kube.node/master-a');
+    expect(await connected.get(node('master-a'))).toMatchObject({
+      metadata: { labels: { 'node-role.kubernetes.io/control-plane': '', 'topology.kubernetes.io/zone': 'a' } },
+      spec: { taints: [system, { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' }] },
+    });
+    await connected.patch(node('master-a'), 'application/merge-patch+json', { spec: { taints: [system] } });
+    await setReady('master-a', 'Unknown');
+    expect(await differences('kube.node')).toContainEqual({
+      address: 'kube.node/master-a',
+      action: 'update',
+      fields: ['taints', 'ready'],
+    });
+    await setReady('master-a', 'True');
+    await act('kube.node/master-a', 'update');
+    expect(await connected.get(node('master-a'))).toMatchObject({ spec: { taints: [system, { effect: 'NoSchedule' }] } });
+  });
+
+  async function setReady(name: string, status: string): Promise<void> {
+    const { server, credentials } = lab;
+    const { openHttp } = await import('../../../src/kube/http.ts');
+    const http = openHttp({ server, tlsServerName: apiName, ...credentials });
+    const conditions = [{ type: 'Ready', status, reason: 'Test', message: 'as the test says' }];
+    await http.json(`/api/v1/nodes/${name}/status`, {
+      method: 'PATCH',
+      contentType: 'application/strategic-merge-patch+json',
+      body: { status: { conditions } },
+    });
+    http.close();
+  }
+
+  test('what an addon runs is waited for until it is available', async () => {
+    expect((await differences('kube.ready')).map((d) => d.address)).toEqual(['kube.ready/coredns', 'kube.ready/metrics-server']);
+    const waiting = act('kube.ready/coredns', 'update');
+    const { openHttp } = await import('../../../src/kube/http.ts');
+    const http = openHttp({ server: lab.server, tlsServerName: apiName, ...lab.credentials });
+    const now = new Date().toISOString();
+    const status = {
+      observedGeneration: 100,
+      conditions: [{ type: 'Available', status: 'True', lastUpdateTime: now, lastTransitionTime: now }],
+    };
+    await http.json('/apis/apps/v1/namespaces/kube-system/deployments/coredns/status', {
+      method: 'PATCH',
+      contentType: 'application/strategic-merge-patch+json',
+      body: { status },
+    });
+    http.close();
+    await waiting;
+    expect((await differences('kube.ready')).map((d) => d.address)).toEqual(['kube.ready/metrics-server']);
+  });
+
+  test('a refusal says what the API said; a wrong name in its certificate and a stopped server are unreachable', async () => {
+    const connected = await api();
+    const bad = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'Not_A_Name', namespace: 'default' } };
+    await expect(connected.apply(bad)).rejects.toMatchObject({ status: 422, reason: 'Invalid' });
+    const other = openKube({ server: lab.server, tlsServerName: 'api.other.internal', ...lab.credentials });
+    await expect(other.raw('/version')).rejects.toThrow(/altnames|does not match/i);
+    lab.signal('SIGSTOP');
+    const late = connect();
+    await expect(
+      kubeAddon.observe({
+        clients: late,
+        signal: AbortSignal.timeout(15_000),
+        read: (query) => query(late, AbortSignal.timeout(15_000)),
+      }),
+    ).rejects.toMatchObject({ exitCode: 69 });
+    lab.signal('SIGCONT');
+    late.close();
+    other.close();
+  });
+
+  test('without masters, or before etcd was ever initialised, the layer is absent and asks nothing', async () => {
+    for (const nothing of [
+      connect({ masters: [], server: 'https://127.0.0.1:1' }),
+      connect({ initialised: false, server: 'https://127.0.0.1:1' }),
+    ])
+      for (const type of types.values())
+        expect(
+          (
+            await type.observe({
+              clients: nothing,
+              signal: AbortSignal.timeout(5_000),
+              read: (query) => query(nothing, AbortSignal.timeout(5_000)),
+            })
+          ).size,
+        ).toBe(0);
+  });
+});
