@@ -1,4 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lookUp, putInto } from '../../src/assets/cache.ts';
@@ -14,15 +15,23 @@ export const testapp = {
   image: 'registry.slipway.test/testapp:1',
 } as const satisfies Asset & { image: string };
 
-/** Builds the image into the asset cache, from where hosts see it as `/opt/slipway/images/testapp-1.tar`; a second once, nothing after. `rebuild` after a change of its source. */
-export async function ensureTestapp(directory: string, { rebuild = false } = {}): Promise<string> {
-  const cached = rebuild ? undefined : await lookUp(directory, testapp);
-  if (cached) return cached.file;
+const sources = fileURLToPath(new URL('testapp/', import.meta.url));
+
+async function digestOfSources(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of (await readdir(sources)).sort()) hash.update(name).update(await readFile(join(sources, name)));
+  return hash.digest('hex');
+}
+
+/** Builds the image into the asset cache, from where hosts see it as `/opt/slipway/images/testapp-1.tar`; a second once, and again after a change of its source. */
+export async function ensureTestapp(directory: string): Promise<string> {
+  const [cached, digest] = await Promise.all([lookUp(directory, testapp), digestOfSources()]);
+  const builtFrom = join(directory, `${testapp.path}.sources`);
+  if (cached && (await readFile(builtFrom, 'utf8').catch(() => '')) === digest) return cached.file;
   const work = join(directory, '.work', `testapp.${process.pid}`);
   await mkdir(work, { recursive: true });
   try {
     const build = { name: 'testapp', version: '1', programs: { testapp: '.' }, variables: {} };
-    const sources = fileURLToPath(new URL('testapp/', import.meta.url));
     const programs = await goBuild(build, ['testapp'], work, { env: process.env, sources });
     const file = join(work, 'testapp.tar');
     await writeImageArchive(
@@ -34,7 +43,9 @@ export async function ensureTestapp(directory: string, { rebuild = false } = {})
       },
       file,
     );
-    return (await putInto(directory, testapp, file, 'build')).file;
+    const made = await putInto(directory, testapp, file, 'build');
+    await writeFile(builtFrom, digest);
+    return made.file;
   } finally {
     await rm(work, { recursive: true, force: true });
   }

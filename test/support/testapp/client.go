@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,14 +35,24 @@ func get(arguments []string) error {
 	timeout := flags.Duration("timeout", 5*time.Second, "of one attempt")
 	retry := flags.Duration("retry", 0, "how long to go on trying")
 	insecure := flags.Bool("insecure", false, "do not verify TLS")
+	ca := flags.String("ca", "", "file of the authorities to verify TLS by")
+	token := flags.String("token", "", "file of the bearer token to send")
 	_ = flags.Parse(arguments)
+	trusted, err := authorities(*ca)
+	if err != nil {
+		return err
+	}
 	client := &http.Client{Timeout: *timeout, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: *insecure},
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: *insecure, RootCAs: trusted},
 	}}
 	var failures []error
 	for _, url := range flags.Args() {
 		failures = append(failures, until(*retry, func() error {
-			answer, err := client.Get(url)
+			asked, err := requestOf(url, *token)
+			if err != nil {
+				return err
+			}
+			answer, err := client.Do(asked)
 			if err != nil {
 				return err
 			}
@@ -58,6 +70,32 @@ func get(arguments []string) error {
 		}))
 	}
 	return errors.Join(failures...)
+}
+
+// authorities reads PEM certificates; nil, the system's own, without a file.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, errors.New("no certificate in " + file)
+	}
+	return pool, nil
+}
+
+func requestOf(url, tokenFile string) (*http.Request, error) {
+	asked, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil || tokenFile == "" {
+		return asked, err
+	}
+	token, err := os.ReadFile(tokenFile)
+	asked.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return asked, err
 }
 
 func lookup(arguments []string) error {
@@ -78,6 +116,24 @@ func lookup(arguments []string) error {
 		}))
 	}
 	return errors.Join(failures...)
+}
+
+func srv(arguments []string) error {
+	flags := flag.NewFlagSet("srv", flag.ExitOnError)
+	timeout := flags.Duration("timeout", 5*time.Second, "of one attempt")
+	_ = flags.Parse(arguments)
+	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
+	defer cancel()
+	for _, name := range flags.Args() {
+		_, records, err := net.DefaultResolver.LookupSRV(ctx, "", "", name)
+		if err != nil {
+			return err
+		}
+		for _, record := range records {
+			fmt.Println(record.Target, record.Port)
+		}
+	}
+	return nil
 }
 
 func write(arguments []string) error {
@@ -101,6 +157,41 @@ func read(arguments []string) error {
 	}
 	content, err := os.ReadFile(arguments[0])
 	fmt.Print(string(content))
+	return err
+}
+
+func remove(arguments []string) error {
+	if len(arguments) != 1 {
+		return errors.New("remove FILE")
+	}
+	return os.Remove(arguments[0])
+}
+
+func copyInput([]string) error {
+	_, err := io.Copy(os.Stdout, os.Stdin)
+	return err
+}
+
+// allocate fills memory, and keeps it.
+func allocate(arguments []string) error {
+	if len(arguments) != 1 {
+		return errors.New("allocate MEBIBYTES")
+	}
+	mebibytes, err := strconv.Atoi(arguments[0])
+	if err != nil {
+		return err
+	}
+	memory := make([]byte, mebibytes<<20)
+	for at := range memory {
+		memory[at] = 1
+	}
+	fmt.Println("allocated", len(memory)>>20)
+	return sleep(nil)
+}
+
+func id([]string) error {
+	groups, err := os.Getgroups()
+	fmt.Println(os.Getuid(), os.Getgid(), groups)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -29,6 +30,7 @@ func listen(server *http.Server, delay time.Duration, ready *atomic.Bool, start 
 	case <-stop:
 	}
 	ready.Store(false)
+	fmt.Println("stopping")
 	time.Sleep(delay)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -65,6 +67,16 @@ func serve(arguments []string) error {
 		all := os.Environ()
 		sort.Strings(all)
 		fmt.Fprintln(w, strings.Join(all, "\n"))
+	})
+	mux.HandleFunc("/client", func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Fprintln(w, host)
+	})
+	// What probes ask: a test makes and removes the file.
+	mux.HandleFunc("/exists/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := os.Stat("/" + r.PathValue("path")); err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+		}
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", answerReady(&ready))
