@@ -1,4 +1,5 @@
 import { Command, Flags, type Interfaces } from '@oclif/core';
+import type { Finding } from '../config/finding.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import type { Emit, Event } from '../run/events.ts';
 import { problemJson, problemText } from '../ui/error-view.ts';
@@ -59,6 +60,8 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
   private yes = false;
   private words: readonly string[] = [];
   private noColour = false;
+  /** Ctrl-C is the ordinary end of this command: nothing is cut by it. */
+  private watching = false;
   /** Events went to stdout as lines: then the result is one line too. */
   private lines = false;
 
@@ -66,7 +69,9 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     // Before anything can fail: how an error is to be shown must not depend on what failed.
     this.format = sniffFormat(this.argv);
     this.noColour = ownWords(this.argv).includes('--no-color');
-    this.interrupt = catchSignals((text) => this.say(text));
+    this.interrupt = catchSignals((text) => {
+      if (!this.watching) this.say(text);
+    });
     guardStreams();
     this.onCrash = (error) => {
       this.report(error);
@@ -119,10 +124,41 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     return data;
   }
 
+  /** Shows what `look` finds, again and again until Ctrl-C, and then exits 0. A terminal is redrawn; elsewhere block follows block; JSON is one line a look. */
+  protected async watch<D>(view: View<D>, look: () => Promise<D>, everyMs: number): Promise<void> {
+    const { clearScreen, redraw, watch } = await import('./watch.ts');
+    this.watching = true;
+    const terminal = this.format === 'human' && process.stdout.isTTY === true;
+    const json = this.format === 'json';
+    if (terminal) process.stdout.write(clearScreen);
+    await watch({
+      look,
+      draw: (data) => {
+        const text = render(view, data, this.format, this.lookOf(process.stdout), json);
+        process.stdout.write(terminal ? redraw(text) : json ? text : `${text}\n`);
+      },
+      missed: ({ problem }) => {
+        if (json) process.stderr.write(problemJson('problem', exitCodes.unreachable, problem));
+        else process.stderr.write(problemText('Error:', problem, this.lookOf(process.stderr)));
+      },
+      everyMs,
+      signal: this.signal,
+    });
+    this.exitWith(exitCodes.done);
+  }
+
   /** Shows for people, on stderr, what is about to be confirmed: the result is still to come. */
   protected preview<D>(view: View<D>, data: D): void {
     this.live_?.pause();
     process.stderr.write(render(view, data, 'human', this.lookOf(process.stderr)));
+  }
+
+  /** Warnings of the file, for people, on stderr. */
+  protected async sayFindings(findings: readonly Finding[]): Promise<void> {
+    const bad = findings.filter(({ severity }) => severity !== 'ok');
+    if (bad.length === 0) return;
+    const { findingText } = await import('../ui/findings-view.ts');
+    for (const finding of bad) this.say(findingText(finding, this.lookOf(process.stderr)));
   }
 
   /** One line of data on stdout, for what comes line by line. */

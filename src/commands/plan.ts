@@ -24,6 +24,7 @@ export default class Plan extends SlipwayCommand<typeof Plan> {
     const { planCluster, savePlan, unseenOf } = await import('../lifecycle/plan.ts');
     const live = await this.live();
     const opened = await openCluster(this.opening(live.emit));
+    await this.sayFindings(opened.findings);
     const plan = await planCluster(opened);
     live.stop();
     if (this.flags.out) await savePlan(plan, this.flags.out);

@@ -28,6 +28,7 @@ export default class Up extends SlipwayCommand<typeof Up> {
     const saved = this.flags.plan === undefined ? undefined : await readPlan(this.flags.plan);
     const live = await this.live({ stream: true });
     const opened = await openCluster(this.opening(live.emit));
+    await this.sayFindings(opened.findings);
     const result = await up(opened, {
       allowDataLoss: this.flags['allow-data-loss'],
       lockWaitMs: this.flags['lock-wait'] * 1000,

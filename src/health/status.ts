@@ -85,7 +85,8 @@ export interface CertificateStatus {
   readonly name: string;
   readonly authority: string;
   readonly notAfter: number | undefined;
-  readonly state: 'fresh' | 'due' | 'expired' | 'unknown';
+  /** `due`: renewed by the next `up`. `unfit`: no certificate, or not of the key beside it. */
+  readonly state: 'fresh' | 'due' | 'expired' | 'unfit' | 'missing' | 'unknown';
 }
 export interface DriftStatus {
   /** Differences that `up` would carry out, that it leaves to `upgrade`, and things that could not be compared. */

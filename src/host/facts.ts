@@ -7,7 +7,12 @@ import { script } from './scripts.ts';
 export type Seen =
   | { readonly state: 'absent' }
   | { readonly state: 'unknown'; readonly why: string }
-  | { readonly state: 'present'; readonly facts: HostFacts };
+  /** `asked`: when the question left and when the answer was there, by our clock. */
+  | { readonly state: 'present'; readonly facts: HostFacts; readonly asked: Asked };
+export interface Asked {
+  readonly from: number;
+  readonly to: number;
+}
 
 /** How long a machine that runs may take to answer. Not the patience for one in the making: `plan` must not hang on a broken sshd. */
 const connectMs = 6_000;
@@ -30,7 +35,7 @@ export async function readFacts(clients: HostsClients, signal: AbortSignal): Pro
 }
 
 async function readOne(
-  { hosts }: HostsClients,
+  { hosts, now }: HostsClients,
   name: string,
   access: HostAccess,
   text: string,
@@ -39,9 +44,10 @@ async function readOne(
   if (access.state === 'unreachable') return { state: 'unknown', why: access.why };
   try {
     const host = await hosts.get(name, { signal, waitMs: connectMs });
+    const from = now();
     const { code, stdout, stderr } = await host.exec('sh -s', { stdin: text, signal, timeoutMs: observeMs });
     if (code !== 0) return { state: 'unknown', why: `observing ended with ${code}: ${stderr.trim().slice(-300)}` };
-    return { state: 'present', facts: parseObserve(stdout) };
+    return { state: 'present', facts: parseObserve(stdout), asked: { from, to: now() } };
   } catch (error) {
     if (signal.aborted || (error instanceof UserError && error.exitCode !== exitCodes.unreachable)) throw error;
     return { state: 'unknown', why: messageOf(error) };

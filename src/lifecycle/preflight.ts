@@ -1,5 +1,7 @@
+import type { Topology } from '../cluster/topology.ts';
 import type { Finding } from '../config/finding.ts';
 import { exitCodes, UserError } from '../errors.ts';
+import type { Provider } from '../provider.ts';
 import { designCluster } from './design.ts';
 import { readRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
@@ -19,9 +21,19 @@ export async function preflight(opened: Opened, ofFile: readonly Finding[]): Pro
   return { cluster: cluster.name, findings };
 }
 
+/** What `up` asks before it makes machines: the place's errors, and nothing else. */
+export async function errorsOfPlace(
+  provider: Pick<Provider, 'verify'>,
+  topology: Topology,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const errors: Finding[] = [];
+  for await (const finding of provider.verify(topology, signal)) if (finding.severity === 'error') errors.push(finding);
+  return errors;
+}
+
 /** Throws one UserError with every error found. */
-export function refuseErrors({ findings }: Preflight): void {
-  const errors = findings.filter((finding) => finding.severity === 'error');
+export function refuseErrors(errors: readonly Finding[]): void {
   if (errors.length === 0) return;
   throw new UserError(
     {

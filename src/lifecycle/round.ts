@@ -20,6 +20,7 @@ export async function runPlan(plan: Plan, session: Session): Promise<number> {
     beforeStep: async () => lock?.check(),
     lanes,
     runId: session.runId,
+    since: session.opened.now(),
   });
   session.report(outcome);
   const [first] = outcome.failed;

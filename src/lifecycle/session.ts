@@ -7,7 +7,7 @@ import type { Resource, Secrets } from '../plan/resource.ts';
 import type { Emit } from '../run/events.ts';
 import { type Journal, newRunId, openJournal, type RunResultRecord } from '../run/journal.ts';
 import { acquireLock, type Lock } from '../run/lock.ts';
-import { type Connected, closeAll, connectAll, observe } from '../run/observe.ts';
+import { type Answers, type Connected, closeAll, connectAll, observe } from '../run/observe.ts';
 import type { RunResult } from '../run/runner.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterDesign, designCluster } from './design.ts';
@@ -165,16 +165,25 @@ class RunJournal {
   }
 }
 
+/** A plan, and what was asked for it: hosts' facts, nodes. */
+export interface Look {
+  readonly plan: Plan;
+  readonly answers: Answers;
+}
 /** Observes everything afresh and plans. */
-export async function planSession(
+export const planSession = async (session: Session, policy: Policy, desired?: readonly Resource[]): Promise<Plan> =>
+  (await lookSession(session, policy, desired)).plan;
+
+/** As planSession, for those who have more to say of what was seen than the plan does. */
+export async function lookSession(
   session: Session,
   policy: Policy,
   desired: readonly Resource[] = session.design.resources,
-): Promise<Plan> {
+): Promise<Look> {
   const { opened, connected, seen, emit } = session;
   seen.clear();
-  await observe(connected, seen, session.signal, emit);
-  return makePlan({
+  const answers = await observe(connected, seen, session.signal, emit);
+  const plan = makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
@@ -184,4 +193,5 @@ export async function planSession(
     policy,
     left: policy.command === 'up' ? versionsLeft(session.record, opened.cluster) : [],
   });
+  return { plan, answers };
 }

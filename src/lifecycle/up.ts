@@ -1,11 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Finding } from '../config/finding.ts';
 import { exitCodes, UserError } from '../errors.ts';
+import type { Policy } from '../plan/choose.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
 import { assetsOfBundles } from './assets.ts';
 import type { Opened } from './opened.ts';
+import { errorsOfPlace, refuseErrors } from './preflight.ts';
 import { runPlan } from './round.ts';
-import { planSession, type Session, withLockedSession } from './session.ts';
+import { type Look, lookSession, type Session, withLockedSession } from './session.ts';
+import { lastLook } from './status.ts';
 
 export interface UpOptions {
   readonly allowDataLoss: boolean;
@@ -23,6 +28,8 @@ export interface UpResult {
   readonly changed: number;
   /** What is left, and to which command. */
   readonly left: Plan['changes'];
+  /** What the last look found worth a warning. */
+  readonly findings: readonly Finding[];
 }
 
 /** What healing uncovers (a machine that was stopped, an API that was down) takes another round; more than these is not converging. */
@@ -35,48 +42,84 @@ const maxRounds = 4;
 export async function up(opened: Opened, options: UpOptions): Promise<UpResult> {
   const policy = { command: 'up', allowDataLoss: options.allowDataLoss } as const;
   return withLockedSession(opened, { command: 'up', waitMs: options.lockWaitMs }, async (session) => {
-    let plan = await planSession(session, policy);
+    let look = await lookSession(session, policy);
     refuseLostStore(session);
-    refuseStale(plan, options.saved);
-    const result = (outcome: UpResult['outcome'], changed: number): UpResult => ({
+    refuseStale(look.plan, options.saved);
+    const result = (outcome: UpResult['outcome'], changed: number, findings: readonly Finding[] = []): UpResult => ({
       cluster: opened.cluster.name,
       runId: session.runId,
       outcome,
       changed,
-      left: leftOf(plan),
+      left: leftOf(look.plan),
+      findings,
     });
-    if (chosenOf(plan).length === 0) {
-      refuseBlind(plan);
-      return result('nothing to do', 0);
+    if (chosenOf(look.plan).length === 0) {
+      refuseBlind(look.plan);
+      return result('nothing to do', 0, await verify(session, look, policy));
     }
-    if (!(await options.confirm(plan))) return result('declined', 0);
-    session.begin(plan);
+    if (makesInfrastructure(look.plan, session))
+      refuseErrors(await errorsOfPlace(opened.provider, session.design.topology, session.signal));
+    if (!(await options.confirm(look.plan))) return result('declined', 0);
+    session.begin(look.plan);
     await opened.assets.ensure(assetsOfBundles(session.design.bundles.values()), session.signal);
     let changed = 0;
-    for (let round = 1; chosenOf(plan).length > 0; round++) {
-      if (round > maxRounds) throw notConverging(plan, session);
+    for (let round = 1; chosenOf(look.plan).length > 0; round++) {
+      if (round > maxRounds) throw notConverging(look.plan, session);
       if (round > 1 && options.saved)
         throw new UserError({
           what: 'the saved plan is done, and what it could not see needs more changes',
           next: 'run `cluster plan` and review what is left',
         });
-      changed += await runPlan(plan, session);
-      plan = await planSession(session, policy);
+      changed += await runPlan(look.plan, session);
+      look = await lookSession(session, policy);
     }
-    refuseBlind(plan);
-    return result('done', changed);
+    refuseBlind(look.plan);
+    return result('done', changed, await verify(session, look, policy));
   });
 }
+
+const infrastructureTypes = ({ connected }: Session): ReadonlySet<string> =>
+  new Set(
+    connected.filter(({ layer }) => layer.name === 'infrastructure').flatMap(({ layer }) => layer.types.map((type) => type.name)),
+  );
+
+function makesInfrastructure(plan: Plan, session: Session): boolean {
+  const types = infrastructureTypes(session);
+  return chosenOf(plan).some(({ action, address }) => action === 'create' && types.has(typeOf(address)));
+}
+
+/** A member that was promoted a moment ago may need a second to say so; what is wrong after these looks is wrong. */
+const healthLooks = 4;
+const healthEveryMs = 1000;
+
+/** Nothing is left to do: now what was seen must be well, too. Returns the warnings; throws UserError with everything that is not. */
+async function verify(session: Session, first: Look, policy: Policy): Promise<readonly Finding[]> {
+  for (let look = first, looks = 1; ; looks++) {
+    const findings = await lastLook(session, look);
+    const errors = findings.filter(({ severity }) => severity === 'error');
+    if (errors.length === 0) return findings;
+    if (looks === healthLooks) throw unhealthy(errors);
+    await sleep(healthEveryMs, undefined, { signal: session.signal });
+    look = await lookSession(session, policy);
+    refuseBlind(look.plan);
+  }
+}
+
+const unhealthy = (errors: readonly Finding[]): UserError =>
+  new UserError({
+    what: `everything is as cluster.yaml says, and ${errors.length === 1 ? 'one thing is' : `${errors.length} things are`} not healthy`,
+    why: errors.map(({ where, what, why }) => [where, what, why].filter(Boolean).join(': ')).join('\n'),
+    next: [...new Set(errors.flatMap(({ next }) => next ?? [])), 'cluster status shows it all'].join('\n'),
+  });
 
 /**
  * Machines without records: the store was lost or another one is looked at. Going on would issue a new PKI under a living cluster.
  * (A first `up` that was killed has its records: they are written before the first machine.)
  */
-function refuseLostStore({ isNew, connected, seen, store, opened }: Session): void {
+function refuseLostStore(session: Session): void {
+  const { isNew, seen, store, opened } = session;
   if (!isNew) return;
-  const types = new Set(
-    connected.filter(({ layer }) => layer.name === 'infrastructure').flatMap(({ layer }) => layer.types.map((type) => type.name)),
-  );
+  const types = infrastructureTypes(session);
   const machine = [...seen.entries()].find(
     ([address, found]) => types.has(typeOf(address)) && typeOf(address).endsWith('.machine') && found.state === 'present',
   )?.[0];

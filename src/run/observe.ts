@@ -19,6 +19,12 @@ export async function closeAll(connected: readonly Connected[]): Promise<void> {
   for (const { layer, clients } of [...connected].reverse()) await layer.close?.(clients);
 }
 
+/** What the types of one observation asked through `world.read`: who has more to say of it than they do asks nothing twice. */
+export interface Answers {
+  /** Undefined: nobody asked this. Rejects as the query did. */
+  of<T>(query: (clients: never, signal: AbortSignal) => Promise<T>): Promise<T> | undefined;
+}
+
 /**
  * Asks the world, layer by layer, all types of a layer at once. `seen` is filled as layers answer, because the next layer connects by it.
  * A type that cannot be reached is unknown as a whole; any other error is thrown.
@@ -28,11 +34,11 @@ export async function observe(
   seen: ObservedMap,
   signal: AbortSignal,
   emit: Emit,
-): Promise<void> {
+): Promise<Answers> {
+  const reads = new Map<unknown, Promise<unknown>>();
   for (const { layer, clients } of connected) {
     const task = `observe ${layer.name}`;
     emit({ type: 'started', task, title: `Observe ${layer.name}` });
-    const reads = new Map<unknown, Promise<unknown>>();
     const world: World<unknown> = { clients, signal, read: (query) => shared(reads, query, () => query(clients, signal)) };
     try {
       for (const found of await Promise.all(layer.types.map((type) => observeType(type, world)))) seen.add(found);
@@ -42,6 +48,8 @@ export async function observe(
     }
     emit({ type: 'done', task });
   }
+  // The key is the query function itself, so what it once answered is a T.
+  return { of: <T>(query: (clients: never, signal: AbortSignal) => Promise<T>) => reads.get(query) as Promise<T> | undefined };
 }
 
 async function observeType(type: ResourceType<object, object, unknown>, world: World<unknown>) {

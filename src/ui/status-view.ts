@@ -136,7 +136,14 @@ const certificatesText = ({ certificates, at }: Status, look: Look): string => {
       title: 'STATE',
       text: ({ state }) => state,
       paint: ({ state }, { style }) =>
-        ({ fresh: style.green, due: style.yellow, expired: style.red, unknown: style.magenta })[state],
+        ({
+          fresh: style.green,
+          due: style.yellow,
+          expired: style.red,
+          unfit: style.red,
+          missing: style.red,
+          unknown: style.magenta,
+        })[state],
     },
     { title: 'EXPIRES', text: ({ notAfter }) => (notAfter === undefined ? '-' : expiry(notAfter, at)) },
   ];
@@ -145,11 +152,16 @@ const certificatesText = ({ certificates, at }: Status, look: Look): string => {
 const expiry = (notAfter: number, now: number): string =>
   notAfter < now ? `expired ${duration(now - notAfter)} ago` : `in ${duration(notAfter - now)}`;
 
-const driftText = ({ drift }: Status, { style }: Look): string => {
-  const lines = [
+/** A half-made cluster differs in hundreds of things; the plan lists them all. */
+const shownDifferences = 20;
+const driftText = ({ drift }: Status, { style, verbose = false }: Look): string => {
+  const all = [
     ...drift.now.map((text) => `${style.yellow('~')} ${text}  ${style.dim('cluster up')}`),
     ...drift.left.map((text) => `${style.yellow('~')} ${text}  ${style.dim('left to cluster upgrade')}`),
     ...drift.unknown.map((text) => `${style.magenta('?')} ${text}  ${style.dim('could not be compared')}`),
   ];
-  return lines.length > 0 ? lines.join('\n') : `${style.green('✔')} none`;
+  if (all.length === 0) return `${style.green('✔')} none`;
+  const lines = verbose ? all : all.slice(0, shownDifferences);
+  const rest = all.length - lines.length;
+  return [...lines, ...(rest > 0 ? [style.dim(`and ${rest} more: cluster plan lists them all`)] : [])].join('\n');
 };

@@ -1,10 +1,12 @@
 import type { UpResult } from '../lifecycle/up.ts';
+import { findingText } from './findings-view.ts';
 import { plural } from './text.ts';
 import type { View } from './view.ts';
 
 export const upView: View<UpResult> = {
-  human({ cluster, outcome, changed, left, runId }, { style }) {
-    const lines = [headline(cluster, outcome, changed, runId)];
+  human({ cluster, outcome, changed, left, runId, findings }, look) {
+    const { style } = look;
+    const lines = [headline(cluster, outcome, changed, runId), ...findings.map((finding) => findingText(finding, look))];
     if (left.length > 0) {
       lines.push(`${plural(left.length, 'difference')} left:`);
       for (const change of left) {

@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { type Role, roles } from '../cluster/topology.ts';
+import type { Finding } from '../config/finding.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { NodeStatus } from './status.ts';
+
+/** The answer of one LIST; `absent`: there is no API yet that could have nodes. */
+export type NodesSeen =
+  | { readonly state: 'present'; readonly nodes: readonly KubeObject[] }
+  | { readonly state: 'unknown'; readonly why: string }
+  | { readonly state: 'absent' };
+
+/** A node of the design. */
+export interface DesignedNode {
+  readonly name: string;
+  readonly zone: string;
+  readonly role: Role;
+  readonly pool?: string;
+  /** `key:effect` */
+  readonly taints: readonly string[];
+}
+
+const conditionSchema = z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') });
+const taintSchema = z.looseObject({ key: z.string(), effect: z.string() });
+const nodeSchema = z.looseObject({
+  spec: z.looseObject({ unschedulable: z.boolean().default(false), taints: z.array(taintSchema).default([]) }).prefault({}),
+  status: z
+    .looseObject({
+      conditions: z.array(conditionSchema).default([]),
+      nodeInfo: z.looseObject({ kubeletVersion: z.string().default('') }).prefault({}),
+    })
+    .prefault({}),
+});
+
+/** The nodes of the design, then those that nobody designed. */
+export function nodeStatuses(designed: readonly DesignedNode[], seen: NodesSeen): readonly NodeStatus[] {
+  if (seen.state === 'absent') return [];
+  const found = new Map(seen.state === 'present' ? seen.nodes.map((node) => [node.metadata.name, node]) : []);
+  const names = new Set(designed.map(({ name }) => name));
+  const strangers = [...found.values()].filter((node) => !names.has(node.metadata.name)).map(designOf);
+  return [...designed, ...strangers].map((design) => nodeStatus(design, found.get(design.name), seen, names.has(design.name)));
+}
+
+/** What a node that nobody designed says of itself. */
+function designOf({ metadata: { name, labels = {} } }: KubeObject): DesignedNode {
+  const role = 'node-role.kubernetes.io/control-plane' in labels ? 'master' : 'worker';
+  return {
+    name,
+    zone: labels['topology.kubernetes.io/zone'] ?? '',
+    role: roles.find((known) => known === role) ?? 'worker',
+    taints: [],
+  };
+}
+
+function nodeStatus(design: DesignedNode, node: KubeObject | undefined, seen: NodesSeen, designed: boolean): NodeStatus {
+  const { name, zone, role, pool, taints } = design;
+  const base = { name, zone, role, ...(pool === undefined ? {} : { pool }) };
+  if (!node) {
+    const unknown = seen.state === 'unknown';
+    const note = unknown ? seen.why : 'no kubelet has registered it';
+    return { ...base, ready: unknown ? 'unknown' : false, cordoned: false, kubelet: '', notes: [note] };
+  }
+  const { spec, status } = nodeSchema.parse(node);
+  const ready = status.conditions.find(({ type }) => type === 'Ready');
+  // Taints of conditions and of a cordon repeat what conditions and the cordon say.
+  const foreign = spec.taints
+    .filter(({ key, effect }) => designed && !key.startsWith('node.kubernetes.io/') && !taints.includes(`${key}:${effect}`))
+    .map(({ key, effect }) => `taint ${key}:${effect}`);
+  const notes = [
+    ...(ready?.status === 'True' ? [] : [ready ? ready.message : 'its kubelet has not reported yet']),
+    ...status.conditions.filter(({ type, status: is }) => type !== 'Ready' && is === 'True').map(({ type }) => type),
+    ...foreign,
+    ...(designed ? [] : ['not in cluster.yaml']),
+  ];
+  const kubelet = status.nodeInfo.kubeletVersion.replace(/^v/, '');
+  return { ...base, ready: ready?.status === 'True', cordoned: spec.unschedulable, kubelet, notes };
+}
+
+/** Is every node Ready? */
+export function nodeFindings(nodes: readonly NodeStatus[]): readonly Finding[] {
+  const findings = nodes.flatMap(({ name, ready, cordoned, notes }): readonly Finding[] => {
+    const where = `node ${name}`;
+    const why = notes.join('; ');
+    if (ready === false) {
+      const next = `cluster logs ${name} -u kubelet`;
+      return [{ severity: 'error', check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
+    }
+    if (!cordoned) return [];
+    const next = `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
+    return [{ severity: 'warning', check: 'nodes.cordoned', where, what: 'the node takes no new pods: it is cordoned', next }];
+  });
+  const ready = nodes.filter((node) => node.ready === true).length;
+  if (nodes.length > 0 && ready === nodes.length)
+    return [...findings, { severity: 'ok', check: 'nodes.ready', what: `${ready} of ${nodes.length} nodes are Ready` }];
+  return findings;
+}
