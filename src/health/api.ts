@@ -16,6 +16,9 @@ export function apiStatus({ server, nodes, refused }: ApiFacts): ApiStatus | und
   return { url: server, state: refused ? 'not-ready' : 'unreachable', why: nodes.why };
 }
 
+const isReady = (observation: ReturnType<Observed['get']>): boolean =>
+  observation?.state === 'present' && 'ready' in observation.props && observation.props.ready === true;
+
 /** Does the API answer, and is each master's API server ready? */
 export function apiFindings(api: ApiStatus | undefined, resources: readonly Resource[], seen: Observed): readonly Finding[] {
   const next = 'cluster logs masters -u kube-apiserver';

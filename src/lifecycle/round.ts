@@ -32,6 +32,8 @@ export async function runPlan(plan: Plan, session: Session): Promise<number> {
       },
       exitCodes.interrupted,
     );
+  // Everything that failed after that failed because of it.
+  lock?.signal.throwIfAborted();
   if (first) {
     const others = outcome.failed.slice(1).map(({ step, error }) => `${step.id}: ${messageOf(error)}`);
     throw new UserError({

@@ -18,7 +18,7 @@ export function choose(
   types: Types,
   policy: Policy,
 ): readonly Change[] {
-  const blocked = whatHangsOnTheUnseen(differences, desired);
+  const blocked = whatHangsOnTheUnseen(differences, desired, types);
   return differences.flatMap((difference) => chooseOne(difference, blocked.get(difference.address), types, policy));
 }
 
@@ -30,10 +30,9 @@ function chooseOne(difference: Difference, hangsOn: Address | undefined, types: 
       return [{ ...base, action, impact: 'none', when: { left: 'unseen', because: reason } }];
     case 'create':
       if (!hangsOn) return [{ ...base, action, impact: 'none', when: { now: true } }];
-      return [
-        { ...base, action, impact: 'none', when: { left: 'unseen', because: `stands on ${hangsOn}, which could not be seen` } },
-      ];
+      return [{ ...base, action, impact: 'none', when: standsOnUnseen(hangsOn) }];
     case 'update':
+      if (hangsOn) return [{ ...base, action, impact: 'none', when: standsOnUnseen(hangsOn) }];
       return chooseFields(difference, policy);
     case 'delete':
       return [
@@ -46,6 +45,11 @@ function chooseOne(difference: Difference, hangsOn: Address | undefined, types: 
       ];
   }
 }
+
+const standsOnUnseen = (below: Address): Change['when'] => ({
+  left: 'unseen',
+  because: `stands on ${below}, which could not be seen`,
+});
 
 /** One update may be carried out in part: fields that interrupt nobody now, the rest left. */
 function chooseFields({ address, fields, reason }: Difference, policy: Policy): readonly Change[] {
@@ -90,16 +94,22 @@ function whenToDelete(address: Address, types: Types, policy: Policy): Change['w
   return { now: true };
 }
 
-/** Address → the unseen thing below it, transitively through Refs and `after`. */
-function whatHangsOnTheUnseen(differences: readonly Difference[], desired: readonly Resource[]): ReadonlyMap<Address, Address> {
+/** Address → the unseen thing below it, transitively through Refs and `after`: of what is to be created, and of what is only waited for. */
+function whatHangsOnTheUnseen(
+  differences: readonly Difference[],
+  desired: readonly Resource[],
+  types: Types,
+): ReadonlyMap<Address, Address> {
   const unseen = new Set(differences.filter((d) => d.action === 'unknown').map((d) => d.address));
   const blocked = new Map<Address, Address>();
   if (unseen.size === 0) return blocked;
-  const creates = new Set(differences.filter((d) => d.action === 'create').map((d) => d.address));
+  const hangs = ({ action, address }: Difference): boolean =>
+    action === 'create' || (action === 'update' && types.get(typeOf(address))?.waits === true);
+  const waiting = new Set(differences.filter(hangs).map((d) => d.address));
   const byAddress = new Map(desired.map((resource) => [resource.address, resource]));
   const visit = (address: Address): Address | undefined => {
     if (unseen.has(address)) return address;
-    if (!creates.has(address)) return undefined;
+    if (!waiting.has(address)) return undefined;
     const known = blocked.get(address);
     if (known) return known;
     const resource = byAddress.get(address);
@@ -112,6 +122,6 @@ function whatHangsOnTheUnseen(differences: readonly Difference[], desired: reado
     }
     return undefined;
   };
-  for (const address of creates) visit(address);
+  for (const address of waiting) visit(address);
   return blocked;
 }

@@ -49,6 +49,8 @@ export function isRemainder(now: Plan, saved: Plan): boolean {
     saved.changes.map((change) => [`${change.action} ${change.address} ${canonicalJson(change.when)}`, change]),
   );
   return now.changes.every((change) => {
+    // Half of what was to be made: the rest follows from the same design.
+    if (change.action === 'update' && promised.has(`create ${change.address} ${canonicalJson(change.when)}`)) return true;
     const before = promised.get(`${change.action} ${change.address} ${canonicalJson(change.when)}`);
     const fields = new Map(before?.fields.map((field) => [field.path, field]));
     return before !== undefined && change.fields.every((field) => matches(field, fields.get(field.path)));

@@ -79,6 +79,8 @@ export interface Context<C> {
   readonly clients: C;
   /** Ctrl-C, the step's timeout and a lost lock, as one signal. */
   readonly signal: AbortSignal;
+  /** When this run began, in milliseconds since the epoch. */
+  readonly since: number;
   /** The create's idempotency token. */
   readonly token: string;
   /** Fields that `choose` left to a later command: an update must not carry them out. */
@@ -104,6 +106,8 @@ export interface ResourceType<P extends object = object, O extends object = obje
   readonly timeoutMs?: number;
   /** Steps of one lane share a limit (the runner's `lanes`). Default: the type's layer. */
   readonly lane?: string;
+  /** Carrying it out is only waiting: pointless while what it stands on could not be seen, so then its updates are left too, as every type's creates are. */
+  readonly waits?: true;
   /** Who carries out the deletion of something that is no longer designed: `up` itself, or `upgrade` (after a drain). Default `upgrade`. */
   readonly shrink?: 'now' | 'upgrade' | 'data-loss' | 'never';
   observe(world: World<C>): Promise<Observations<P, O>>;
@@ -113,6 +117,11 @@ export interface ResourceType<P extends object = object, O extends object = obje
   create?(desired: Resolved<P>, ctx: Context<C>): Promise<O>;
   update?(desired: Resolved<P>, outputs: O, ctx: Context<C>): Promise<O>;
   delete?(outputs: O, ctx: Context<C>): Promise<void>;
+  /**
+   * Waits until the thing is well again, after a step of the same run has changed something below it: what was observed before that
+   * step (a Ready node whose machine was just made anew) says nothing any more. Asks for evidence that is younger than `ctx.since`.
+   */
+  verify?(desired: Resolved<P>, ctx: Context<C>): Promise<void>;
 }
 
 /** Types that talk through the same clients. Each layer connects by what was observed below it; `below` stays live during a run. */

@@ -1,16 +1,14 @@
-import type { Seen } from '../../host/facts.ts';
 import type { HostsClients } from '../../host/host.ts';
 import { fields } from '../../plan/fields.ts';
 import { type Address, addressOf, nameOf, type Observation, type ResourceType, type World } from '../../plan/resource.ts';
 import { bootstrap, initialisedKey } from '../bootstrap.ts';
 import { type EtcdCluster, etcdClusterNames, memberHosts } from '../probe.ts';
+import { type ReadFacts, whyNobodyLeads } from './member.ts';
 
 export interface EtcdClusterProps {
   readonly initialised: true;
 }
 type Outputs = Record<never, never>;
-/** One SSH round trip a host, shared with every other type of the layer. */
-export type ReadFacts = (clients: HostsClients, signal: AbortSignal) => Promise<ReadonlyMap<string, Seen>>;
 
 /**
  * That an etcd cluster was initialised: once in its life, all members at once (hard part 6). The store's record says so; members,
@@ -41,10 +39,14 @@ async function observeOne(
   cluster: EtcdCluster,
   readFacts: ReadFacts,
 ): Promise<Observation<EtcdClusterProps, Outputs> | undefined> {
-  if ((await world.clients.records.get(initialisedKey(cluster))) !== undefined)
-    return { state: 'present', props: { initialised: true }, outputs: {} };
-  // Without a record a host that cannot be reached might hold the cluster's data.
   const facts = await world.read(readFacts);
+  if ((await world.clients.records.get(initialisedKey(cluster))) !== undefined) {
+    const why = await whyNobodyLeads(world, cluster, facts);
+    return why === undefined
+      ? { state: 'present', props: { initialised: true }, outputs: {} }
+      : { state: 'unknown', why: `no member leads etcd ${cluster}: ${why}` };
+  }
+  // Without a record a host that cannot be reached might hold the cluster's data.
   for (const host of memberHosts(world.clients, cluster)) {
     const seen = facts.get(host);
     if (seen?.state === 'unknown') return { state: 'unknown', why: `${host}: ${seen.why}` };

@@ -16,7 +16,6 @@ import { ensureMember, hex, removeMember, viewCluster } from '../join.ts';
 import { memberHost, peerUrlOf } from '../on-host.ts';
 import { type EtcdCluster, etcdClusterNames, memberHosts, viewOf } from '../probe.ts';
 import { hasQuorum } from '../quorum.ts';
-import type { ReadFacts } from './cluster.ts';
 
 export interface EtcdMemberProps {
   readonly peerUrl: string;
@@ -28,6 +27,8 @@ export interface EtcdMemberOutputs {
   /** Decimal uint64; empty: not known while nobody knows a leader. */
   readonly id: string;
 }
+/** One SSH round trip a host, shared with every other type of the layer. */
+export type ReadFacts = (clients: HostsClients, signal: AbortSignal) => Promise<ReadonlyMap<string, Seen>>;
 type Seen1 = Observation<EtcdMemberProps, EtcdMemberOutputs>;
 
 /** A member of an etcd cluster: `etcd.member/main.etcd-a`. Observed through healthy members, so that a lost one is seen as lost. */
@@ -132,16 +133,40 @@ async function observeMember(evidence: Evidence): Promise<Seen1 | undefined> {
   const member = list?.find((candidate) => isOf(candidate, host, url));
   if (list && !member) return undefined;
   const answers = view !== undefined && (member === undefined || view.status.header.member_id === member.ID);
-  const hasData = answers || (await hasOwnData(evidence));
-  if (member) return present(member, hasData ? 'present' : 'lost');
-  if (hasData) return { state: 'present', props: { peerUrl: url, data: 'present', membership: 'voter' }, outputs: { id: '' } };
-  return { state: 'unknown', why: `${host}: etcd ${cluster} has no leader, and this member has no data` };
+  const lacks = answers ? undefined : await lackingData(evidence);
+  if (member) return present(member, lacks === undefined ? 'present' : 'lost');
+  if (lacks !== undefined) return { state: 'unknown', why: `${host}: etcd ${cluster} has no leader, and ${lacks}` };
+  return { state: 'present', props: { peerUrl: url, data: 'present', membership: 'voter' }, outputs: { id: '' } };
 }
 
-/** Its etcd does not answer: does its volume hold this member's data? */
-async function hasOwnData({ world, cluster, host }: Evidence): Promise<boolean> {
-  const volume = await memberHost(world.clients, cluster, host).volume(world.signal);
-  return volume.mounted && volume.data && volume.marker === 'ours';
+/** Its etcd does not answer: why its volume is not this member's data. Undefined: it is. */
+async function lackingData({ world, cluster, host }: Pick<Evidence, 'world' | 'cluster' | 'host'>): Promise<string | undefined> {
+  const { mounted, data, marker } = await memberHost(world.clients, cluster, host).volume(world.signal);
+  const volume = `the volume of ${host}`;
+  if (!mounted) return `${volume} is not mounted`;
+  if (!data) return `${volume} holds no data: cluster restore brings it back from a recovery point`;
+  if (marker === 'ours') return undefined;
+  return marker === 'none'
+    ? `${volume} holds data without the marker .slipway-member that says whose: it is not started`
+    : `${volume} is marked as another member's: it is not started`;
+}
+
+/**
+ * Why no leader can be expected of an initialised cluster: machines that are there, and hold no data of their members. Undefined: it is led, or
+ * its members have only to be started.
+ */
+export async function whyNobodyLeads(
+  world: World<HostsClients>,
+  cluster: EtcdCluster,
+  facts: ReadonlyMap<string, Seen>,
+): Promise<string | undefined> {
+  const hosts = memberHosts(world.clients, cluster);
+  const views = new Map(hosts.map((host) => [host, viewOf(facts.get(host), cluster)]));
+  if (believedList(facts, views)) return undefined;
+  const silent = hosts.filter((host) => facts.get(host)?.state === 'present' && !views.get(host));
+  const lacks = await Promise.all(silent.map((host) => lackingData({ world, cluster, host })));
+  const said = lacks.filter((why) => why !== undefined);
+  return said.length > 0 ? said.join('; ') : undefined;
 }
 
 const present = (member: ListedMember, data: EtcdMemberProps['data']): Seen1 => ({

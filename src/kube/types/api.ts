@@ -5,7 +5,7 @@ import { fields } from '../../plan/fields.ts';
 import { type Address, addressOf, type Context, nameOf, type Observation, type ResourceType } from '../../plan/resource.ts';
 
 export interface KubeApiProps {
-  readonly ready: true;
+  readonly ready: boolean;
 }
 type Outputs = Record<never, never>;
 const unit = 'kube-apiserver.service';
@@ -31,17 +31,19 @@ export const kubeApi: ResourceType<KubeApiProps, Outputs, HostsClients> = {
         if (!bundle.units.some((candidate) => candidate.name === unit) || seen === undefined || seen.state === 'absent') return;
         const address = addressOf('kube.api', name);
         if (seen.state === 'unknown') found.set(address, seen);
-        else if (await isReady(name, seen.facts, world.clients, world.signal))
-          found.set(address, { state: 'present', props: { ready: true }, outputs: {} });
+        else if (seen.facts.bundle !== undefined) {
+          // Installed and down is an update: a plan that says "create" reads as if there were none.
+          const ready = await isReady(name, seen.facts, world.clients, world.signal);
+          found.set(address, { state: 'present', props: { ready }, outputs: {} });
+        }
       }),
     );
     return found;
   },
   diff: fields<KubeApiProps>({ ready: 'none' }),
-  async create(_props, ctx) {
-    await waitUntilReady(ctx);
-    return {};
-  },
+  waits: true,
+  create: (_props, ctx) => waitUntilReady(ctx),
+  update: (_props, _outputs, ctx) => waitUntilReady(ctx),
 };
 
 /** By the probe that came with the facts; a host that knows no such probe yet is asked, if its unit runs at all. */
@@ -54,7 +56,7 @@ async function isReady(name: string, facts: HostFacts, { hosts }: HostsClients, 
 }
 
 /** One round trip: the loop runs on the host. */
-async function waitUntilReady({ clients, signal, address, progress }: Context<HostsClients>): Promise<void> {
+async function waitUntilReady({ clients, signal, address, progress }: Context<HostsClients>): Promise<Outputs> {
   const name = nameOf(address);
   const host = await clients.hosts.get(name, { signal });
   const command = `end=$(( $(date +%s) + ${readyWithinMs / 1000} )); while :; do code=$(${readyz}); [ "$code" != 200 ] || exit 0
@@ -63,7 +65,7 @@ async function waitUntilReady({ clients, signal, address, progress }: Context<Ho
     systemctl is-active ${unit} | sed 's/^/${unit} is /'; journalctl -u ${unit} -n 12 --no-pager -o cat | cut -c 1-400; exit 75`;
   progress('waiting for /readyz');
   const { code, stdout, stderr } = await host.exec(command, { signal, timeoutMs: readyWithinMs + 15_000 });
-  if (code === 0) return;
+  if (code === 0) return {};
   throw new UserError({
     what: `its API server did not get ready within ${readyWithinMs / 1000} s`,
     where: name,

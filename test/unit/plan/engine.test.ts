@@ -113,6 +113,37 @@ describe('plan', () => {
     expect(made.steps.find((s) => s.id === 'create host/x')?.after).toEqual(['update machine/m']);
   });
 
+  test('what stands on a changed thing is verified after it, and what stands on the verified thing after that', () => {
+    const verifying = new Map(types).set('host', type('host', { verify: async () => undefined }));
+    const desired = [...design, resource('net/far', {}, ['host/m']), resource('host/top', {}, ['net/far'])];
+    const observed = seen(
+      ['net/n', { cidr: '10.0.0.0/8' }, { id: 'n-1' }],
+      ['machine/m', { net: 'n-1', size: 's' }],
+      ['host/m', {}],
+      ['net/far', {}],
+      ['host/top', {}],
+    );
+    const make = (want: readonly Resource[]) =>
+      makePlan({
+        tool: 't',
+        cluster: 'c',
+        specDigest: 's',
+        desired: want,
+        observed,
+        types: verifying,
+        policy: { command: 'up', allowDataLoss: false },
+      });
+    expect(make(desired).steps).toEqual([]);
+    const changed = desired.map((r) => (r.address === 'machine/m' ? { ...r, props: { ...r.props, tags: 'new' } } : r));
+    const made = make(changed);
+    expect(made.changes.map((c) => c.address)).toEqual(['machine/m']);
+    expect(made.steps.map((s) => [s.id, s.after])).toEqual([
+      ['update machine/m', []],
+      ['verify host/m', ['update machine/m']],
+      ['verify host/top', ['verify host/m']],
+    ]);
+  });
+
   test('a cycle in a design is a bug that says where', () => {
     expect(() => plan([resource('host/a', {}, ['host/b']), resource('host/b', {}, ['host/a'])], seen())).toThrow(
       'host/a → host/b → host/a',
@@ -125,6 +156,44 @@ describe('plan', () => {
     expect(samePlan(saved, rest)).toBe(false);
     expect(isRemainder(rest, saved)).toBe(true);
     expect(isRemainder(plan([...design, resource('host/new')], seen()), saved)).toBe(false);
+  });
+
+  test('what a crash left half made is a remainder of its creation', () => {
+    const saved = plan(design, seen());
+    const half = plan(
+      design,
+      seen(['net/n', { cidr: '10.0.0.0/8' }, { id: 'n-1' }], ['machine/m', { net: 'n-1', size: 's', tags: 'half' }]),
+    );
+    expect(isRemainder(half, saved)).toBe(true);
+    const lost = plan(design, seen(['net/n', { cidr: '192.168.0.0/16' }, { id: 'n-1' }]));
+    expect(isRemainder(lost, plan(design, seen(['net/n', { cidr: '10.0.0.0/8' }, { id: 'n-1' }])))).toBe(false);
+  });
+
+  test('what is only waited for is left while what it stands on cannot be seen; other updates go on', () => {
+    const waiting = new Map(types).set('host', type('host', { waits: true }));
+    const observed = seen(
+      ['net/n', { cidr: '10.0.0.0/8' }, { id: 'n-1' }],
+      ['host/m', { ready: false }],
+      ['volume/v', { tags: 'a' }],
+    );
+    observed.set('machine/m', { state: 'unknown', why: 'no answer' });
+    const desired = [
+      ...design.slice(0, 2),
+      resource('host/m', { ready: true }, ['machine/m']),
+      resource('volume/v', { tags: 'b' }, ['machine/m']),
+    ];
+    const make = (of: typeof types) =>
+      makePlan({
+        tool: 't',
+        cluster: 'c',
+        specDigest: 's',
+        desired,
+        observed,
+        types: of,
+        policy: { command: 'up', allowDataLoss: false },
+      });
+    expect(chosenOf(make(waiting)).map((c) => c.address)).toEqual(['volume/v']);
+    expect(chosenOf(make(types)).map((c) => c.address)).toEqual(['host/m', 'volume/v']);
   });
 
   test('what was deleted by hand is a creation, and only that', () => {
