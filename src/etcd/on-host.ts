@@ -45,6 +45,9 @@ export interface MemberHost {
   lastLines(signal: AbortSignal): Promise<readonly string[]>;
 }
 
+/** The data on its volume is of a member that its cluster has removed: etcd says so in its log and stops. */
+export class RemovedMember extends UserError {}
+
 /** etcd answered and refused: its own words. */
 export class EtcdRefusal extends Error {
   override readonly name = 'EtcdRefusal';
@@ -122,8 +125,10 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       // Status answers before there is a leader; only its digits tell. From then on bootstrap.env must not make a new cluster:
       // a member whose data is deleted by hand would come back with an empty log under an ID that has voted.
       const spend = `sed -i 's/^ETCD_INITIAL_CLUSTER_STATE=new$/ETCD_INITIAL_CLUSTER_STATE=existing/' ${directory}/bootstrap.env`;
-      const command = `end=$(( $(date +%s) + ${Math.ceil(timeoutMs / 1000)} )); while :; do out=$(${viewCommand} 2>&1)
+      const removed = `journalctl -u ${unit} --since @$start -n 40 --no-pager -o cat 2>/dev/null | grep -q 'permanently removed'`;
+      const command = `start=$(date +%s); end=$(( start + ${Math.ceil(timeoutMs / 1000)} )); n=0; while :; do out=$(${viewCommand} 2>&1)
         case "$out" in *'"leader":"'[1-9]*) ${spend}; printf '%s\\n' "$out"; exit 0;; esac
+        n=$(( n + 1 )); if [ $(( n % 10 )) = 0 ] && ${removed}; then exit 76; fi
         [ $(date +%s) -lt $end ] || break; sleep 0.15; done; ${journal} >&2; exit 75`;
       const until = performance.now() + timeoutMs;
       let stderr = '';
@@ -131,6 +136,12 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
         const ended = await exec(command, signal, { timeoutMs: timeoutMs + 10_000 });
         const view = parseTwoLines(ended.stdout);
         if (view) return view;
+        if (ended.code === 76)
+          throw new RemovedMember({
+            what: `its data is of a member that etcd ${cluster} has removed`,
+            where: name,
+            next: 'run the same command again: it joins anew',
+          });
         // The status may know of a leader a moment before the member list answers.
         stderr = ended.stderr;
       } while (performance.now() < until);

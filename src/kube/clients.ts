@@ -20,6 +20,8 @@ export interface KubeClients {
   readonly addonKinds: readonly string[];
   /** One LIST for all who wait for a node. */
   readonly nodes: SharedPoll<ReadonlyMap<string, KubeObject>>;
+  /** When each kubelet last renewed its lease, by node, in milliseconds since the epoch: one LIST for all who wait for a sign of life. */
+  readonly leases: SharedPoll<ReadonlyMap<string, number>>;
   /** What addons run, by `kind/namespace/name`: one LIST a kind for all who wait for one. */
   readonly workloads: SharedPoll<ReadonlyMap<string, KubeObject>>;
   close(): void;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { UnreachableError } from '../errors.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
@@ -83,12 +84,22 @@ export function connectKube(options: ConnectOptions): KubeClients {
       // A list of 5,000 nodes is 50 MB: not five times a second.
       () => (nodes > 100 ? 2000 : 150),
     ),
+    leases: sharedPoll(
+      async () => listLeases(await api()),
+      () => 300,
+    ),
     workloads: sharedPoll(
       async () => listWorkloads(await api()),
       () => 200,
     ),
     close: () => open?.api.close(),
   };
+}
+
+const leaseSchema = z.looseObject({ spec: z.looseObject({ renewTime: z.string().default('') }).prefault({}) });
+async function listLeases(api: KubeApi): Promise<ReadonlyMap<string, number>> {
+  const leases = await api.list('coordination.k8s.io/v1', 'Lease', { namespace: 'kube-node-lease' });
+  return new Map(leases.map((lease) => [lease.metadata.name, Date.parse(leaseSchema.parse(lease).spec.renewTime)]));
 }
 
 const workloadKinds = [

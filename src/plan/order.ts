@@ -5,31 +5,67 @@ import { type Address, type Resource, typeOf } from './resource.ts';
 
 const defaultTimeoutMs = 120_000;
 
-/** Steps for the chosen changes, in plan order, with their predecessors. Pure. Throws on a cycle, which is a bug in a design. */
+/**
+ * Steps for the chosen changes, in plan order, with their predecessors; then the verifications of what stands on them. Pure.
+ * Throws on a cycle, which is a bug in a design.
+ */
 export function order(changes: readonly Change[], desired: readonly Resource[], types: Types): readonly Step[] {
   const chosen = changes.filter((change) => 'now' in change.when);
-  const stepOf = new Map<Address, string>();
-  for (const change of chosen) stepOf.set(change.address, idOf(change));
+  const stepOf = new Map<Address, string>(chosen.map((change) => [change.address, idOf(change)]));
   const hold = new Map<Address, string[]>();
-  for (const change of changes)
-    if ('left' in change.when && change.action === 'update')
-      hold.set(change.address, [...(hold.get(change.address) ?? []), ...change.fields.map((f) => f.path)]);
+  for (const { address, action, fields, when } of changes) {
+    if ('left' in when && action === 'update') hold.set(address, [...(hold.get(address) ?? []), ...fields.map((f) => f.path)]);
+  }
+  const verified = toVerify(changes, desired, types, stepOf);
+  for (const address of verified) stepOf.set(address, idOf({ action: 'verify', address }));
 
   const below = predecessors(desired, stepOf);
   const deletions = deletionOrder(chosen, types);
-  return chosen.map((change): Step => {
-    const action = change.action === 'delete' || change.action === 'update' ? change.action : 'create';
-    return {
-      id: idOf(change),
-      kind: 'apply',
-      params: { address: change.address, action, hold: hold.get(change.address) ?? [] },
-      after: action === 'delete' ? [...(deletions.get(change.address) ?? [])] : [...below(change.address)],
-      timeoutMs: types.get(typeOf(change.address))?.timeoutMs ?? defaultTimeoutMs,
-    };
+  const step = (address: Address, action: Step['params']['action'], after: Iterable<string>): Step => ({
+    id: idOf({ action, address }),
+    kind: 'apply',
+    params: { address, action, hold: hold.get(address) ?? [] },
+    after: [...after],
+    timeoutMs: types.get(typeOf(address))?.timeoutMs ?? defaultTimeoutMs,
   });
+  return [
+    ...chosen.map(({ address, action }) =>
+      action === 'delete'
+        ? step(address, action, deletions.get(address) ?? [])
+        : step(address, action === 'update' ? action : 'create', below(address)),
+    ),
+    ...verified.map((address) => step(address, 'verify', below(address))),
+  ];
 }
 
-const idOf = (change: Pick<Change, 'action' | 'address'>): string => `${change.action} ${change.address}`;
+const idOf = ({ action, address }: { readonly action: string; readonly address: Address }): string => `${action} ${address}`;
+
+/** Present things that need no change themselves, of types that can verify, with a changed thing somewhere below them. */
+function toVerify(
+  changes: readonly Change[],
+  desired: readonly Resource[],
+  types: Types,
+  stepOf: ReadonlyMap<Address, string>,
+): readonly Address[] {
+  if (stepOf.size === 0) return [];
+  const differing = new Set(changes.map((change) => change.address));
+  const byAddress = new Map(desired.map((resource) => [resource.address, resource]));
+  const known = new Map<Address, boolean>();
+  const touched = (address: Address): boolean => {
+    const before = known.get(address);
+    if (before !== undefined) return before;
+    known.set(address, false); // a cycle is reported where predecessors are looked for
+    const resource = byAddress.get(address);
+    const found =
+      stepOf.has(address) ||
+      (resource !== undefined && [...refsOf(resource.props), ...resource.after].some((below) => touched(below)));
+    known.set(address, found);
+    return found;
+  };
+  return desired
+    .filter(({ address, type }) => types.get(type)?.verify && !differing.has(address) && touched(address))
+    .map((resource) => resource.address);
+}
 
 /** The steps that an address waits for: of what it refers to and what it is ordered after, looking through things that need no step. */
 function predecessors(
@@ -69,7 +105,7 @@ function deletionOrder(chosen: readonly Change[], types: Types): ReadonlyMap<Add
   return new Map(
     deletions.map((change) => [
       change.address,
-      standOn(typeOf(change.address)).flatMap((type) => (idsByType.get(type) ?? []).map(idOf)),
+      standOn(typeOf(change.address)).flatMap((type) => (idsByType.get(type) ?? []).map((deletion) => idOf(deletion))),
     ]),
   );
 }

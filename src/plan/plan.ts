@@ -36,7 +36,8 @@ export const stepSchema = z.strictObject({
   kind: z.literal('apply'),
   params: z.strictObject({
     address,
-    action: z.enum(['create', 'update', 'delete']),
+    /** `verify`: nothing is changed; what stands on something that this plan changes is looked at again. */
+    action: z.enum(['create', 'update', 'delete', 'verify']),
     /** Field paths that this update must not carry out: they are left to a later command. */
     hold: z.array(z.string()),
   }),

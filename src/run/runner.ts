@@ -22,6 +22,8 @@ export interface RunInput {
   /** How many steps of one lane run at once. A lane not named here is unlimited. */
   readonly lanes: Readonly<Record<string, number>>;
   readonly runId: string;
+  /** When the run began, in milliseconds since the epoch. */
+  readonly since: number;
 }
 export interface Failure {
   readonly step: Step;
@@ -119,12 +121,14 @@ async function execute(
       address,
       clients,
       signal,
+      since: input.since,
       token,
       hold,
       secrets,
       progress: (message, amount) => emit({ type: 'progress', task: step.id, message, ...(amount && { amount }) }),
     });
     if (action === 'delete') await remove(type, address, seen, context(''));
+    else if (action === 'verify') await verify(type, resource, seen, context(''));
     else await converge(type, address, resource, seen, context(sha256(`${input.runId} ${step.id}`)));
     emit({ type: 'done', task: step.id });
     return undefined;
@@ -148,6 +152,16 @@ async function remove(
   if (!type.delete) throw new Error(`${type.name} cannot delete`);
   if (before?.state === 'present') await type.delete(before.outputs, context);
   seen.delete(address);
+}
+
+async function verify(
+  type: ResourceType<object, object, unknown>,
+  resource: Resource | undefined,
+  seen: ObservedMap,
+  context: Context<unknown>,
+): Promise<void> {
+  if (!resource || !type.verify) throw new Error(`${context.address} cannot be verified`);
+  await type.verify(resolve(resource.props, seen).props, context);
 }
 
 /** Refs are resolved again here: what was pending in the plan is known by now. */

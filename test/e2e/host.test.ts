@@ -97,6 +97,7 @@ describe('a host', () => {
     clients: of,
     signal,
     token: '',
+    since: 0,
     hold,
     secrets: { reveal: async () => Buffer.from('secret material') },
     progress: () => undefined,

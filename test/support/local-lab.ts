@@ -81,6 +81,7 @@ export class LocalLab {
       beforeStep: async () => undefined,
       lanes: { infrastructure: 16 },
       runId: 'test',
+      since: Date.now(),
     });
     if (result.failed[0]) throw result.failed[0].error;
     return plan;

@@ -46,6 +46,11 @@ export const etcdMember = (readFacts: ReadFacts): ResourceType<EtcdMemberProps, 
   diff: fields<EtcdMemberProps>({ peerUrl: 'replace', data: 'none', membership: 'none' }),
   create: (_props, ctx) => ensure(ctx),
   update: (_props, _outputs, ctx) => ensure(ctx),
+  /** Its machine or its unit has just been started: it serves once it knows a leader. */
+  async verify(_props, { address, clients, signal }) {
+    const { cluster, host } = parse(address);
+    await memberHost(clients, cluster, host).waitForLeader(60_000, signal);
+  },
   async delete({ id }, ctx) {
     const { cluster } = parse(ctx.address);
     const joining = { clients: ctx.clients, cluster, signal: ctx.signal, progress: ctx.progress };

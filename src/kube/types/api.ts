@@ -44,6 +44,9 @@ export const kubeApi: ResourceType<KubeApiProps, Outputs, HostsClients> = {
   waits: true,
   create: (_props, ctx) => waitUntilReady(ctx),
   update: (_props, _outputs, ctx) => waitUntilReady(ctx),
+  verify: async (_props, ctx) => {
+    await waitUntilReady(ctx);
+  },
 };
 
 /** By the probe that came with the facts; a host that knows no such probe yet is asked, if its unit runs at all. */

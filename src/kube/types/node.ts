@@ -16,7 +16,7 @@ import type { KubeClients } from '../clients.ts';
 import { patienceMs } from '../connect.ts';
 import { KubeRefusal } from '../http.ts';
 import { fieldManager, type KubeObject, marks } from '../objects.ts';
-import { waitFor } from '../wait.ts';
+import { type SharedPoll, waitFor } from '../wait.ts';
 
 const taintSchema = z.looseObject({ key: z.string(), value: z.string().default(''), effect: z.string() });
 export interface Taint {
@@ -51,6 +51,7 @@ export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
   diff: fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none' }),
   create: (desired, ctx) => ensure(desired, ctx),
   update: (desired, _outputs, ctx) => ensure(desired, ctx),
+  verify: (_desired, ctx) => alive(ctx),
 };
 
 /** One LIST for all who ask. Undefined: there is no API yet that could have any. */
@@ -87,6 +88,36 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
   await until((node) => (node ? notReady(node) : 'its Node object is gone'), 'the node was not Ready');
   progress('Ready');
   return {};
+}
+
+/**
+ * Ready, and with a lease renewed since the run began: for 40 s after a machine is gone its Node still says Ready, so that condition
+ * alone says nothing of a machine which this run has started or made anew. Kubelets renew every 10 s, and at once when they start.
+ */
+async function alive({ clients, signal, address, since }: Context<KubeClients>): Promise<void> {
+  const name = nameOf(address);
+  const wait = <T>(poll: SharedPoll<T>, missing: (answer: T) => string | undefined): Promise<void> =>
+    waitFor({
+      poll,
+      timeoutMs: readyWithinMs,
+      signal,
+      missing,
+      failure: async (why) =>
+        new UserError({
+          what: `the node gave no sign of life within ${readyWithinMs / 1000} s`,
+          where: `node ${name}`,
+          why: [why, ...(await kubeletLines(clients, name, signal))].join('\n'),
+          next: `cluster logs ${name}, then run the same command again`,
+        }),
+    });
+  await clients.api({ waitMs: patienceMs, signal });
+  await wait(clients.leases, (leases) =>
+    (leases.get(name) ?? 0) >= since ? undefined : 'its kubelet has not renewed its lease',
+  );
+  await wait(clients.nodes, (nodes) => {
+    const node = nodes.get(name);
+    return node ? notReady(node) : 'its Node object is gone';
+  });
 }
 
 /** Taints first, marks after: a kill in between is seen as a difference and done again. */

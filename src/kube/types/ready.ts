@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { UserError } from '../../errors.ts';
 import {
@@ -21,6 +22,7 @@ export interface KubeReadyProps {
 }
 type Outputs = Record<never, never>;
 const readyWithinMs = 120_000;
+const pollMs = 400;
 
 /** That what an addon runs serves: apart from applying it, because it needs nodes. Creating it is waiting for it. */
 export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
@@ -54,7 +56,19 @@ export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
       ),
   create: (desired, ctx) => wait(desired, ctx),
   update: (desired, _outputs, ctx) => wait(desired, ctx),
+  verify: (desired, ctx) => staysAvailable(desired, ctx),
 };
+
+/** A kubelet that has just come back reports its pods a moment after itself: what is available must stay so for a while. */
+const settleMs = 2000;
+async function staysAvailable(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<void> {
+  for (let calm = 0; calm < settleMs; ) {
+    const started = performance.now();
+    await wait(desired, ctx);
+    calm = performance.now() - started < pollMs * 2 ? calm + pollMs : 0;
+    await sleep(pollMs, undefined, { signal: ctx.signal });
+  }
+}
 
 async function wait({ available }: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
   const { clients, signal, address } = ctx;

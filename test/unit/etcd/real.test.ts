@@ -20,6 +20,7 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     clients,
     signal: AbortSignal.timeout(80_000),
     token: '',
+    since: 0,
     hold: [],
     secrets: { reveal: async () => new Uint8Array() },
     progress: (message) => void messages.push(`${address}: ${message}`),
@@ -189,5 +190,32 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     await join1('etcd-c');
     await allVoters();
     rmSync(join(lab.volume('etcd-c'), 'removed-member'), { recursive: true });
+  });
+
+  test('data of a removed member beside a learner that has its address is moved aside, and the learner takes its place', async () => {
+    lab = new LocalEtcd(3, 85);
+    await bootstrap();
+    const { members } = await observe();
+    const c = members.get('etcd.member/main.etcd-c');
+    lab.stop('etcd-c');
+    if (c?.state !== 'present') throw new Error('etcd-c was not seen');
+    const { clients, address } = { clients: lab.clients(), address: 'etcd.member/main.etcd-c' } as const;
+    await types().member.delete?.(c.outputs, ctx(address, clients));
+    // As a run that was killed between adding and starting leaves it.
+    const { memberHost, peerUrlOf: urlOf } = await import('../../../src/etcd/on-host.ts');
+    const body = { peerURLs: [urlOf('main', lab.address('etcd-c'))], isLearner: true };
+    for (let tries = 0; tries < 100; tries++) {
+      const added = await memberHost(clients, 'main', 'etcd-a')
+        .call('cluster/member/add', body, AbortSignal.timeout(10_000))
+        .then(
+          () => true,
+          () => false,
+        );
+      if (added) break;
+      await new Promise((wake) => setTimeout(wake, 150));
+    }
+    await join1('etcd-c');
+    await allVoters();
+    expect(existsSync(join(lab.volume('etcd-c'), 'removed-member'))).toBe(true);
   });
 });

@@ -47,6 +47,7 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     clients,
     signal: AbortSignal.timeout(30_000),
     token: '',
+    since: 0,
     hold: [],
     secrets: { reveal: async () => new TextEncoder().encode(lab.authority.keyPem) },
     progress: () => {},

@@ -32,6 +32,7 @@ export function engine<P extends object, O extends object, C>(
     clients,
     signal,
     token: 'token',
+    since: 0,
     hold: [],
     secrets,
     progress: () => undefined,

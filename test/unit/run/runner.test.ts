@@ -74,6 +74,7 @@ async function converge(
     beforeStep: async () => undefined,
     lanes: { hosts: 3 },
     runId: 'r',
+    since: 0,
   });
   world.onAct = () => undefined;
   return { result, steps: plan.steps.length, events };
@@ -129,6 +130,7 @@ describe('run', () => {
       beforeStep: async () => undefined,
       lanes: {},
       runId: 'r',
+      since: 0,
     });
     expect(result.failed.map((f) => f.step.id)).toEqual(['local.network/a']);
     expect(result.done).toEqual(['local.network/b', 'host.bundle/b']);
@@ -179,6 +181,7 @@ describe('run', () => {
       beforeStep: async () => undefined,
       lanes: {},
       runId: 'r',
+      since: 0,
     });
     expect(result.failed[0]?.error).toMatchObject({ message: expect.stringContaining('within 0.03 s') });
   });
