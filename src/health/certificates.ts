@@ -34,7 +34,7 @@ function authorityStatus(name: string, found: Seen | undefined, now: number): re
     const { state, notAfter } = inspectCertificate(pem, now);
     return [{ name: `authority ${name}`, authority: name, state, notAfter }];
   } catch {
-    return [{ name: `authority ${name}`, authority: name, state: 'unfit', notAfter: undefined }];
+    return [{ name: `authority ${name}`, authority: name, state: 'unknown', notAfter: undefined }];
   }
 }
 

@@ -192,8 +192,8 @@ describe('damage is shown exactly, and healed exactly', () => {
     await cluster.must('up', '--yes');
     expect(await planned()).toEqual([]);
     const status = JSON.parse((await cluster.must('status', '-o', 'json')).stdout);
-    const members = status.etcd.filter((m: { cluster: string }) => m.cluster === 'main');
-    expect(members.map((m: { healthy: boolean }) => m.healthy)).toEqual([true, true, true]);
+    const main = status.etcd.find((etcd: { cluster: string }) => etcd.cluster === 'main');
+    expect(main.members.map((member: { state: string }) => member.state)).toEqual(['healthy', 'healthy', 'healthy']);
   });
 
   test('one zone stopped: the API still answers through the balancer, and what cannot be seen is unknown, never to be created', async () => {
