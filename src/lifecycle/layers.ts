@@ -87,7 +87,12 @@ function hostsClients(
   return {
     hosts: openHosts({
       access: () => opened.provider.access(topology, seen()),
-      privateKey: async () => text.decode(await sealing.reveal('ssh')),
+      privateKey: async () => {
+        // Hosts without a key to reach them are unknown; that the records are lost is `up`'s to say.
+        if (!(await sealing.has('ssh')))
+          throw new UnreachableError({ what: "the cluster's SSH key is not there", where: store.url });
+        return text.decode(await sealing.reveal('ssh'));
+      },
       signal: opened.signal,
     }),
     machines: new Map(

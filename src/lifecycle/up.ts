@@ -114,11 +114,11 @@ const unhealthy = (errors: readonly Finding[]): UserError =>
 
 /**
  * Machines without records: the store was lost or another one is looked at. Going on would issue a new PKI under a living cluster.
- * (A first `up` that was killed has its records: they are written before the first machine.)
+ * (A first `up` that was killed has its records and its SSH key: both are there before the first machine. A refused one has the record.)
  */
 function refuseLostStore(session: Session): void {
   const { isNew, seen, store, opened } = session;
-  if (!isNew) return;
+  if (!isNew && seen.get('secret/ssh') !== undefined) return;
   const types = infrastructureTypes(session);
   const machine = [...seen.entries()].find(
     ([address, found]) => types.has(typeOf(address)) && typeOf(address).endsWith('.machine') && found.state === 'present',

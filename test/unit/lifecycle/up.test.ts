@@ -110,6 +110,17 @@ describe('up', () => {
     await expect(go(memoryOpened(cluster, world))).rejects.toThrow(/records are not/);
   });
 
+  test('the refusal writes a record, and the next `up` is refused all the same', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(cluster, world));
+    for (const address of world.things.keys()) if (/^(secret|pki.authority)\//.test(address)) world.things.delete(address);
+    const acts = world.log.length;
+    for (let attempt = 1; attempt <= 2; attempt++)
+      await expect(go(memoryOpened(cluster, world, { store }))).rejects.toThrow(/records are not/);
+    expect(world.log).toHaveLength(acts);
+  });
+
   test('two at once: the second is refused with 75 and told who holds the lock', async () => {
     const world = new MemoryWorld();
     const store = freshStore();
