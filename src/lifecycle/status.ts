@@ -91,9 +91,14 @@ async function statusOf(session: Session, look: Look, { server, version }: Api):
       ...recordFindings(session),
       ...machineFindings(machines),
       ...etcdFindings(etcd),
-      ...apiFindings(api, resources, seen),
-      ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes)),
-      ...certificateFindings(certificates),
+      // Without the records nothing can be asked of these: that is one finding, not fifty.
+      ...(record
+        ? [
+            ...apiFindings(api, resources, seen),
+            ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes)),
+            ...certificateFindings(certificates),
+          ]
+        : []),
       ...clockFindings(hosts),
       ...versionFindings(versions),
       ...capacityFindings(nodes, etcd),
