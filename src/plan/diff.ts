@@ -70,11 +70,17 @@ function createFields(props: object, pending: ReadonlyMap<string, Address>): rea
 }
 
 /** Small values as they are; a map of many (the files of a bundle) as its size: the plan names the thing, the design holds the rest. */
+const summaries = new WeakMap<object, Json>();
 function summary(value: unknown): Json {
   if (value instanceof Pending) return null;
   if (typeof value !== 'object' || value === null) return toJson(value);
+  const known = summaries.get(value);
+  if (known !== undefined) return known;
   const size = Array.isArray(value) ? value.length : Object.keys(value).length;
-  return size > 8 ? `${size} entries` : JSON.stringify(value).length > 300 ? `${size} entries` : toJson(value);
+  const short = size <= 8 && JSON.stringify(value).length <= 300;
+  const made = short ? toJson(value) : `${size} entries`;
+  if (!short) summaries.set(value, made);
+  return made;
 }
 
 const reasonOf = (fields: readonly FieldChange[]): string =>

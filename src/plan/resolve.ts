@@ -27,13 +27,16 @@ export function resolve(props: object, observed: Observed): Resolution {
   return { props: changed ? result : props, pending };
 }
 
-/** Whether a value holds a Ref anywhere: asked once an object, as bundles are shared by thousands of hosts. */
+/** Whether a value holds a Ref anywhere: remembered for large objects, as the maps of a bundle are shared by thousands of hosts. */
 const refFree = new WeakMap<object, boolean>();
+const worthRemembering = 8;
 function isRefFree(value: object): boolean {
+  if (isRef(value)) return false;
   const known = refFree.get(value);
   if (known !== undefined) return known;
-  const free = !isRef(value) && Object.values(value).every((v) => typeof v !== 'object' || v === null || isRefFree(v));
-  refFree.set(value, free);
+  const inside = Object.values(value);
+  const free = inside.every((inner) => typeof inner !== 'object' || inner === null || isRefFree(inner));
+  if (inside.length > worthRemembering) refFree.set(value, free);
   return free;
 }
 

@@ -1,0 +1,36 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { root } from '../support/cli.ts';
+
+/** What somebody gets who installs the package: without this checkout, its development dependencies or its sources. */
+const directory = mkdtempSync(join(tmpdir(), 'slipway-package-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+const npm = (args: readonly string[], cwd: string): string =>
+  execFileSync('npm', [...args], { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+const cluster = (...args: string[]) =>
+  spawnSync(process.execPath, [join(directory, 'node_modules/.bin/cluster'), ...args], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: { ...process.env, XDG_STATE_HOME: join(directory, 'state'), XDG_CONFIG_HOME: join(directory, 'config'), NO_COLOR: '1' },
+  });
+
+describe('the packed npm tarball', () => {
+  test('installs elsewhere, and its commands run there', { timeout: 180_000 }, () => {
+    npm(['pack', '--pack-destination', directory], root);
+    const [tarball = ''] = readdirSync(directory).filter((file) => file.endsWith('.tgz'));
+    writeFileSync(join(directory, 'package.json'), '{ "private": true }');
+    npm(['install', '--no-audit', '--no-fund', '--omit=dev', join(directory, tarball)], directory);
+    const help = cluster('--help');
+    expect(help.status).toBe(0);
+    for (const command of ['up', 'plan', 'down', 'status', 'preflight', 'kubeconfig']) expect(help.stdout).toContain(command);
+    expect(cluster('init', '--name', 'packed', '--provider', 'local', '--zones', 'a,b,c', '--workers', '3').status).toBe(0);
+    expect(cluster('validate').status).toBe(0);
+    // Reaches Docker through dockerode, reads its templates, and designs everything: what the sources do, the package does.
+    const plan = cluster('plan', '-o', 'json');
+    expect(plan.stderr).not.toContain('Bug');
+    expect(JSON.parse(plan.stdout).changes.length).toBeGreaterThan(100);
+  });
+});
