@@ -95,6 +95,7 @@ export const openTerminal = ({ look, verbose, err }: LiveOptions, now: () => num
         running.set(event.task, { title: sanitize(event.title).replaceAll('\n', ' '), startedAt: event.at, progress: '' });
       const task = running.get(event.task);
       if (event.type === 'progress' && task) task.progress = progressText(event);
+      else if (event.type === 'progress') draw(`${style.dim(`${event.task}: ${progressText(event)}`)}\n`);
       end(event);
     },
     say: (text) => draw(`${text}\n`),

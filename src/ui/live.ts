@@ -30,7 +30,8 @@ const plainLines = ({ look, verbose, err }: LiveOptions): LiveView => {
       const title = task?.title ?? event.task;
       if (event.type === 'started') tasks.set(event.task, { title: sanitize(event.title), at: event.at });
       if (event.type === 'started' && verbose) write(look.style.dim(`… ${sanitize(event.title)}`));
-      if (event.type === 'progress' && verbose) write(look.style.dim(`  ${title}: ${progressText(event)}`));
+      // What belongs to no task (who holds the lock that is waited for) is said in any case: nothing else tells of it.
+      if (event.type === 'progress' && (verbose || !task)) write(look.style.dim(`  ${title}: ${progressText(event)}`));
       const line = endLine(event, title, task?.at, look);
       if (line === undefined) return;
       tasks.delete(event.task);

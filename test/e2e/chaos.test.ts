@@ -73,16 +73,14 @@ describe('killed and started again', () => {
         }
       });
       const result = await ended(child);
+      // The killed holder's lock is taken over at once: its process is gone.
+      if (kills.length > 0) expect(result.stdout).toContain('took the lock over');
       if (result.signal !== 'SIGKILL') break;
       kills.push(`${after}: ${last}`);
     }
     console.log(`killed after step ${kills.join(', ')}`);
     expect(kills.length).toBeGreaterThan(1);
-    // The last killed holder's lock is taken over at once: its process is gone.
-    const began = Date.now();
-    const up = await cluster.must('up', '--yes');
-    expect(Date.now() - began).toBeLessThan(150_000);
-    expect(up.stderr).toContain('took the lock over');
+    await cluster.must('up', '--yes');
     await isWhole();
     expect(await machinesThere()).toEqual(['balancer', 'bastion', 'etcd-a', 'master-a', 'workers-a-1']);
     expect((await leftovers(cluster.name)).filter((thing) => !thing.startsWith('container')).length).toBe(3);
@@ -91,8 +89,12 @@ describe('killed and started again', () => {
   test('Ctrl-C stops cleanly with 130, says how to go on, and leaves no lock', async () => {
     await container('workers-a-1').remove({ force: true, v: true });
     const child = cluster.start('up', '--yes', '-o', 'json');
+    let asked = false;
     child.stdout?.on('data', (data) => {
-      if (String(data).includes('host.bundle/workers-a-1')) child.kill('SIGINT');
+      // Once: the second time would stop it at once.
+      if (asked || !String(data).includes('host.bundle/workers-a-1')) return;
+      asked = true;
+      child.kill('SIGINT');
     });
     const stopped = await ended(child);
     expect(stopped.code).toBe(130);
