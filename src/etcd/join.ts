@@ -3,13 +3,14 @@ import { UnreachableError, UserError } from '../errors.ts';
 import type { HostsClients } from '../host/host.ts';
 import { tokenOf } from './bootstrap.ts';
 import { bestView, type ListedMember, type MemberView, quorumMembers } from './gateway.ts';
-import { EtcdRefusal, type MemberHost, memberHostsOf, type Volume } from './on-host.ts';
+import { EtcdRefusal, type MemberHost, memberHostsOf, RemovedMember, type Volume } from './on-host.ts';
 import type { EtcdCluster } from './probe.ts';
 import { canAdd, canPromote, canRemove, hasQuorum, type Member, type Verdict } from './quorum.ts';
 
 const startWithinMs = 60_000;
 const syncWithinMs = 90_000;
 const settleWithinMs = 30_000;
+const patienceMs = 6_000;
 const pollMs = 150;
 
 /** The cluster as its members see it just now. */
@@ -64,29 +65,40 @@ async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember
   const volume = await host.volume(signal);
   refuseStrange(volume, host, cluster);
   let view = await viewCluster(joining);
-  const listed = view.list && findMember(view.list, host);
+  let listed = view.list && findMember(view.list, host);
 
-  if (volume.data && volume.marker === 'ours' && (listed || !view.list)) {
-    progress('starting it with its own data');
-    await host.startMarked(signal);
-    await host.waitForLeader(startWithinMs, signal);
-  } else {
-    if (!view.list || !hasQuorum(view.quorum)) throw quorumLost(host.name, cluster, view.quorum);
-    if (volume.data) {
-      progress('its cluster has removed this member: moving its old data aside');
-      await host.setDataAside(signal);
-    }
-    // A learner that was added by a run that was killed has an ID of its own and no data yet: it goes on from there.
-    const fresh = listed !== undefined && listed.name === '' && listed.isLearner;
-    if (listed && !fresh) {
-      progress('its data is lost: removing the old member');
-      await removeMember(listed.ID, view, joining);
-      view = await viewCluster(joining);
-    }
-    if (!fresh) await addLearner(host, view, joining);
-    await startJoined(host, joining);
+  const ownData = volume.data && volume.marker === 'ours';
+  if (ownData && (listed || !view.list) && (await startsWithItsData(host, joining))) return promoteWhenInSync(host, joining);
+
+  view = await quorateView(host, joining);
+  listed = view.list && findMember(view.list, host);
+  if (ownData) {
+    progress('its cluster has removed this member: moving its old data aside');
+    await host.setDataAside(signal);
   }
+  // A learner that was added by a run that was killed has an ID of its own and no data yet: it goes on from there.
+  const fresh = listed !== undefined && listed.name === '' && listed.isLearner;
+  if (listed && !fresh) {
+    progress('its data is lost: removing the old member');
+    await removeMember(listed.ID, view, joining);
+    view = await quorateView(host, joining);
+  }
+  if (!fresh) await addLearner(host, view, joining);
+  await startJoined(host, joining);
   return promoteWhenInSync(host, joining);
+}
+
+/** False: its data is of a member that is no more. */
+async function startsWithItsData(host: MemberHost, { signal, progress }: Joining): Promise<boolean> {
+  progress('starting it with its own data');
+  await host.startMarked(signal);
+  try {
+    await host.waitForLeader(startWithinMs, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof RemovedMember) return false;
+    throw error;
+  }
 }
 
 /** Removes a member after quorum has been simulated without it. */
@@ -102,7 +114,7 @@ async function addLearner(host: MemberHost, view: ClusterView, joining: Joining)
   const other = view.list?.find((member) => member.isLearner);
   if (other) {
     await finishOther(other, view, joining);
-    return addLearner(host, await viewCluster(joining), joining);
+    return addLearner(host, await quorateView(host, joining), joining);
   }
   insist(canAdd(view.quorum, host.name), `${host.name} may not join etcd ${cluster}`);
   progress('adding it as a learner');
@@ -122,13 +134,41 @@ async function finishOther(other: ListedMember, view: ClusterView, joining: Join
 
 async function startJoined(host: MemberHost, joining: Joining): Promise<void> {
   const { clients, cluster, signal, progress } = joining;
-  const { list } = await viewCluster(joining);
-  if (!list) throw quorumLost(host.name, cluster, []);
+  const list = await agreedList(host, joining);
   const members = new Map(list.map((m) => [isOf(m, host) ? host.name : m.name, m.peerURLs[0] ?? '']));
   await host.writeBootstrap({ state: 'existing', token: tokenOf(clients.uid, cluster), members }, signal);
   progress('starting it as a learner');
   await host.startMarked(signal);
   await host.waitForLeader(startWithinMs, signal);
+}
+
+/**
+ * The members' list once all who answer have the same, with the newcomer in it. A starting member asks any of them who it is: one that
+ * lags by a moment would let it start under the ID of its removed predecessor.
+ */
+async function agreedList(host: MemberHost, joining: Joining): Promise<readonly ListedMember[]> {
+  const end = performance.now() + settleWithinMs;
+  for (;;) {
+    const { list, views } = await quorateView(host, joining);
+    const lists = [...views].flatMap(([name, view]) =>
+      name !== host.name && view && view.members.length > 0 ? [view.members] : [],
+    );
+    const ids = new Set(
+      lists.map((members) =>
+        members
+          .map((member) => member.ID)
+          .sort()
+          .join(' '),
+      ),
+    );
+    if (list && ids.size === 1 && findMember(list, host)) return list;
+    if (performance.now() > end)
+      throw new UserError({
+        what: `the members of etcd ${joining.cluster} do not agree on who they are`,
+        next: 'cluster status',
+      });
+    await sleep(pollMs, undefined, { signal: joining.signal });
+  }
 }
 
 async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<ListedMember> {
@@ -162,6 +202,17 @@ async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<Li
     why: [why, ...(await host.lastLines(signal))].join('\n'),
     next: 'run the same command again: it goes on from here',
   });
+}
+
+/** A view in which quorum holds. One slow answer is no loss of quorum, so it is asked for a few seconds before it is refused. */
+async function quorateView(host: MemberHost, joining: Joining): Promise<ClusterView> {
+  const end = performance.now() + patienceMs;
+  for (;;) {
+    const view = await viewCluster(joining);
+    if (view.list && hasQuorum(view.quorum)) return view;
+    if (performance.now() > end) throw quorumLost(host.name, joining.cluster, view.quorum);
+    await sleep(pollMs, undefined, { signal: joining.signal });
+  }
 }
 
 /** Asks every designed member at once; one that cannot be reached has no view. */

@@ -52,7 +52,7 @@ export async function startLocalApi(subnet: number): Promise<LocalApi> {
   const port = await freePort();
   const pki = join(etcd.root, 'etcd-a/etc/slipway/pki');
   const flags = {
-    'etcd-servers': `https://127.${subnet}.0.1:2379`,
+    'etcd-servers': `https://${etcd.address('etcd-a')}:2379`,
     'etcd-cafile': `${pki}/etcd.ca.pem`,
     'etcd-certfile': `${pki}/etcd-server.pem`,
     'etcd-keyfile': `${pki}/etcd-server-key.pem`,

@@ -168,7 +168,10 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     await allVoters();
     lab.loseVolume('etcd-b');
     const { members, clusters } = await observe();
-    expect(clusters.get('etcd.cluster/main')).toMatchObject({ state: 'present' });
+    expect(clusters.get('etcd.cluster/main')).toMatchObject({
+      state: 'unknown',
+      why: expect.stringContaining('the volume of etcd-b'),
+    });
     expect(members.get('etcd.member/main.etcd-a')).toMatchObject({ props: { data: 'present' } });
     expect(members.get('etcd.member/main.etcd-b')).toMatchObject({ state: 'unknown' });
     await expect(join1('etcd-b')).rejects.toThrow(/no quorum/);
