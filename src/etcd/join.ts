@@ -68,7 +68,8 @@ async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember
   let listed = view.list && findMember(view.list, host);
 
   const ownData = volume.data && volume.marker === 'ours';
-  if (ownData && (listed || !view.list) && (await startsWithItsData(host, joining))) return promoteWhenInSync(host, joining);
+  if (ownData && (listed || !view.list) && (await startsWithItsData(host, listed, joining)))
+    return promoteWhenInSync(host, joining);
 
   view = await quorateView(host, joining);
   listed = view.list && findMember(view.list, host);
@@ -89,12 +90,17 @@ async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember
 }
 
 /** False: its data is of a member that is no more. */
-async function startsWithItsData(host: MemberHost, { signal, progress }: Joining): Promise<boolean> {
+async function startsWithItsData(
+  host: MemberHost,
+  listed: ListedMember | undefined,
+  { signal, progress }: Joining,
+): Promise<boolean> {
   progress('starting it with its own data');
   await host.startMarked(signal);
   try {
-    await host.waitForLeader(startWithinMs, signal);
-    return true;
+    const { status } = await host.waitForLeader(startWithinMs, signal);
+    // A removed member may hear of the leader once more before it is told.
+    return listed === undefined || status.header.member_id === listed.ID;
   } catch (error) {
     if (error instanceof RemovedMember) return false;
     throw error;

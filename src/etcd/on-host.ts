@@ -212,7 +212,10 @@ export const readableLog = (text: string): readonly string[] =>
     });
 const logSchema = z.object({ ts: z.string(), level: z.string(), msg: z.string(), error: z.string().optional() });
 
-function parseTwoLines(stdout: string): MemberView | undefined {
-  const [members = '', status = ''] = stdout.split('\n').filter((line) => line.startsWith('{'));
-  return parseView(`{"members":${members || null},"status":${status || null}}`);
+/** One line an answer. Either may be missing (a learner lists no members, a slow one nothing), so they are told apart by what they say. */
+export function parseTwoLines(stdout: string): MemberView | undefined {
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
+  const members = lines.find((line) => line.includes('"members":')) ?? null;
+  const status = lines.find((line) => line.includes('"raftTerm":')) ?? null;
+  return parseView(`{"members":${members},"status":${status}}`);
 }

@@ -241,12 +241,13 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     const other = openKube({ server: lab.server, tlsServerName: 'api.other.internal', ...lab.credentials });
     await expect(other.raw('/version')).rejects.toThrow(/altnames|does not match/i);
     lab.signal('SIGSTOP');
+    await new Promise((wake) => setTimeout(wake, 300));
     const late = connect();
     await expect(
       kubeAddon.observe({
         clients: late,
-        signal: AbortSignal.timeout(15_000),
-        read: (query) => query(late, AbortSignal.timeout(15_000)),
+        signal: AbortSignal.timeout(30_000),
+        read: (query) => query(late, AbortSignal.timeout(30_000)),
       }),
     ).rejects.toMatchObject({ exitCode: 69 });
     lab.signal('SIGCONT');
