@@ -1,12 +1,21 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
+import { z } from 'zod';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
 
 /** Where Docker listens. `host` is what DOCKER_HOST says; without it the usual socket. */
 export function openDocker(host?: string): Docker {
   if (host === undefined || host === '') return new Docker({ socketPath: '/var/run/docker.sock' });
-  const url = new URL(host);
+  const url = URL.parse(host);
+  if (!url)
+    throw new UserError(
+      {
+        what: `DOCKER_HOST is no address: ${host}`,
+        next: 'set it to unix:///path/to/docker.sock, tcp://HOST:PORT or ssh://USER@HOST, or unset it',
+      },
+      exitCodes.config,
+    );
   if (url.protocol === 'unix:') return new Docker({ socketPath: url.pathname });
   return new Docker({
     protocol: url.protocol === 'https:' ? 'https' : url.protocol === 'ssh:' ? 'ssh' : 'http',
@@ -55,6 +64,33 @@ export async function call<T>(ask: () => Promise<T>, { signal, patienceMs = 20_0
 export interface CallOptions {
   readonly signal?: AbortSignal;
   readonly patienceMs?: number;
+}
+
+const answerWithinMs = 10_000;
+const versionSchema = z.object({ ApiVersion: z.string(), Version: z.string(), Os: z.string() });
+
+/** The first question to Docker, without patience: nothing has begun yet. Bounded and checked, since anything at all may listen there. */
+export async function askVersion(docker: Docker, signal: AbortSignal): Promise<z.infer<typeof versionSchema>> {
+  const next = 'see what listens at DOCKER_HOST (unset: /var/run/docker.sock); docker version should answer';
+  const over = new AbortController();
+  const late = sleep(answerWithinMs, undefined, { signal: AbortSignal.any([signal, over.signal]) }).then(() => {
+    throw new UnreachableError({ what: `Docker gives no answer within ${answerWithinMs / 1000} s`, next });
+  });
+  try {
+    return versionSchema.parse(await Promise.race([call(() => docker.version(), { signal, patienceMs: 0 }), late]));
+  } catch (error) {
+    signal.throwIfAborted();
+    const cause = { cause: error };
+    const status = statusOf(error);
+    if (error instanceof z.ZodError || codeOf(error)?.startsWith('HPE_') || (status !== undefined && status < 500))
+      throw new UnreachableError(
+        { what: 'what listens there does not answer as Docker does', why: textOf(error).slice(0, 200), next },
+        cause,
+      );
+    throw error;
+  } finally {
+    over.abort();
+  }
 }
 
 /** The same, with undefined for what Docker does not know. */

@@ -1,12 +1,13 @@
 import { readFile, statfs } from 'node:fs/promises';
 import type Docker from 'dockerode';
 import type { HostFacts } from './clients.ts';
+import { askVersion } from './docker.ts';
 
 const sysResource = 24n;
 
 /** What containers can be given here: by Docker's word, and by what this host's first process may do. */
-export async function hostFacts(docker: Docker): Promise<HostFacts> {
-  const [info, status] = await Promise.all([docker.version(), readText('/proc/1/status')]);
+export async function hostFacts(docker: Docker, signal: AbortSignal): Promise<HostFacts> {
+  const [info, status] = await Promise.all([askVersion(docker, signal), readText('/proc/1/status')]);
   return { cgroupVersion: await cgroupVersion(), canGiveSysResource: info.Os !== 'linux' || hasSysResource(status ?? '') };
 }
 

@@ -7,7 +7,7 @@ import { access } from './access.ts';
 import { balancer } from './balancer.ts';
 import type { LocalClients } from './clients.ts';
 import { design, machineAddress } from './design.ts';
-import { call, openDocker } from './docker.ts';
+import { openDocker } from './docker.ts';
 import { hostFacts } from './host.ts';
 import { image } from './image.ts';
 import { machine } from './machine.ts';
@@ -40,8 +40,7 @@ export async function openLocal(options: LocalOptions): Promise<Provider<LocalCl
     types: [image, network, volume, machine, balancer],
     delivery: 'mounted',
     async connect(_below, signal) {
-      // Without patience: nothing has begun, so a Docker that is not there is said at once.
-      const host = await call(() => hostFacts(docker), { signal, patienceMs: 0 });
+      const host = await hostFacts(docker, signal);
       return { docker, cluster, owner: stateDirectory, assets: assetDirectory, template, host };
     },
     design: (topology) => design(topology, { image: template.tag, assets: assetDirectory }),

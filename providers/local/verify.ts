@@ -4,7 +4,7 @@ import type Docker from 'dockerode';
 import type { Topology } from '../../src/cluster/topology.ts';
 import type { Finding } from '../../src/config/finding.ts';
 import { messageOf, UserError } from '../../src/errors.ts';
-import { call } from './docker.ts';
+import { askVersion, call } from './docker.ts';
 import { hasSysResource, readText } from './host.ts';
 import { filterOf, label } from './labels.ts';
 import { networkName, overlapping } from './network.ts';
@@ -45,6 +45,7 @@ async function askDocker(
   signal: AbortSignal,
 ): Promise<{ finding: Finding } | { version: string; cgroup: string; root: string }> {
   try {
+    await askVersion(docker, signal);
     const info: { ServerVersion?: string; CgroupVersion?: string; DockerRootDir?: string } = await call(() => docker.info(), {
       signal,
       patienceMs: 0,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { UserError } from '../errors.ts';
 import type { Emit } from '../run/events.ts';
-import { type Cached, lookUp, putInto, type Source, sha256Of, sweep } from './cache.ts';
+import { type Cached, forget, lookUp, putInto, type Source, sha256Of, sweep } from './cache.ts';
 import type { Asset } from './catalogue.ts';
 import { NotServed, type OnBytes, openWeb, type Patience } from './download.ts';
 import { type Http, openHttp } from './http.ts';
@@ -30,8 +30,12 @@ export interface AssetOptions {
 
 export interface Assets {
   readonly directory: string;
-  /** Sees to it that the assets lie in the cache: cache, mirror, upstream, build, in this order. Throws UserError. */
-  readonly ensure: (assets: readonly Asset[], signal: AbortSignal) => Promise<ReadonlyMap<string, Cached>>;
+  /** Sees to it that the assets lie in the cache: cache, mirror, upstream, build, in this order. `verify` reads all bytes of what lies there. Throws UserError. */
+  readonly ensure: (
+    assets: readonly Asset[],
+    signal: AbortSignal,
+    options?: { readonly verify?: boolean },
+  ) => Promise<ReadonlyMap<string, Cached>>;
   /** What of these assets the cache has. `verify` reads all bytes; else size and time of change decide. */
   readonly list: (
     assets: readonly Asset[],
@@ -202,8 +206,11 @@ export function openAssets(options: AssetOptions): Assets {
     return found;
   }
 
-  const ensure: Assets['ensure'] = async (assets, signal) => {
-    const missing = (await list(assets)).filter(({ cached }) => !cached).map(({ asset }) => asset);
+  const ensure: Assets['ensure'] = async (assets, signal, { verify = false } = {}) => {
+    const found = await list(assets, { verify, signal });
+    const missing = found.filter(({ cached }) => !cached).map(({ asset }) => asset);
+    // What has the size and time that it should, and other bytes, would be found again.
+    if (verify) for (const asset of missing) await forget(directory, asset);
     await bringAll(tasksOf(missing), ['mirror', 'upstream', 'build'], false, signal);
     return collected(assets);
   };

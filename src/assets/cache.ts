@@ -46,6 +46,10 @@ export async function lookUp(directory: string, asset: Asset, verify = false, si
   return { file, sha256: manifest.sha256, size: manifest.size, source: manifest.source };
 }
 
+/** From now on the asset counts as absent. */
+export const forget = (directory: string, asset: Asset): Promise<void> =>
+  rm(manifestOf(fileOf(directory, asset)), { force: true });
+
 async function sync(file: string): Promise<void> {
   const handle = await open(file, 'r');
   try {

@@ -43,11 +43,19 @@ export class TestCluster {
   edit(change: (yaml: string) => string): void {
     this.write(change(readFileSync(this.file, 'utf8')));
   }
+  /** Another user than this process's, by number. */
+  user: number | undefined;
+  /** Where a command of the CLI is run: another network namespace, for a Docker of a test's own. */
+  protected commandOf(command: string, args: readonly string[]): [string, string[]] {
+    return [command, [...args]];
+  }
   start(...args: string[]): ChildProcess {
-    return spawn(process.execPath, [join(root, 'bin/cluster.js'), ...args], {
+    const [command, words] = this.commandOf(process.execPath, [join(root, 'bin/cluster.js'), ...args]);
+    return spawn(command, words, {
       cwd: this.directory,
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(this.user === undefined ? {} : { uid: this.user, gid: this.user }),
     });
   }
   /** Runs a command of the CLI to its end. */
