@@ -80,7 +80,7 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     process.on('uncaughtException', this.onCrash);
     await super.init();
     this.env = readEnvironment();
-    const { args, argv, flags } = await this.parse({
+    const { args, flags, raw } = await this.parse({
       flags: this.ctor.flags,
       baseFlags: SlipwayCommand.baseFlags,
       args: this.ctor.args,
@@ -91,7 +91,11 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     this.args = args as ArgsOf<T>;
     this.verbose = flags.verbose;
     this.file = flags.file;
-    this.words = argv.map(String).slice(Object.keys(this.ctor.args).length);
+    // Not oclif's argv: it is sorted by each word's first appearance, which moves words that appear twice.
+    this.words = raw
+      .filter((token) => token.type === 'arg')
+      .map((token) => token.input)
+      .slice(Object.keys(this.ctor.args).length);
     this.yes = 'yes' in flags && flags.yes === true;
   }
   private onCrash: (error: unknown) => void = () => {};

@@ -52,6 +52,10 @@ describe('results and errors', { concurrent: true }, () => {
     expect(probe('show', '-o', 'xml').code).toBe(64);
     expect(JSON.parse(probe('show', '--number=q', '-o=json').err).error).toMatchObject({ kind: 'usage', exitCode: 64 });
   });
+  it('passes on the words of another program as they stand, those that appear twice and those that look like its own flags too', () => {
+    const words = ['words', 'sh', '-c', 'echo', 'words', 'sh', '-o', 'json', '--', 'sh'];
+    expect(JSON.parse(probe('words', '--number', '1', '--', ...words).out)).toEqual(words);
+  });
   it('calls a bug a bug: exit 70, with where it comes from', () => {
     const { code, err } = probe('bug');
     expect(code).toBe(70);

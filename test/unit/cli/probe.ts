@@ -5,6 +5,7 @@ import { exitCodes, UserError } from '../../../src/errors.ts';
 
 // A command for the tests of the base class, run as a process of its own: signals, exit codes and streams are real.
 class Probe extends SlipwayCommand<typeof Probe> {
+  static override strict = false;
   static override args = { do: Args.string({ required: true }) };
   static override flags = { output: outputFlag('human', 'json', 'markdown'), yes: yesFlag, number: Flags.integer() };
 
@@ -17,6 +18,8 @@ class Probe extends SlipwayCommand<typeof Probe> {
         );
       case 'bug':
         throw new TypeError('undefined is not a cluster');
+      case 'words':
+        return this.show({ human: (data) => JSON.stringify(data) }, this.rest());
       case 'enoent':
         return (await import('node:fs/promises')).readFile('/nonexistent/file');
       case 'crash':
