@@ -1,34 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UnreachableError, UserError } from '../errors.ts';
+import { UserError } from '../errors.ts';
 import type { HostsClients } from '../host/host.ts';
 import { tokenOf } from './bootstrap.ts';
-import { bestView, type ListedMember, type MemberView, quorumMembers } from './gateway.ts';
-import { EtcdRefusal, type MemberHost, memberHostsOf, RemovedMember, type Volume } from './on-host.ts';
+import type { ListedMember, MemberView } from './gateway.ts';
+import { addMember, promoteMember, removeMember } from './membership.ts';
+import { type MemberHost, memberHostsOf, RemovedMember, type Volume } from './on-host.ts';
 import type { EtcdCluster } from './probe.ts';
-import { canAdd, canPromote, canRemove, hasQuorum, type Member, type Verdict } from './quorum.ts';
+import { type ClusterView, findMember, hex, isOf, type Joining, pollMs, quorateView, viewCluster } from './view.ts';
 
 const startWithinMs = 60_000;
 const syncWithinMs = 90_000;
-const settleWithinMs = 30_000;
-const patienceMs = 6_000;
-const pollMs = 150;
-
-/** The cluster as its members see it just now. */
-export interface ClusterView {
-  /** Undefined: nobody knows a leader. */
-  readonly list: readonly ListedMember[] | undefined;
-  readonly quorum: readonly Member[];
-  readonly views: ReadonlyMap<string, MemberView | undefined>;
-  /** Someone healthy, to ask for changes of membership. */
-  readonly through: MemberHost | undefined;
-}
-
-export interface Joining {
-  readonly clients: HostsClients;
-  readonly cluster: EtcdCluster;
-  readonly signal: AbortSignal;
-  progress(message: string): void;
-}
+const agreeWithinMs = 30_000;
 
 /**
  * Brings one member to "voter, with its data, in its cluster", from whatever state it is in: each sub-step begins by looking, so a
@@ -107,26 +89,15 @@ async function startsWithItsData(
   }
 }
 
-/** Removes a member after quorum has been simulated without it. */
-export async function removeMember(id: string, view: ClusterView, joining: Joining): Promise<void> {
-  const { cluster } = joining;
-  insist(canRemove(view.quorum, id), `member ${hex(id)} of etcd ${cluster} may not be removed`);
-  const done: Change['done'] = (list) => !list.some((member) => member.ID === id);
-  await change(view, joining, { path: 'cluster/member/remove', body: { ID: id }, done });
-}
-
 async function addLearner(host: MemberHost, view: ClusterView, joining: Joining): Promise<void> {
-  const { cluster, progress } = joining;
+  const { progress } = joining;
   const other = view.list?.find((member) => member.isLearner);
   if (other) {
     await finishOther(other, view, joining);
     return addLearner(host, await quorateView(host, joining), joining);
   }
-  insist(canAdd(view.quorum, host.name), `${host.name} may not join etcd ${cluster}`);
   progress('adding it as a learner');
-  const body = { peerURLs: [host.peerUrl], isLearner: true };
-  const done: Change['done'] = (list) => findMember(list, host) !== undefined;
-  await change(view, joining, { path: 'cluster/member/add', body, done });
+  await addMember(host, view, joining);
 }
 
 /** A learner that another killed run left behind: bring it in first; if no machine of the design is its own, it goes. */
@@ -153,7 +124,7 @@ async function startJoined(host: MemberHost, joining: Joining): Promise<void> {
  * lags by a moment would let it start under the ID of its removed predecessor.
  */
 async function agreedList(host: MemberHost, joining: Joining): Promise<readonly ListedMember[]> {
-  const end = performance.now() + settleWithinMs;
+  const end = performance.now() + agreeWithinMs;
   for (;;) {
     const { list, views } = await quorateView(host, joining);
     const lists = [...views].flatMap(([name, view]) =>
@@ -180,102 +151,25 @@ async function agreedList(host: MemberHost, joining: Joining): Promise<readonly 
 async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<ListedMember> {
   const { cluster, signal, progress } = joining;
   const end = performance.now() + syncWithinMs;
-  let why = 'it gives no answer';
+  let why: string | undefined = 'it gives no answer';
   while (performance.now() < end) {
     const view = await viewCluster(joining);
     const member = view.list && findMember(view.list, host);
     if (member && !member.isLearner && member.name === host.name) return member;
     if (member?.isLearner && view.views.get(host.name)) {
-      const verdict = canPromote(view.quorum, member.ID);
-      if (verdict.ok) {
-        try {
-          progress('promoting it to a voter');
-          const done: Change['done'] = (list) => list.some((m) => m.ID === member.ID && !m.isLearner);
-          await change(view, joining, { path: 'cluster/member/promote', body: { ID: member.ID }, done });
-          continue;
-        } catch (error) {
-          // "can only promote a learner member which is in sync with leader", and its like: it will be soon.
-          if (!(error instanceof EtcdRefusal)) throw error;
-          why = error.message;
-        }
-      } else why = verdict.why;
+      progress('promoting it to a voter');
+      why = await promoteMember(member.ID, view, joining);
+      if (why === undefined) continue;
     }
     await sleep(pollMs, undefined, { signal });
   }
   throw new UserError({
     what: `the new member of etcd ${cluster} was not in sync within ${syncWithinMs / 1000} s`,
     where: host.name,
-    why: [why, ...(await host.lastLines(signal))].join('\n'),
+    why: [why ?? '', ...(await host.lastLines(signal))].join('\n'),
     next: 'run the same command again: it goes on from here',
   });
 }
-
-/** A view in which quorum holds. One slow answer is no loss of quorum, so it is asked for a few seconds before it is refused. */
-async function quorateView(host: MemberHost, joining: Joining): Promise<ClusterView> {
-  const end = performance.now() + patienceMs;
-  for (;;) {
-    const view = await viewCluster(joining);
-    if (view.list && hasQuorum(view.quorum)) return view;
-    if (performance.now() > end) throw quorumLost(host.name, joining.cluster, view.quorum);
-    await sleep(pollMs, undefined, { signal: joining.signal });
-  }
-}
-
-/** Asks every designed member at once; one that cannot be reached has no view. */
-export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'progress'>): Promise<ClusterView> {
-  const hosts = memberHostsOf(clients, cluster);
-  const answers = await Promise.all(
-    [...hosts].map(async ([name, host]): Promise<[string, MemberView | undefined]> => {
-      const answer = await host.view(signal).catch((error: unknown) => {
-        if (signal.aborted || !(error instanceof UnreachableError)) throw error;
-        return undefined;
-      });
-      return [name, answer];
-    }),
-  );
-  const views = new Map(answers);
-  const best = bestView(views.values());
-  const through = best && [...hosts.values()].find((host) => views.get(host.name) === best);
-  return { list: best?.members, quorum: best ? quorumMembers(best, views.values()) : [], views, through };
-}
-
-interface Change {
-  readonly path: string;
-  readonly body: object;
-  /** Whether the members' list shows that it has happened. */
-  readonly done: (list: readonly ListedMember[]) => boolean;
-}
-/**
- * One change of membership. etcd itself refuses it until all voters have been connected for 5 s (strict reconfig check), so that
- * answer is waited out; any other refusal is thrown in etcd's own words. A proposal that raft drops (another change is pending) is
- * never answered: then the list says whether it happened.
- */
-async function change(view: ClusterView, joining: Joining, { path, body, done }: Change): Promise<void> {
-  const { cluster, signal, progress } = joining;
-  const end = performance.now() + settleWithinMs;
-  let { through } = view;
-  for (let waited = false; ; waited = true) {
-    if (!through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
-    try {
-      await through.call(path, body, signal);
-      return;
-    } catch (error) {
-      const passing =
-        error instanceof UnreachableError || (error instanceof EtcdRefusal && /unhealthy cluster/.test(error.message));
-      if (!passing || signal.aborted || performance.now() > end) throw error;
-      if (!waited) progress('waiting until the members have been connected for 5 s');
-    }
-    await sleep(pollMs, undefined, { signal });
-    const now = await viewCluster(joining);
-    if (now.list && done(now.list)) return;
-    through = now.through;
-  }
-}
-
-const isOf = (member: ListedMember, host: MemberHost): boolean =>
-  member.name === host.name || member.peerURLs.includes(host.peerUrl);
-export const findMember = (list: readonly ListedMember[], host: MemberHost): ListedMember | undefined =>
-  list.find((member) => isOf(member, host));
 
 function refuseStrange(volume: Volume, host: MemberHost, cluster: EtcdCluster): void {
   const where = host.name;
@@ -287,21 +181,3 @@ function refuseStrange(volume: Volume, host: MemberHost, cluster: EtcdCluster): 
       next: `look at /var/lib/etcd-${cluster} on ${where}; give the machine an empty volume`,
     });
 }
-
-const quorumLost = (where: string, cluster: EtcdCluster, members: readonly Member[]): UserError =>
-  new UserError({
-    what: `etcd ${cluster} has no quorum, so no member can join`,
-    where,
-    why:
-      members.length > 0
-        ? members.map((m) => `${m.name || hex(m.id)}: ${m.healthy ? 'healthy' : 'not healthy'}`).join('\n')
-        : 'no member knows a leader',
-    next: 'start the other members; if their data is lost: cluster restore',
-  });
-
-function insist(verdict: Verdict, what: string): void {
-  if (!verdict.ok)
-    throw new UserError({ what, why: verdict.why, next: 'bring the other members to health first (cluster status)' });
-}
-/** etcdctl shows IDs in hex. */
-export const hex = (id: string): string => BigInt(id).toString(16);

@@ -12,10 +12,12 @@ import {
 } from '../../plan/resource.ts';
 import { initialisedKey } from '../bootstrap.ts';
 import { bestView, type ListedMember, type MemberView, quorumMembers } from '../gateway.ts';
-import { ensureMember, hex, removeMember, viewCluster } from '../join.ts';
+import { ensureMember } from '../join.ts';
+import { removeMember } from '../membership.ts';
 import { memberHost, peerUrlOf } from '../on-host.ts';
 import { type EtcdCluster, etcdClusterNames, memberHosts, viewOf } from '../probe.ts';
 import { hasQuorum } from '../quorum.ts';
+import { hex, viewCluster } from '../view.ts';
 
 export interface EtcdMemberProps {
   readonly peerUrl: string;

@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnreachableError, UserError } from '../errors.ts';
+import type { HostsClients } from '../host/host.ts';
+import { bestView, type ListedMember, type MemberView, quorumMembers } from './gateway.ts';
+import { type MemberHost, memberHostsOf } from './on-host.ts';
+import type { EtcdCluster } from './probe.ts';
+import { hasQuorum, type Member } from './quorum.ts';
+
+const patienceMs = 6_000;
+export const pollMs = 150;
+
+/** The cluster as its members see it just now. */
+export interface ClusterView {
+  /** Undefined: nobody knows a leader. */
+  readonly list: readonly ListedMember[] | undefined;
+  readonly quorum: readonly Member[];
+  readonly views: ReadonlyMap<string, MemberView | undefined>;
+  /** Someone healthy, to ask for changes of membership. */
+  readonly through: MemberHost | undefined;
+}
+
+export interface Joining {
+  readonly clients: HostsClients;
+  readonly cluster: EtcdCluster;
+  readonly signal: AbortSignal;
+  progress(message: string): void;
+}
+
+/** Asks every designed member at once; one that cannot be reached has no view. */
+export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'progress'>): Promise<ClusterView> {
+  const hosts = memberHostsOf(clients, cluster);
+  const answers = await Promise.all(
+    [...hosts].map(async ([name, host]): Promise<[string, MemberView | undefined]> => {
+      const answer = await host.view(signal).catch((error: unknown) => {
+        if (signal.aborted || !(error instanceof UnreachableError)) throw error;
+        return undefined;
+      });
+      return [name, answer];
+    }),
+  );
+  const views = new Map(answers);
+  const best = bestView(views.values());
+  const through = best && [...hosts.values()].find((host) => views.get(host.name) === best);
+  return { list: best?.members, quorum: best ? quorumMembers(best, views.values()) : [], views, through };
+}
+
+/** A view in which quorum holds. One slow answer is no loss of quorum, so it is asked for a few seconds before it is refused. */
+export async function quorateView(host: MemberHost, joining: Joining): Promise<ClusterView> {
+  const end = performance.now() + patienceMs;
+  for (;;) {
+    const view = await viewCluster(joining);
+    if (view.list && hasQuorum(view.quorum)) return view;
+    if (performance.now() > end) throw quorumLost(host.name, joining.cluster, view.quorum);
+    await sleep(pollMs, undefined, { signal: joining.signal });
+  }
+}
+
+export const isOf = (member: ListedMember, host: MemberHost): boolean =>
+  member.name === host.name || member.peerURLs.includes(host.peerUrl);
+export const findMember = (list: readonly ListedMember[], host: MemberHost): ListedMember | undefined =>
+  list.find((member) => isOf(member, host));
+
+const quorumLost = (where: string, cluster: EtcdCluster, members: readonly Member[]): UserError =>
+  new UserError({
+    what: `etcd ${cluster} has no quorum, so no member can join`,
+    where,
+    why:
+      members.length > 0
+        ? members.map((m) => `${m.name || hex(m.id)}: ${m.healthy ? 'healthy' : 'not healthy'}`).join('\n')
+        : 'no member knows a leader',
+    next: 'start the other members; if their data is lost: cluster restore',
+  });
+
+/** etcdctl shows IDs in hex. */
+export const hex = (id: string): string => BigInt(id).toString(16);
