@@ -1,6 +1,6 @@
 import type { Bundle, BundleFile } from '../components/bundle.ts';
+import { sha256 } from '../plan/canonical.ts';
 import { type Address, addressOf, type Ref, type Resource, ref, type SecretRef } from '../plan/resource.ts';
-import { sha256 } from './digest.ts';
 import { filesOf } from './manifest.ts';
 
 /** A file as plans know it: by its digest, never by its content. */

@@ -1,5 +1,5 @@
 import type { Bundle, BundleFile, BundleUnit } from '../components/bundle.ts';
-import { sha256 } from './digest.ts';
+import { sha256 } from '../plan/canonical.ts';
 import { quote } from './quote.ts';
 
 /** Written from the machine's identity; its keys are the `identity` of `host.bundle`, and it is no file of the bundle. */
@@ -81,3 +81,6 @@ function plain(word: string): string {
   if (!/^[\w@+=:,./-]+$/.test(word)) throw new Error(`a manifest cannot carry the name ${JSON.stringify(word)}`);
   return word;
 }
+
+/** A trust file: each certificate ends in a newline. */
+export const joinPem = (certificates: readonly string[]): string => certificates.map((pem) => `${pem.trimEnd()}\n`).join('');

@@ -1,4 +1,5 @@
 import { UserError } from '../../errors.ts';
+import { keyedDigest, sha256 } from '../../plan/canonical.ts';
 import {
   addressOf,
   type Context,
@@ -12,10 +13,9 @@ import {
 } from '../../plan/resource.ts';
 import { type Application, AssetsMissing, applyBundle, pushAsset } from '../converge.ts';
 import type { BundleProps, FileProps } from '../design.ts';
-import { joinPem, keyedDigest, sha256 } from '../digest.ts';
 import { readFacts } from '../facts.ts';
 import type { HostFacts, HostsClients } from '../host.ts';
-import { filesOf, hostEnvPath } from '../manifest.ts';
+import { filesOf, hostEnvPath, joinPem } from '../manifest.ts';
 
 /** What the host had restarted at the last apply, for messages. */
 export interface BundleOutputs {

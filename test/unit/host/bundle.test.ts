@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import type { Bundle } from '../../../src/components/bundle.ts';
 import { batched } from '../../../src/host/certificates.ts';
 import { hostResources } from '../../../src/host/design.ts';
-import { keyedDigest, sha256 } from '../../../src/host/digest.ts';
 import { diffBundle, heldPaths } from '../../../src/host/types/bundle.ts';
 import { diffUnits } from '../../../src/host/types/units.ts';
+import { keyedDigest, sha256 } from '../../../src/plan/canonical.ts';
 
 const file = (digest: string, mode = '0644') => ({ mode, digest });
 const props = {

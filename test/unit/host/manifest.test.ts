@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { Bundle } from '../../../src/components/bundle.ts';
-import { sha256 } from '../../../src/host/digest.ts';
 import { filesOf, renderHostEnv, renderManifest } from '../../../src/host/manifest.ts';
 import { script } from '../../../src/host/scripts.ts';
+import { sha256 } from '../../../src/plan/canonical.ts';
 
 const bundle: Bundle = {
   name: 'demo',
