@@ -1,10 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-// `fast` needs no machine; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
+// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
 export default defineConfig({
   test: {
     projects: [
       { test: { name: 'fast', include: ['test/{unit,golden,contract}/**/*.test.ts'], testTimeout: 20_000 } },
+      // Real programs (etcd, kube-apiserver) as processes on loopback: they need the asset cache, and no machines.
+      {
+        test: { name: 'lab', include: ['test/lab/**/*.test.ts'], fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 },
+      },
       {
         test: {
           name: 'e2e',

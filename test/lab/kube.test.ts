@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { versionsFor } from '../../../src/assets/catalogue.ts';
-import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
-import { designAddons } from '../../../src/components/addons.ts';
-import { openKube } from '../../../src/kube/client.ts';
-import type { KubeClients } from '../../../src/kube/clients.ts';
-import { connectKube } from '../../../src/kube/connect.ts';
-import { addonKindsOf, kubeResources } from '../../../src/kube/design.ts';
-import { kubeAddon } from '../../../src/kube/types/addon.ts';
-import { kubeCertificate } from '../../../src/kube/types/certificate.ts';
-import { kubeNode } from '../../../src/kube/types/node.ts';
-import { kubeReady } from '../../../src/kube/types/ready.ts';
-import { diff } from '../../../src/plan/diff.ts';
-import { ObservedMap } from '../../../src/plan/observed.ts';
-import { resolve } from '../../../src/plan/resolve.ts';
-import type { Address, Context, ResourceType } from '../../../src/plan/resource.ts';
-import { aCluster } from '../../support/builders.ts';
-import { apiName, type LocalApi, missingApi, startLocalApi } from '../../support/local-api.ts';
+import { versionsFor } from '../../src/assets/catalogue.ts';
+import { designTopology, noIdentity } from '../../src/cluster/design.ts';
+import { designAddons } from '../../src/components/addons.ts';
+import { openKube } from '../../src/kube/client.ts';
+import type { KubeClients } from '../../src/kube/clients.ts';
+import { connectKube } from '../../src/kube/connect.ts';
+import { addonKindsOf, kubeResources } from '../../src/kube/design.ts';
+import { kubeAddon } from '../../src/kube/types/addon.ts';
+import { kubeCertificate } from '../../src/kube/types/certificate.ts';
+import { kubeNode } from '../../src/kube/types/node.ts';
+import { kubeReady } from '../../src/kube/types/ready.ts';
+import { diff } from '../../src/plan/diff.ts';
+import { ObservedMap } from '../../src/plan/observed.ts';
+import { resolve } from '../../src/plan/resolve.ts';
+import type { Address, Context, ResourceType } from '../../src/plan/resource.ts';
+import { aCluster } from '../support/builders.ts';
+import { apiName, type LocalApi, missingApi, startLocalApi } from '../support/local-api.ts';
 
 /** The types of the kube layer against an unmodified kube-apiserver. */
 describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missingApi}` : ''}`, { timeout: 60_000 }, () => {
@@ -203,7 +203,7 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
 
   async function setReady(name: string, status: string): Promise<void> {
     const { server, credentials } = lab;
-    const { openHttp } = await import('../../../src/kube/http.ts');
+    const { openHttp } = await import('../../src/kube/http.ts');
     const http = openHttp({ server, tlsServerName: apiName, ...credentials });
     const conditions = [{ type: 'Ready', status, reason: 'Test', message: 'as the test says' }];
     await http.json(`/api/v1/nodes/${name}/status`, {
@@ -217,7 +217,7 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
   test('what an addon runs is waited for until it is available', async () => {
     expect((await differences('kube.ready')).map((d) => d.address)).toEqual(['kube.ready/coredns', 'kube.ready/metrics-server']);
     const waiting = act('kube.ready/coredns', 'update');
-    const { openHttp } = await import('../../../src/kube/http.ts');
+    const { openHttp } = await import('../../src/kube/http.ts');
     const http = openHttp({ server: lab.server, tlsServerName: apiName, ...lab.credentials });
     const now = new Date().toISOString();
     const status = {

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { peerUrlOf } from '../../../src/etcd/on-host.ts';
-import { etcdStatus } from '../../../src/etcd/status.ts';
-import { etcdCluster } from '../../../src/etcd/types/cluster.ts';
-import { type EtcdMemberProps, etcdMember } from '../../../src/etcd/types/member.ts';
-import type { HostsClients } from '../../../src/host/host.ts';
-import type { Address, Context, World } from '../../../src/plan/resource.ts';
-import { LocalEtcd, missingEtcd } from '../../support/local-etcd.ts';
+import { peerUrlOf } from '../../src/etcd/on-host.ts';
+import { etcdStatus } from '../../src/etcd/status.ts';
+import { etcdCluster } from '../../src/etcd/types/cluster.ts';
+import { type EtcdMemberProps, etcdMember } from '../../src/etcd/types/member.ts';
+import type { HostsClients } from '../../src/host/host.ts';
+import type { Address, Context, World } from '../../src/plan/resource.ts';
+import { LocalEtcd, missingEtcd } from '../support/local-etcd.ts';
 
 /** The lives of an etcd cluster, on real etcd; hosts are directories, SSH is a local shell. */
 describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${missingEtcd}` : ''}`, { timeout: 90_000 }, () => {
@@ -205,7 +205,7 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     const { clients, address } = { clients: lab.clients(), address: 'etcd.member/main.etcd-c' } as const;
     await types().member.delete?.(c.outputs, ctx(address, clients));
     // As a run that was killed between adding and starting leaves it.
-    const { memberHost, peerUrlOf: urlOf } = await import('../../../src/etcd/on-host.ts');
+    const { memberHost, peerUrlOf: urlOf } = await import('../../src/etcd/on-host.ts');
     const body = { peerURLs: [urlOf('main', lab.address('etcd-c'))], isLearner: true };
     for (let tries = 0; tries < 100; tries++) {
       const added = await memberHost(clients, 'main', 'etcd-a')
