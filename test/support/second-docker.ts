@@ -24,19 +24,25 @@ export const missingSecondDocker = ((): string | undefined => {
 export class SecondDocker {
   readonly directory = mkdtempSync(join(tmpdir(), 'slipway-docker-'));
   readonly host = `unix://${this.directory}/docker.sock`;
-  readonly #namespace: ChildProcess = spawn('unshare', ['--net', 'sleep', 'infinity'], { stdio: 'ignore' });
+  #namespace: ChildProcess | undefined;
   #daemon: ChildProcess | undefined;
 
   /** `command` with its arguments, as seen from this daemon's network: where its published ports are. */
   inside(command: string, ...args: string[]): [string, string[]] {
-    return ['nsenter', [`--net=/proc/${this.#namespace.pid}/ns/net`, command, ...args]];
+    return ['nsenter', [`--net=/proc/${this.#namespace?.pid}/ns/net`, command, ...args]];
   }
   async docker(...args: string[]): Promise<string> {
     return (await exec('docker', ['-H', this.host, ...args], { maxBuffer: 1 << 26 })).stdout;
   }
   async start(): Promise<void> {
     const of = (name: string): string => join(this.directory, name);
-    await exec(...this.inside('ip', 'link', 'set', 'lo', 'up'));
+    if (!this.#namespace) {
+      this.#namespace = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo ready && exec sleep infinity'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const { stdout } = this.#namespace;
+      await new Promise((ready) => stdout?.once('data', ready));
+    }
     const containerd = ['--containerd-namespace', 'slipway-test', '--containerd-plugins-namespace', 'slipway-test-plugins'];
     const places = ['--data-root', of('data'), '--exec-root', of('exec'), '--pidfile', of('pid'), '-H', this.host];
     this.#daemon = spawn(...this.inside('dockerd', ...places, '--bridge', 'none', ...containerd), {
@@ -78,7 +84,7 @@ export class SecondDocker {
       if (ids.length > 0) await this.docker('rm', '-fv', ...ids);
       await this.stop();
     }
-    this.#namespace.kill();
+    this.#namespace?.kill();
     // What is still mounted below (a crashed daemon's) keeps rmSync from working: that is to be seen.
     for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
       const [, path = ''] = line.split(' ');
