@@ -1,7 +1,7 @@
 import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2';
 import type { Terminal } from './host.ts';
 
-/** Wires a shell, or one command, to a person's terminal; or to plain streams where there is none. Returns the remote exit code (255: cut). */
+/** Wires a shell, or one command, to a person's terminal; or to plain streams where there is none. Returns the remote exit code (255: by a signal, or cut by ours). Throws when the connection is lost. */
 export function interact(
   client: Client,
   command: string | undefined,
@@ -16,7 +16,7 @@ export function interact(
         fail(error);
         return;
       }
-      let code = 255;
+      let code: number | undefined;
       const resize = (): void => {
         const { cols = 80, rows = 24 } = size();
         channel.setWindow(rows, cols, 0, 0);
@@ -32,7 +32,9 @@ export function interact(
         stdin.unpipe(channel);
         stdin.pause();
         if (tty) stdin.setRawMode?.(false);
-        done(code);
+        // A command that ends says so; a channel that closes without is a connection that was lost.
+        if (code === undefined && !signal.aborted) fail(new Error('the connection was lost'));
+        else done(code ?? 255);
       });
       if (tty) {
         stdin.setRawMode?.(true);

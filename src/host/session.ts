@@ -25,8 +25,14 @@ export function hostOf(name: string, connect: () => Promise<Connection>): Host {
         return run(name, connection, command, options);
       }),
     async interactive(command, terminal, signal) {
-      const { client } = await connect();
-      return interact(client, command, terminal, signal);
+      const { client, closed } = await connect();
+      try {
+        return await interact(client, command, terminal, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const why = messageOf(closed() ?? error);
+        throw new UnreachableError({ what: 'the SSH session was cut', where: name, why }, { cause: error });
+      }
     },
     async stream(command, signal) {
       const connection = await connect();
