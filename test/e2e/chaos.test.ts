@@ -58,7 +58,7 @@ describe('killed and started again', () => {
   test(`SIGKILL after random steps of up, again and again (SLIPWAY_TEST_SEED=${seed}), ends in a whole cluster without hand work`, async () => {
     const next = random(seed);
     const kills: string[] = [];
-    while (kills.length < 7) {
+    while (kills.length < 5) {
       const after = 1 + Math.floor(next() * 14);
       const child = cluster.start('up', '--yes', '-o', 'json');
       let [done, last] = [0, ''];
