@@ -594,13 +594,13 @@ describe.concurrent('a damaged cache, a holder of the lock that hangs, an API se
       expect(result?.code).toBe(75);
       expect(result?.stderr).toContain('lock was lost');
       // A call that was under way may have ended meanwhile. The step after it is announced, asks for the lock first, and so does nothing.
-      const after = (type: string): readonly string[] =>
+      const eventsOf = (type: string): readonly string[] =>
         [...out.slice(outBefore.length).matchAll(/^\{.*\}$/gm)]
           .map(([line]): { type: string; task: string } => JSON.parse(line))
           .filter((event) => event.type === type)
           .map((event) => event.task);
-      const begun = new Set(after('started'));
-      expect(after('done').filter((task) => begun.has(task))).toEqual([]);
+      const begun = new Set(eventsOf('started'));
+      expect(eventsOf('done').filter((task) => begun.has(task))).toEqual([]);
       expect(await containers()).toEqual(before);
       expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(0);
     });
