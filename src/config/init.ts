@@ -47,7 +47,7 @@ network:
 ${slots}
 
 kubernetes:
-  # To upgrade, change this and run \`cluster upgrade\`: one minor version at a time.
+  # For new clusters: one that stands keeps its version, since upgrades are not in this version of Slipway.
   version: ${version}
 
 etcd:

@@ -100,5 +100,5 @@ const refusal = (cluster: EtcdCluster, what: string, where: string): UserError =
   new UserError({
     what: `etcd ${cluster} is not bootstrapped: ${what}`,
     where,
-    next: 'cluster restore brings the data back from a recovery point; cluster down --allow-data-loss begins from nothing',
+    next: 'bring the volumes back, or your own copies of them (this version restores nothing itself); cluster down --allow-data-loss begins from nothing',
   });

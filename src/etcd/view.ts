@@ -68,7 +68,7 @@ const quorumLost = (where: string, cluster: EtcdCluster, members: readonly Membe
       members.length > 0
         ? members.map((m) => `${m.name || hex(m.id)}: ${m.healthy ? 'healthy' : 'not healthy'}`).join('\n')
         : 'no member knows a leader',
-    next: 'start the other members; if their data is lost: cluster restore',
+    next: 'start the other members; if their data is lost, bring back your own copies of their volumes',
   });
 
 /** etcdctl shows IDs in hex. */

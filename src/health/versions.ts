@@ -45,12 +45,22 @@ function skewOf(api: string, kubelets: readonly Running[]): readonly string[] {
 }
 const minorOf = (version: string): number => Number(version.split('.')[1] ?? Number.NaN);
 
+const noUpgrade = 'This version of Slipway upgrades no cluster that stands';
+
 /** Do the versions that run fit each other, and what the file asks for? */
 export function versionFindings({ wanted, inForce, skew }: VersionStatus): readonly Finding[] {
   const broken = skew.map(
-    (what): Finding => ({ severity: 'error', check: 'versions.skew', what, next: 'bring them together: cluster upgrade' }),
+    (what): Finding => ({
+      severity: 'error',
+      check: 'versions.skew',
+      what,
+      next: `cluster plan shows what differs. ${noUpgrade}`,
+    }),
   );
   if (inForce === undefined || inForce === wanted) return broken;
   const what = `Kubernetes ${inForce} is in force, and cluster.yaml asks for ${wanted}`;
-  return [...broken, { severity: 'warning', check: 'versions.wanted', what, next: 'cluster upgrade' }];
+  return [
+    ...broken,
+    { severity: 'warning', check: 'versions.wanted', what, next: `set kubernetes.version back to ${inForce}. ${noUpgrade}` },
+  ];
 }

@@ -65,8 +65,8 @@ export const countsText = (layout: PlanLayout): string => {
 export const isEmpty = (layout: PlanLayout): boolean =>
   layout.groups.length === 0 && layout.left.size === 0 && layout.unseen.length === 0;
 
-/** Which command carries out what is left. */
-export const commandOf = (left: LeftTo): string => (left === 'upgrade' ? '`cluster upgrade`' : '`--allow-data-loss`');
+/** To what a change is left. There is no command for upgrades yet, so that none is named. */
+export const commandOf = (left: LeftTo): string => (left === 'upgrade' ? '`upgrade`' : '`--allow-data-loss`');
 
 export const signOf = (change: Change): string =>
   ({ create: '+', update: '~', replace: '±', delete: '-', unknown: '?' })[change.action];

@@ -157,7 +157,7 @@ const shownDifferences = 20;
 const driftText = ({ drift }: Status, { style, verbose = false }: Look): string => {
   const all = [
     ...drift.now.map((text) => `${style.yellow('~')} ${text}  ${style.dim('cluster up')}`),
-    ...drift.left.map((text) => `${style.yellow('~')} ${text}  ${style.dim('left to cluster upgrade')}`),
+    ...drift.left.map((text) => `${style.yellow('~')} ${text}  ${style.dim('left to upgrade')}`),
     ...drift.unknown.map((text) => `${style.magenta('?')} ${text}  ${style.dim('could not be compared')}`),
   ];
   if (all.length === 0) return `${style.green('✔')} none`;

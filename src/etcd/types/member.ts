@@ -151,7 +151,7 @@ async function lackingData({ world, cluster, host }: Pick<Evidence, 'world' | 'c
   const { mounted, data, marker } = await memberHost(world.clients, cluster, host).volume(world.signal);
   const volume = `the volume of ${host}`;
   if (!mounted) return `${volume} is not mounted`;
-  if (!data) return `${volume} holds no data: cluster restore brings it back from a recovery point`;
+  if (!data) return `${volume} holds no data: bring back the volume, or your own copy of it`;
   if (marker === 'ours') return undefined;
   return marker === 'none'
     ? `${volume} holds data without the marker .slipway-member that says whose: it is not started`

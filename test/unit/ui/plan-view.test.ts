@@ -50,14 +50,14 @@ describe('for people', () => {
         etcd
           + local.machine/etcd-b
 
-      Left to \`cluster upgrade\`
+      Left to \`upgrade\`
           ~ host.units/master-a  [restart]  it restarts what serves
               flags: "a" → known after local.network/main  restart
 
       Not seen (unknown is not absent: nothing is done about these)
           ? host.units/master-b  sshd did not answer
 
-      demo: 5 to create, 1 to update; 1 left to \`cluster upgrade\`; 1 not seen"
+      demo: 5 to create, 1 to update; 1 left to \`upgrade\`; 1 not seen"
     `);
   });
   it('says that nothing differs', () => {
@@ -100,7 +100,7 @@ describe('as markdown', () => {
     expect(markdown(everything)).toMatchInlineSnapshot(`
       "### \`cluster up\`: demo
 
-      5 to create, 1 to update; 1 left to \`cluster upgrade\`; 1 not seen.
+      5 to create, 1 to update; 1 left to \`upgrade\`; 1 not seen.
 
       | create | update | replace | delete | left to later | not seen |
       | --- | --- | --- | --- | --- | --- |
@@ -147,7 +147,7 @@ describe('as markdown', () => {
 
       </details>
 
-      <details><summary>Left to <code>cluster upgrade</code>: 1</summary>
+      <details><summary>Left to <code>upgrade</code>: 1</summary>
 
       |  | resource | impact | why | fields |
       | --- | --- | --- | --- | --- |
