@@ -15,7 +15,9 @@ export default class Unlock extends SlipwayCommand<typeof Unlock> {
     const seen = store && (await readLock(store));
     if (!store || seen?.record.state !== 'held')
       return this.show(unlockView, { cluster, outcome: 'was not locked', lock: undefined });
-    this.preview(lockView, seen.record);
+    const { whereabouts } = await import('../run/processes.ts');
+    const { process: holder } = seen.record;
+    this.preview(lockView, { lock: seen.record, process: holder ? await whereabouts(holder) : 'elsewhere' });
     await this.confirm('Release this lock?');
     await breakLock(store, seen);
     return this.show(unlockView, { cluster, outcome: 'unlocked', lock: seen.record });

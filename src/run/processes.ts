@@ -19,6 +19,16 @@ export interface Processes {
   isGone(process: ProcessIdentity): Promise<boolean>;
 }
 
+/** What is known of a process: `elsewhere` is another host, another container or another boot, of which nothing can be said. */
+export async function whereabouts(
+  process: ProcessIdentity,
+  processes: Processes = systemProcesses,
+): Promise<'lives' | 'gone' | 'elsewhere'> {
+  if (await processes.isGone(process)) return 'gone';
+  const self = await processes.self();
+  return self?.bootId === process.bootId && self.namespace === process.namespace ? 'lives' : 'elsewhere';
+}
+
 /** Asks /proc (Linux). */
 export const systemProcesses: Processes = {
   self: async () => {
