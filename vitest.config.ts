@@ -7,7 +7,13 @@ export default defineConfig({
       { test: { name: 'fast', include: ['test/{unit,golden,contract}/**/*.test.ts'], testTimeout: 20_000 } },
       // Real programs (etcd, kube-apiserver) as processes on loopback: they need the asset cache, and no machines.
       {
-        test: { name: 'lab', include: ['test/lab/**/*.test.ts'], fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 },
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
       {
         test: {

@@ -9,7 +9,11 @@ const report = z.object({
   numFailedTests: z.number(),
   numPendingTests: z.number(),
   numFailedTestSuites: z.number().default(0),
-  testResults: z.array(z.object({ name: z.string(), status: z.string(), message: z.string().default(''), assertionResults: z.array(assertion) })).default([]),
+  testResults: z
+    .array(
+      z.object({ name: z.string(), status: z.string(), message: z.string().default(''), assertionResults: z.array(assertion) }),
+    )
+    .default([]),
 });
 
 const [directory = ''] = process.argv.slice(2);
@@ -27,7 +31,8 @@ for (const file of readdirSync(directory)) {
     }
     for (const test of suite.assertionResults) {
       if (test.status === 'failed') console.log(`failed: ${test.fullName}`);
-      if (test.status === 'pending' || test.status === 'skipped') console.log(`skipped: ${test.fullName}: ${JSON.stringify(test.meta ?? {})}`);
+      if (test.status === 'pending' || test.status === 'skipped')
+        console.log(`skipped: ${test.fullName}: ${JSON.stringify(test.meta ?? {})}`);
     }
   }
 }

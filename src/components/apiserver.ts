@@ -53,7 +53,8 @@ export function apiserver(topology: Topology): Part {
       {
         name: 'apiserver',
         // Open to everyone, and asked of this very server: no balancer and no certificate stands between.
-        command: "curl --silent --insecure --output /dev/null --write-out '%{http_code}' --max-time 2 https://127.0.0.1:6443/readyz",
+        command:
+          "curl --silent --insecure --output /dev/null --write-out '%{http_code}' --max-time 2 https://127.0.0.1:6443/readyz",
       },
     ],
     units: [
