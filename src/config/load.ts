@@ -7,6 +7,7 @@ import { explainIssues } from './issues.ts';
 import { type Path, related } from './path.ts';
 import { withProviderDefaults } from './provider-defaults.ts';
 import { readText } from './read.ts';
+import { noEffect } from './rules/no-effect.ts';
 import type { RuleFinding } from './rules/rule.ts';
 import { applyRules } from './rules.ts';
 import { type Cluster, clusterSchema } from './schema.ts';
@@ -92,7 +93,8 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
     const found = explainIssues(parsed.error.issues, source);
     throw new ConfigError(file, capped(inOrder([...found, ...rulesOnTheRest(value, found)], source, file)));
   }
-  const findings = capped(inOrder(applyRules(parsed.data), source, file));
+  const found = [...applyRules(parsed.data), ...noEffect(parsed.data, (path) => source.has(path))];
+  const findings = capped(inOrder(found, source, file));
   if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
   return { loaded: { cluster: parsed.data, findings, digest: digestOf(parsed.data) }, source };
 }

@@ -35,8 +35,27 @@ const refusal = async (path: string): Promise<string> => {
 
 describe('examples', () => {
   test('there are some', () => expect(examples.length).toBeGreaterThanOrEqual(3));
-  test.each(examples)('%s is valid, without warnings', async (name) => {
-    expect((await loadCluster(join(root, 'examples', name))).findings).toEqual([]);
+  test.each(examples)('%s is valid, without warnings but for what has no effect yet', async (name) => {
+    expect(
+      (await loadCluster(join(root, 'examples', name))).findings.filter(({ check }) => check !== 'config.no-effect'),
+    ).toEqual([]);
+  });
+});
+
+describe('keys that this version does not act on', () => {
+  const base = 'apiVersion: slipway/v1\nkind: Cluster\nname: demo\nprovider: { local: {} }\nzones: [a]\n';
+  const unused = (text: string) => readCluster(text).findings.filter(({ check }) => check === 'config.no-effect');
+  test('are warned about where a person wrote them', () => {
+    expect(
+      unused(`${base}backup: { keep: 3 }\npools:\n  - name: w\n    count: 1\n    upgrade: { strategy: replace }\n`),
+    ).toMatchObject([
+      { severity: 'warning', where: expect.stringMatching(/:6:/) },
+      { severity: 'warning', where: expect.stringMatching(/:10:/) },
+    ]);
+    expect(unused(`${base}network: { plugin: none }\n`)).toHaveLength(1);
+  });
+  test('and not where they are only defaults', () => {
+    expect(unused(`${base}pools:\n  - name: w\n    count: 1\n`)).toEqual([]);
   });
 });
 
