@@ -40,12 +40,38 @@ export function assignSlots(
   return slots;
 }
 
+/**
+ * `flat`: one network (local). `subnets`: two of each zone (clouds): the first half of its slot is private, with the fixed addresses at its
+ * start; the next eighth is public, with the bastion and what the cloud puts there.
+ */
+export type Layout = 'flat' | 'subnets';
+export interface ZoneRanges {
+  readonly private: string;
+  readonly public: string;
+  /** The start of `private`, kept from automatic assignment. */
+  readonly fixed: string;
+}
+/** The ranges of a zone under `subnets`. */
+export function zoneRanges(machineRange: string, slots: Slots, zone: string): ZoneRanges {
+  const [network = '', prefix = ''] = machineRange.split('/');
+  const slotSize = 2 ** (32 - Number(prefix)) / slotCount;
+  const base = toNumber(network) + (slots.zones[zone] ?? 0) * slotSize;
+  const range = (offset: number, size: number) => `${toText(base + offset)}/${32 - Math.log2(size)}`;
+  return {
+    private: range(0, slotSize / 2),
+    public: range(slotSize / 2, slotSize / 8),
+    fixed: range(0, slotSize / slotCount),
+  };
+}
+
 /** Offsets: the network's own first address and Docker's gateway (.1) lie below. The balancer's counts from the start of the whole machine range. */
 const balancerOffset = 2;
-const offsetOf = (role: 'bastion' | 'etcd' | 'master', blockSize: number): number => {
+/** AWS keeps the first four addresses of each subnet for itself. */
+const bastionInSubnet = 10;
+const offsetOf = (role: 'bastion' | 'etcd' | 'master', blockSize: number, layout: Layout): number => {
   switch (role) {
     case 'bastion':
-      return 3;
+      return layout === 'flat' ? 3 : (blockSize * slotCount) / 2 + bastionInSubnet;
     case 'etcd':
       return blockSize / 4;
     case 'master':
@@ -60,7 +86,7 @@ export interface AddressPlan {
 }
 
 /** `ordinal` counts from 1 within its zone (and pool). Throws UserError (config) where a block is too small. */
-export function planAddresses(machineRange: string, slots: Slots): AddressPlan {
+export function planAddresses(machineRange: string, slots: Slots, layout: Layout = 'flat'): AddressPlan {
   const [network = '', prefix = ''] = machineRange.split('/');
   const base = toNumber(network);
   const slotSize = 2 ** (32 - Number(prefix)) / slotCount;
@@ -68,7 +94,7 @@ export function planAddresses(machineRange: string, slots: Slots): AddressPlan {
   const slotOf = (zone: string): number => base + (slots.zones[zone] ?? 0) * slotSize;
   return {
     balancer: toText(base + balancerOffset),
-    named: (role, zone, ordinal) => toText(slotOf(zone) + offsetOf(role, blockSize) + ordinal - 1),
+    named: (role, zone, ordinal) => toText(slotOf(zone) + offsetOf(role, blockSize, layout) + ordinal - 1),
     member(pool, zone, ordinal) {
       if (ordinal > blockSize - 2) {
         throw new UserError(

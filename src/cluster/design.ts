@@ -1,7 +1,7 @@
 import type { Versions } from '../assets/catalogue.ts';
 import type { Cluster, Pool } from '../config/schema.ts';
-import { assignSlots, noSlots, planAddresses, type Slots } from './addresses.ts';
-import type { MachineSpec, Topology } from './topology.ts';
+import { assignSlots, noSlots, planAddresses, type Slots, zoneRanges } from './addresses.ts';
+import type { MachineSpec, PoolGroup, Topology } from './topology.ts';
 
 /** What outlives every plan, kept in the store. */
 export interface ClusterIdentity {
@@ -27,7 +27,10 @@ export function slotsFor(cluster: Cluster, recorded: Slots): Slots {
 
 /** Machines with names, zones and addresses. Pure, deterministic: the same file and identity give the same topology. */
 export function designTopology(cluster: Cluster, identity: ClusterIdentity, versions: Versions): Topology {
-  const addresses = planAddresses(cluster.network.machines, slotsFor(cluster, identity.slots));
+  const layout = cluster.provider.local ? 'flat' : 'subnets';
+  const slots = slotsFor(cluster, identity.slots);
+  const addresses = planAddresses(cluster.network.machines, slots, layout);
+  const grouped = cluster.provider.aws !== undefined;
   const [firstZone = ''] = cluster.zones;
   const named = (role: 'etcd' | 'master', count: number, zones: readonly string[], instanceType: string): MachineSpec[] =>
     spread(count, zones).map(({ zone, ordinal }) => ({
@@ -49,15 +52,18 @@ export function designTopology(cluster: Cluster, identity: ClusterIdentity, vers
     },
     ...named('etcd', cluster.etcd.count, cluster.etcd.zones ?? cluster.zones, cluster.etcd.machine.type),
     ...named('master', cluster.masters.count, cluster.masters.zones ?? cluster.zones, cluster.masters.machine.type),
-    ...cluster.pools.flatMap((pool) => members(pool, cluster.zones, addresses.member)),
+    ...(grouped ? [] : cluster.pools.flatMap((pool) => members(pool, cluster.zones, addresses.member))),
   ];
   return {
     cluster,
     uid: identity.uid,
     versions,
     zones: cluster.zones,
+    ranges: Object.fromEntries(cluster.zones.map((zone) => [zone, zoneRanges(cluster.network.machines, slots, zone)])),
     machines,
-    api: { name: `api.${cluster.name}.internal`, address: addresses.balancer, port: 6443 },
+    groups: grouped ? cluster.pools.flatMap((pool) => groupsOf(pool, cluster.zones)) : [],
+    // A cloud's balancer has its address from the cloud.
+    api: { name: `api.${cluster.name}.internal`, address: cluster.provider.local ? addresses.balancer : '', port: 6443 },
     region: cluster.provider.aws?.region ?? cluster.provider.gcp?.region ?? 'local',
   };
 }
@@ -74,6 +80,21 @@ function members(
     address: addressOf(pool.name, zone, ordinal),
     pool: pool.name,
     instanceType: pool.machine.type,
+    bundle: `pool-${pool.name}`,
+  }));
+}
+
+/** One group a zone: an autoscaled group over several zones balances by itself, and takes volumes' zones away from pods. */
+function groupsOf(pool: Pool, zones: readonly string[]): PoolGroup[] {
+  const own = pool.zones ?? zones;
+  const shareOf = (total: number, zone: string) => spread(total, own).filter((member) => member.zone === zone).length;
+  return own.map((zone) => ({
+    name: `${pool.name}-${zone}`,
+    pool: pool.name,
+    zone,
+    min: shareOf(pool.count ?? pool.min ?? 0, zone),
+    max: shareOf(pool.count ?? pool.max ?? 0, zone),
+    autoscaled: pool.count === undefined,
     bundle: `pool-${pool.name}`,
   }));
 }

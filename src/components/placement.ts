@@ -1,13 +1,14 @@
-import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import { hasWorkers, type MachineSpec, type Topology } from '../cluster/topology.ts';
 import { controlPlaneTaint } from './kubelet.ts';
 
 /** Addons run on workers; on masters only where there is no other node. So masters need not hold their images either. */
-export const addonsOnMasters = (topology: Topology): boolean => topology.machines.every((machine) => machine.role !== 'worker');
+export const addonsOnMasters = (topology: Topology): boolean => !hasWorkers(topology);
 
 /** Zones that have a node for addons. */
 export function addonZones(topology: Topology): number {
   const role: MachineSpec['role'] = addonsOnMasters(topology) ? 'master' : 'worker';
-  return new Set(topology.machines.filter((machine) => machine.role === role).map((machine) => machine.zone)).size;
+  const named = topology.machines.filter((machine) => machine.role === role);
+  return new Set([...named, ...topology.groups].map(({ zone }) => zone)).size;
 }
 
 /** For a pod template: JSON, which YAML takes. */

@@ -53,6 +53,7 @@ const localProvider = z
     sshPort: port.describe('Port on 127.0.0.1 where the bastion is published; 0 lets Docker choose'),
   })
   .describe('Containers on this Linux machine, by Docker');
+const awsId = (kind: string) => text(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `an ID of AWS such as ${kind}-0123456789abcdef0`);
 const awsProvider = z
   .strictObject({
     region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region of AWS such as eu-central-1').describe('Region: eu-central-1'),
@@ -61,6 +62,43 @@ const awsProvider = z
       .max(100)
       .default([])
       .describe('Accounts in which this cluster may be made; any, if empty'),
+    vpc: z
+      .strictObject({
+        id: awsId('vpc').describe('A VPC that exists, whose range holds network.machines; it is never changed nor deleted'),
+        publicSubnets: z
+          .record(zone, awsId('subnet'))
+          .default({})
+          .describe('Public subnets that exist, by zone; made, if not named'),
+        privateSubnets: z
+          .record(zone, awsId('subnet'))
+          .default({})
+          .describe('Private subnets that exist, with a way out, by zone; made, if not named'),
+      })
+      .optional()
+      .describe('Use a VPC that exists; default: one of its own'),
+    nat: z
+      .enum(['zone', 'single', 'none'])
+      .default('zone')
+      .describe('NAT gateways for the private subnets: one a zone, one in all, or none (no way to the Internet)'),
+    image: z
+      .strictObject({
+        owner: text(/^(\d{12}|amazon|self)$/, 'an account ID of AWS, amazon or self').default('136693071363'),
+        name: any('the name of an image, in which * stands for anything').default('debian-12-amd64-*'),
+      })
+      .prefault({})
+      .describe(
+        'Machine image: the newest of this owner whose name fits, found once and kept until this changes. It needs systemd, cloud-init, curl 7.87, nftables and iproute2; default: Debian 12',
+      ),
+    kmsKey: any('an ARN, ID or alias of a KMS key')
+      .optional()
+      .describe("KMS key for volumes and the store: ARN, ID or alias; default: AWS's own key of the account"),
+    tags: z
+      .record(
+        text(/^(?!aws:)[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$/u, 'a tag key of AWS: up to 128 characters, not beginning with aws:'),
+        z.string().max(256),
+      )
+      .default({})
+      .describe('Further tags on everything that is made'),
   })
   .describe('Amazon Web Services');
 const gcpProvider = z
@@ -169,6 +207,11 @@ const pool = z.strictObject({
   max: z.int().min(1).max(5000).optional().describe('Greatest size of an autoscaled pool'),
   zones: z.array(zone).min(1).max(16).optional().describe('Default: all zones'),
   machine: machine.prefault({}),
+  alternatives: z
+    .array(any('a machine type of the provider'))
+    .max(20)
+    .default([])
+    .describe('Further machine types of like size that an autoscaled group may take (AWS: mixed instances)'),
   labels,
   taints: z.array(taint).max(50).default([]).describe('Node taints'),
   spot: z.boolean().default(false).describe('Interruptible machines, at a lower price'),

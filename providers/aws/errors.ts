@@ -1,0 +1,39 @@
+/** What AWS's errors mean for what to do next. */
+interface ServiceError {
+  readonly name: string;
+  readonly status: number | undefined;
+}
+
+function serviceError(error: unknown): ServiceError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const metadata: unknown = '$metadata' in error ? error.$metadata : undefined;
+  const status =
+    typeof metadata === 'object' &&
+    metadata !== null &&
+    'httpStatusCode' in metadata &&
+    typeof metadata.httpStatusCode === 'number'
+      ? metadata.httpStatusCode
+      : undefined;
+  return { name: error.name, status };
+}
+
+/** AWS's code of an error (`InvalidVpcID.NotFound`), or the error's name. */
+export const codeOf = (error: unknown): string => serviceError(error)?.name ?? '';
+
+/** The thing is not there (or not visible yet). */
+export const isNotFound = (error: unknown): boolean =>
+  /NotFound|NoSuch(Entity|Key|Bucket|HostedZone)|^(LoadBalancer|TargetGroup|Listener)NotFound|does not exist/.test(
+    codeOf(error),
+  ) ||
+  (codeOf(error) === 'ValidationError' && error instanceof Error && /not found/i.test(error.message));
+
+const throttles =
+  /^(Throttl|RequestLimitExceeded|TooManyRequests|SlowDown|PriorRequestNotComplete|RequestThrottled|BandwidthLimit)/;
+export const isThrottle = (error: unknown): boolean => throttles.test(codeOf(error));
+
+/** AWS has said no: nothing was made. Anything else (a cut connection, a time-out, a 5xx) leaves open whether it was. */
+export function isRefusal(error: unknown): boolean {
+  const found = serviceError(error);
+  if (found === undefined) return false;
+  return isThrottle(error) || (found.status !== undefined && found.status >= 400 && found.status < 500);
+}
