@@ -41,5 +41,5 @@ function apiOf(topology: Topology, seen: Observed): Access['api'] {
   const found = seen.get(balancerAddress);
   if (found?.state !== 'present') return undefined;
   const { publishedPort } = balancerOutputs.parse(found.outputs);
-  return { server: `https://127.0.0.1:${publishedPort}`, tlsServerName: topology.api.name };
+  return { server: `https://127.0.0.1:${publishedPort}`, tlsServerName: topology.api.name, via: 'direct' };
 }

@@ -23,9 +23,21 @@ export interface Connection {
 }
 
 /** A way from the bastion to one of its neighbours: the socket of the next handshake. */
-export function forward(client: Client, to: Endpoint, signal: AbortSignal): Promise<ClientChannel> {
-  return bounded(signal, attemptMs, `${to.address}:${to.port} does not answer the bastion`, (resolve, reject) => {
-    client.forwardOut('127.0.0.1', 0, to.address, to.port, (error, channel) => (error ? reject(error) : resolve(channel)));
+export function forward(client: Client, to: Pick<Endpoint, 'address' | 'port'>, signal: AbortSignal): Promise<ClientChannel> {
+  let over = false;
+  return bounded<ClientChannel>(signal, attemptMs, `${to.address}:${to.port} does not answer the bastion`, (resolve, reject) => {
+    try {
+      client.forwardOut('127.0.0.1', 0, to.address, to.port, (error, channel) => {
+        if (error) reject(error);
+        // Nobody waits for it any more.
+        else if (over) channel.close();
+        else resolve(channel);
+      });
+    } catch (error) {
+      reject(error);
+    }
+  }).finally(() => {
+    over = true;
   });
 }
 

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Bundle } from '../components/bundle.ts';
 
 /** How machines are reached: data only, made by the provider from the topology and what it saw. */
@@ -7,8 +7,15 @@ export interface Access {
   readonly bastion: Endpoint | undefined;
   /** Every host that exists, or why it cannot be reached. */
   readonly hosts: ReadonlyMap<string, HostAccess>;
-  /** The API as seen from here. Undefined while the balancer does not exist. */
-  readonly api: { readonly server: string; readonly tlsServerName: string } | undefined;
+  /** How the API is reached. Undefined while the balancer does not exist. */
+  readonly api: ApiAccess | undefined;
+}
+export interface ApiAccess {
+  /** `https://host:port`: as seen from here or, `via` the bastion, from there, where its name is resolved too. */
+  readonly server: string;
+  /** The name that the server's certificate must carry. */
+  readonly tlsServerName: string;
+  readonly via: 'direct' | 'bastion';
 }
 export interface Endpoint {
   readonly address: string;
@@ -54,6 +61,8 @@ export interface Hosts {
   access(): Access;
   /** Connects on first use, waits (bounded) for sshd of a machine that was just made. */
   get(name: string, options?: { readonly signal?: AbortSignal; readonly waitMs?: number }): Promise<Host>;
+  /** A TCP connection that the bastion opens, over its one SSH connection; it resolves the name. Tries once: who may wait, asks again. Throws UnreachableError. */
+  tunnel(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
 

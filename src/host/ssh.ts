@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Client } from 'ssh2';
 import { messageOf, UnreachableError, UserError } from '../errors.ts';
+import { nameOfBastion } from './access.ts';
 import { raceAbort } from './bounded.ts';
 import { type Connection, forward, shake } from './handshake.ts';
 import type { Access, Endpoint, Host, Hosts } from './host.ts';
 import { hostOf } from './session.ts';
+import { tunnelOf } from './tunnel.ts';
 
 // ssh2 itself and not node-ssh: everything goes through one multiplexed connection to the bastion, so we need forwardOut as the
 // socket of the next client, a hostVerifier that knows the pinned key, and each command's channel, none of which node-ssh adds to.
@@ -111,6 +113,19 @@ export function openHosts({
       }
       return host;
     },
+    async tunnel(host, port, signal) {
+      if (!open) throw new Error(`tunnel to ${host} asked for after close`);
+      const all = AbortSignal.any([signal, ending]);
+      const { client, closed } = await raceAbort(bastion(0), all);
+      const door = nameOfBastion(access());
+      try {
+        return tunnelOf(await forward(client, { address: host, port }, all), () => lostBastion(door, closed()));
+      } catch (error) {
+        all.throwIfAborted();
+        const why = messageOf(closed() ?? error);
+        throw new UnreachableError({ what: `no way from the bastion to ${host}:${port}`, where: door, why }, { cause: error });
+      }
+    },
     async close() {
       open = false;
       // Hosts first: their bytes go through the bastion.
@@ -121,6 +136,9 @@ export function openHosts({
     },
   };
 }
+
+const lostBastion = (door: string, why: Error | undefined): Error | undefined =>
+  why && new UnreachableError({ what: 'the SSH connection was lost', where: door, why: messageOf(why) }, { cause: why });
 
 /** Not an error yet: a machine in the making, whose sshd may answer in a moment. */
 class NotYet extends Error {}

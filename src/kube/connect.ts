@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { UnreachableError } from '../errors.ts';
+import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
 import type { Credentials, KubeClients } from './clients.ts';
-import { KubeRefusal } from './http.ts';
+import { KubeRefusal, type Way } from './http.ts';
 import { type KubeObject, keyOf, marks, nameOfObject } from './objects.ts';
 import { sharedPoll } from './wait.ts';
 
@@ -31,28 +32,32 @@ const pollMs = 100;
 /** Reaches nothing until somebody asks. */
 export function connectKube(options: ConnectOptions): KubeClients {
   const { uid, hosts, now, addonKinds = [] } = options;
-  let open: { readonly server: string; readonly api: KubeApi } | undefined;
+  let open: { readonly at: string; readonly api: Promise<KubeApi> } | undefined;
+  const close = (): unknown => open?.api.then((api) => api.close()).catch(() => undefined);
   let credentials: Promise<Credentials> | undefined;
-  let answered = '';
+  let answered: KubeApi | undefined;
 
   const connect = async (): Promise<KubeApi> => {
-    const target = options.access().api;
+    const access = options.access();
+    const target = access.api;
     if (!target) throw new UnreachableError({ what: 'the Kubernetes API has no address: its balancer does not run' });
-    if (open?.server === target.server) return open.api;
-    open?.api.close();
-    credentials ??= options.credentials();
-    const api = openKube({ ...target, ...(await credentials) });
-    open = { server: target.server, api };
-    return api;
+    const { server, tlsServerName } = target;
+    const way = target.via === 'bastion' ? throughBastion(access, hosts) : undefined;
+    const at = `${server} ${way?.name}`;
+    if (open?.at !== at) {
+      close();
+      credentials ??= options.credentials();
+      open = { at, api: credentials.then((own) => openKube({ server, tlsServerName, way, ...own })) };
+    }
+    return open.api;
   };
   const api: KubeClients['api'] = async ({ waitMs = lookMs, signal = new AbortController().signal } = {}) => {
     const end = performance.now() + waitMs;
     for (;;) {
       try {
         const connected = await connect();
-        if (answered !== connected.server)
-          await connected.raw('/readyz', { signal, timeoutMs: Math.max(500, Math.min(3000, waitMs)) });
-        answered = connected.server;
+        if (answered !== connected) await connected.raw('/readyz', { signal, timeoutMs: Math.max(500, Math.min(3000, waitMs)) });
+        answered = connected;
         return connected;
       } catch (error) {
         const passing = error instanceof UnreachableError || (error instanceof KubeRefusal && error.status >= 500);
@@ -92,8 +97,14 @@ export function connectKube(options: ConnectOptions): KubeClients {
       async () => listWorkloads(await api()),
       () => 200,
     ),
-    close: () => open?.api.close(),
+    close: () => void close(),
   };
+}
+
+/** Over the bastion's one SSH connection. */
+function throughBastion(access: Access, hosts: Hosts | undefined): Way {
+  if (!hosts) throw new Error('the API is behind the bastion, and there is no SSH to it');
+  return { name: `through ${nameOfBastion(access)}`, open: (host, port, signal) => hosts.tunnel(host, port, signal) };
 }
 
 const leaseSchema = z.looseObject({ spec: z.looseObject({ renewTime: z.string().default('') }).prefault({}) });

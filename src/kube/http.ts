@@ -1,16 +1,25 @@
-import { Agent, request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { messageOf, UnreachableError, UserError } from '../errors.ts';
+import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
 
 export interface ApiServer {
   /** https://127.0.0.1:40123 */
   readonly server: string;
+  /** Undefined: directly. */
+  readonly way?: Way | undefined;
   /** The name that the server's certificate must carry. */
   readonly tlsServerName: string;
   readonly caPem: string;
   readonly certPem: string;
   readonly keyPem: string;
+}
+/** How else connections to the server are made than from here. */
+export interface Way {
+  /** For errors: `through bastion 203.0.113.7`. */
+  readonly name: string;
+  open(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
 }
 export interface Call {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -45,9 +54,12 @@ export interface Http {
  * HTTPS to one API server with kept-alive connections. Why not @kubernetes/client-node: importing it costs 310-580 ms and 90 MB
  * (measured, Node 24), more than all of `cluster plan` may; what is needed of it is these files.
  */
-export function openHttp({ server, tlsServerName, caPem, certPem, keyPem }: ApiServer): Http {
+export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }: ApiServer): Http {
   const base = new URL(server);
-  const agent = new Agent({ keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName });
+  const where = way ? `${server} ${way.name}` : server;
+  const options = { keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
+  const closing = new AbortController();
+  const agent = way ? new TunnelAgent(options, () => way.open(base.hostname, portOf(base), closing.signal)) : new Agent(options);
   const once = (path: string, call: Call): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
@@ -70,11 +82,13 @@ export function openHttp({ server, tlsServerName, caPem, certPem, keyPem }: ApiS
           reject(call.signal.reason);
           return;
         }
+        // Of the way to it: a changed host key, a refused SSH key.
+        if (error instanceof UserError && error.exitCode !== exitCodes.unreachable) {
+          reject(error);
+          return;
+        }
         const why = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error);
-        const unreachable = new UnreachableError(
-          { what: 'the Kubernetes API gives no answer', where: server, why },
-          { cause: error },
-        );
+        const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer', where, why }, { cause: error });
         reject(request.reusedSocket && !signal.aborted ? new StaleConnection(unreachable) : unreachable);
       };
       request.on('error', fail);
@@ -111,8 +125,29 @@ export function openHttp({ server, tlsServerName, caPem, certPem, keyPem }: ApiS
   return {
     text,
     json: async (path, call) => JSON.parse(await text(path, call)),
-    close: () => agent.destroy(),
+    close: () => {
+      closing.abort();
+      agent.destroy();
+    },
   };
+}
+
+const portOf = ({ port }: URL): number => (port === '' ? 443 : Number(port));
+
+/** TLS over a connection that somebody else opens. */
+class TunnelAgent extends Agent {
+  readonly #open: () => Promise<Duplex>;
+  constructor(options: ConstructorParameters<typeof Agent>[0], open: () => Promise<Duplex>) {
+    super(options);
+    this.#open = open;
+  }
+  override createConnection(options: RequestOptions, done: (error: Error | null, socket?: Duplex | null) => void): undefined {
+    const over = (socket: Duplex): RequestOptions & { readonly socket: Duplex } => ({ ...options, socket });
+    this.#open().then(
+      (socket) => done(null, super.createConnection(over(socket))),
+      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+    );
+  }
 }
 
 interface Answer {

@@ -33,7 +33,7 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
       access: () => ({
         bastion: undefined,
         hosts: new Map([['master-a', { state: 'unreachable', why: 'not in this test' }]]),
-        api: { server: over.server ?? lab.server, tlsServerName: apiName },
+        api: { server: over.server ?? lab.server, tlsServerName: apiName, via: 'direct' },
       }),
       masters: over.masters ?? ['master-a'],
       credentials: async () => lab.credentials,

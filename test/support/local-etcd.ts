@@ -16,7 +16,7 @@ export const missingEtcd = existsSync(etcdBinary) ? undefined : `no etcd at ${et
 /** Small stand-ins for what a host has and this process must not use. */
 const shims = {
   mountpoint: 'shift; [ -d "$1" ]',
-  journalctl: 'tail -n 8 "$ROOT/$2.log" 2>/dev/null; true',
+  journalctl: 'tail -n 1000 "$ROOT/$2.log" 2>/dev/null; true',
   sync: 'true',
   systemctl: `
 act=$1; shift; [ "$1" != --no-block ] || shift; unit=$1; pid=$ROOT/$unit.pid
@@ -111,6 +111,9 @@ export class LocalEtcd {
       hosts: {
         access: () => ({ bastion: undefined, hosts: new Map(), api: undefined }),
         get: async (name) => this.#host(name),
+        tunnel: async () => {
+          throw new Error('no tunnels here');
+        },
         close: async () => {},
       },
       machines: new Map(

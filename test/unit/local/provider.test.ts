@@ -152,7 +152,7 @@ describe('access', () => {
     const { bastion, hosts, api } = (await open()).access(topology, seen);
     expect(bastion).toEqual({ address: '127.0.0.1', port: 22_022, user: 'root', hostKey: 'ssh-ed25519 A' });
     expect(hosts.get('etcd-a')).toMatchObject({ state: 'reachable', endpoint: { address: '172.30.0.64', port: 22 } });
-    expect(api).toEqual({ server: 'https://127.0.0.1:26443', tlsServerName: 'api.demo.internal' });
+    expect(api).toEqual({ server: 'https://127.0.0.1:26443', tlsServerName: 'api.demo.internal', via: 'direct' });
   });
   test('says why nothing can be reached while the bastion is stopped', async () => {
     const seen = new ObservedMap();

@@ -124,6 +124,9 @@ export const hostsClients = (
       if (!host || host === 'unreachable') throw new Error(`no way to ${name}`);
       return host;
     },
+    tunnel: async () => {
+      throw new Error('no tunnels here');
+    },
     close: async () => undefined,
   };
   return {
