@@ -4,13 +4,15 @@ import type { HostsClients } from '../host/host.ts';
 import { tokenOf } from './bootstrap.ts';
 import type { ListedMember, MemberView } from './gateway.ts';
 import { addMember, promoteMember, removeMember } from './membership.ts';
-import { type MemberHost, memberHostsOf, RemovedMember, type Volume } from './on-host.ts';
+import { type MemberHost, memberHostsOf, RemovedMember, removedMember, type Volume } from './on-host.ts';
 import type { EtcdCluster } from './probe.ts';
+import { hasQuorum } from './quorum.ts';
 import { type ClusterView, findMember, hex, isOf, type Joining, pollMs, quorateView, viewCluster } from './view.ts';
 
 const startWithinMs = 60_000;
 const syncWithinMs = 90_000;
 const agreeWithinMs = 30_000;
+const maxAttempts = 3;
 
 /**
  * Brings one member to "voter, with its data, in its cluster", from whatever state it is in: each sub-step begins by looking, so a
@@ -44,49 +46,59 @@ function inTurn<T>(clients: HostsClients, cluster: EtcdCluster, act: () => Promi
 
 async function bringIn(host: MemberHost, joining: Joining): Promise<ListedMember> {
   const { cluster, signal, progress } = joining;
-  const volume = await host.volume(signal);
-  refuseStrange(volume, host, cluster);
-  let view = await viewCluster(joining);
-  let listed = view.list && findMember(view.list, host);
-
-  const ownData = volume.data && volume.marker === 'ours';
-  if (ownData && (listed || !view.list) && (await startsWithItsData(host, listed, joining)))
-    return promoteWhenInSync(host, joining);
-
-  view = await quorateView(host, joining);
-  listed = view.list && findMember(view.list, host);
-  if (ownData) {
-    progress('its cluster has removed this member: moving its old data aside');
-    await host.setDataAside(signal);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await bringToAnswer(host, joining);
+      return await promoteWhenInSync(host, joining);
+    } catch (error) {
+      // Its data may prove to be a removed member's only once it runs: then it is of no use, and the next round joins it anew.
+      if (!(error instanceof RemovedMember) || attempt === maxAttempts) throw error;
+      await quorateView(host, joining);
+      progress(`etcd ${cluster} has removed this member: moving its old data aside`);
+      await host.setDataAside(signal);
+    }
   }
-  // A learner that was added by a run that was killed has an ID of its own and no data yet: it goes on from there.
-  const fresh = listed !== undefined && listed.name === '' && listed.isLearner;
-  if (listed && !fresh) {
-    progress('its data is lost: removing the old member');
-    await removeMember(listed.ID, view, joining);
-    view = await quorateView(host, joining);
-  }
-  if (!fresh) await addLearner(host, view, joining);
-  await startJoined(host, joining);
-  return promoteWhenInSync(host, joining);
 }
 
-/** False: its data is of a member that is no more. */
-async function startsWithItsData(
-  host: MemberHost,
-  listed: ListedMember | undefined,
-  { signal, progress }: Joining,
-): Promise<boolean> {
+async function bringToAnswer(host: MemberHost, joining: Joining): Promise<void> {
+  const { progress } = joining;
+  const volume = await ownVolume(host, joining);
+  if (volume.data) return startWithItsData(host, joining);
+  const view = await quorateView(host, joining);
+  const listed = view.list && findMember(view.list, host);
+  // A learner that was added by a run that was killed has an ID of its own and no data yet: it goes on from there.
+  if (listed?.name === '' && listed.isLearner) return startJoined(host, joining);
+  if (listed) {
+    progress('its data is lost: removing the old member');
+    await removeMember(listed.ID, view, joining);
+  }
+  await addLearner(host, await quorateView(host, joining), joining);
+  await startJoined(host, joining);
+}
+
+/**
+ * Its volume, which holds either this member's data or none. A start that a killed run left behind may be writing that data just now: so it is
+ * stopped before "none" is believed. Else a member that has just become one is taken for lost and removed.
+ */
+async function ownVolume(host: MemberHost, { cluster, signal }: Joining): Promise<Volume> {
+  const volume = await host.volume(signal);
+  refuseStrange(volume, host, cluster);
+  if (volume.data) return volume;
+  await host.stop(signal);
+  const still = await host.volume(signal);
+  refuseStrange(still, host, cluster);
+  return still;
+}
+
+/** Throws RemovedMember: its data is of a member that is no more. */
+async function startWithItsData(host: MemberHost, joining: Joining): Promise<void> {
+  const { cluster, signal, progress } = joining;
+  const seen = await viewCluster(joining);
+  // Without quorum nobody's list tells who was removed; its own vote may be the one that is missing.
+  if (seen.list && hasQuorum(seen.quorum) && !findMember(seen.list, host)) throw removedMember(host.name, cluster);
   progress('starting it with its own data');
   await host.startMarked(signal);
-  try {
-    const { status } = await host.waitForLeader(startWithinMs, signal);
-    // A removed member may hear of the leader once more before it is told.
-    return listed === undefined || status.header.member_id === listed.ID;
-  } catch (error) {
-    if (error instanceof RemovedMember) return false;
-    throw error;
-  }
+  await host.waitForLeader(startWithinMs, signal);
 }
 
 async function addLearner(host: MemberHost, view: ClusterView, joining: Joining): Promise<void> {
@@ -155,8 +167,12 @@ async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<Li
   while (performance.now() < end) {
     const view = await viewCluster(joining);
     const member = view.list && findMember(view.list, host);
+    const own = view.views.get(host.name);
+    // A removed member hears of the leader, and answers, for a moment before it is told.
+    const other = own !== undefined && member !== undefined && own.status.header.member_id !== member.ID;
+    if (other || (view.list && !member && hasQuorum(view.quorum))) throw removedMember(host.name, cluster);
     if (member && !member.isLearner && member.name === host.name) return member;
-    if (member?.isLearner && view.views.get(host.name)) {
+    if (member?.isLearner && own) {
       progress('promoting it to a voter');
       why = await promoteMember(member.ID, view, joining);
       if (why === undefined) continue;

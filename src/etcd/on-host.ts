@@ -40,6 +40,7 @@ export interface MemberHost {
   startMarked(signal: AbortSignal): Promise<void>;
   /** Waits on the host, in one round trip, until the member knows a leader. Throws with the unit's last lines. */
   waitForLeader(timeoutMs: number, signal: AbortSignal): Promise<MemberView>;
+  stop(signal: AbortSignal): Promise<void>;
   /** Stops the unit and moves aside the data of a member that its cluster has removed. */
   setDataAside(signal: AbortSignal): Promise<void>;
   lastLines(signal: AbortSignal): Promise<readonly string[]>;
@@ -47,6 +48,12 @@ export interface MemberHost {
 
 /** The data on its volume is of a member that its cluster has removed: etcd says so in its log and stops. */
 export class RemovedMember extends UserError {}
+export const removedMember = (where: string, cluster: EtcdCluster): RemovedMember =>
+  new RemovedMember({
+    what: `its data is of a member that etcd ${cluster} has removed`,
+    where,
+    next: 'run the same command again: it joins anew',
+  });
 
 /** etcd answered and refused: its own words. */
 export class EtcdRefusal extends Error {
@@ -125,7 +132,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       // Status answers before there is a leader; only its digits tell. From then on bootstrap.env must not make a new cluster:
       // a member whose data is deleted by hand would come back with an empty log under an ID that has voted.
       const spend = `sed -i 's/^ETCD_INITIAL_CLUSTER_STATE=new$/ETCD_INITIAL_CLUSTER_STATE=existing/' ${directory}/bootstrap.env`;
-      const removed = `journalctl -u ${unit} --since @$start -n 40 --no-pager -o cat 2>/dev/null | grep -q 'permanently removed'`;
+      const removed = `journalctl -u ${unit} --since @$start -n 1000 --no-pager -o cat 2>/dev/null | grep -q 'permanently removed'`;
       const command = `start=$(date +%s); end=$(( start + ${Math.ceil(timeoutMs / 1000)} )); n=0; while :; do out=$(${viewCommand} 2>&1)
         case "$out" in *'"leader":"'[1-9]*) ${spend}; printf '%s\\n' "$out"; exit 0;; esac
         n=$(( n + 1 )); if [ $(( n % 10 )) = 0 ] && ${removed}; then exit 76; fi
@@ -136,12 +143,7 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
         const ended = await exec(command, signal, { timeoutMs: timeoutMs + 10_000 });
         const view = parseTwoLines(ended.stdout);
         if (view) return view;
-        if (ended.code === 76)
-          throw new RemovedMember({
-            what: `its data is of a member that etcd ${cluster} has removed`,
-            where: name,
-            next: 'run the same command again: it joins anew',
-          });
+        if (ended.code === 76) throw removedMember(name, cluster);
         // The status may know of a leader a moment before the member list answers.
         stderr = ended.stderr;
       } while (performance.now() < until);
@@ -152,11 +154,14 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
         next: `cluster logs ${name}, then run the same command again`,
       });
     },
+    async stop(signal) {
+      await run(`systemctl stop ${unit}`, signal, { timeoutMs: 40_000 });
+    },
     async setDataAside(signal) {
       // Kept once, for whoever must look: a removed member's data is of no use to the cluster, but it is not ours to shred.
       const command = `set -e; cd ${directory}; systemctl stop ${unit} 2>/dev/null || true
         for d in member */member; do [ -d "$d" ] || continue; rm -rf removed-member; mv "$d" removed-member; done; rm -f .slipway-member`;
-      await run(command, signal);
+      await run(command, signal, { timeoutMs: 40_000 });
     },
   };
 }
