@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { createHash, scryptSync } from 'node:crypto';
 import { exitCodes, UserError } from '../errors.ts';
 import type { Finding } from './finding.ts';
 import { explainIssues } from './issues.ts';
+import { isSecret } from './manifest-object.ts';
+import { type Manifest, readManifests } from './manifests.ts';
 import { type Path, related } from './path.ts';
 import { withProviderDefaults } from './provider-defaults.ts';
 import { readText } from './read.ts';
@@ -17,7 +17,9 @@ export interface LoadedCluster {
   readonly cluster: Cluster;
   /** Warnings, in the order of the file. */
   readonly findings: readonly Finding[];
-  /** SHA-256 of the canonical JSON after defaults: the same for files that mean the same. */
+  /** What addons.manifests hold; nothing, of a text at hand. */
+  readonly manifests: readonly Manifest[];
+  /** SHA-256 of the canonical JSON after defaults, and of the manifests: the same for files that mean the same. */
   readonly digest: string;
 }
 
@@ -46,16 +48,17 @@ export class ConfigError extends UserError {
   }
 }
 
-/** Reads and checks cluster.yaml; offline. Throws ConfigError with all findings. */
+/** Reads and checks cluster.yaml and the manifests that it names; offline. Throws ConfigError with all findings. */
 export async function loadCluster(file: string): Promise<LoadedCluster> {
   const text = await readText(file).catch((error: unknown) => {
     if (!(error instanceof UserError)) throw error;
     throw new ConfigError(file, [{ severity: 'error', check: 'config.file', ...error.problem }]);
   });
   const { loaded, source } = parseCluster(text, file);
-  const missing = await missingManifests(loaded.cluster, file);
-  if (missing.length > 0) throw new ConfigError(file, inOrder(missing, source, file));
-  return loaded;
+  const { manifests, ofEntries, ofFiles } = await readManifests(file, loaded.cluster.addons.manifests);
+  if (ofEntries.length + ofFiles.length > 0)
+    throw new ConfigError(file, capped([...inOrder(ofEntries, source, file), ...ofFiles.map(cleaned)]));
+  return { ...loaded, manifests, digest: digestWith(loaded, manifests) };
 }
 
 /** As loadCluster, for a text at hand; `file` is for messages. */
@@ -96,7 +99,7 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
   const found = [...applyRules(parsed.data), ...noEffect(parsed.data, (path) => source.has(path))];
   const findings = capped(inOrder(found, source, file));
   if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
-  return { loaded: { cluster: parsed.data, findings, digest: digestOf(parsed.data) }, source };
+  return { loaded: { cluster: parsed.data, findings, manifests: [], digest: digestOf(parsed.data) }, source };
 }
 
 /**
@@ -140,45 +143,20 @@ function replace(value: unknown, path: Path, unique: number): void {
   else Reflect.set(parent, last, last === 'name' || last === 'key' ? `${standIn}-${unique}` : standIn);
 }
 
-async function missingManifests(cluster: Cluster, file: string): Promise<readonly RuleFinding[]> {
-  const found = await Promise.all(
-    cluster.addons.manifests.map(async (manifest, i): Promise<readonly RuleFinding[]> => {
-      const path = resolve(dirname(file), manifest);
-      const there = await access(path).then(
-        () => true,
-        () => false,
-      );
-      return there
-        ? []
-        : [
-            {
-              severity: 'error',
-              check: 'addons.manifest',
-              path: ['addons', 'manifests', i],
-              what: `The manifest ${manifest} is not there, or cannot be read`,
-              why: `looked for ${path}`,
-              next: 'paths are relative to cluster.yaml',
-            },
-          ];
-    }),
-  );
-  return found.flat();
-}
-
 const placed = (file: string, { line, column }: Position): string => `${file}:${line}:${column}`;
 
 function inOrder(findings: readonly RuleFinding[], source: Source, file: string): readonly Finding[] {
   return findings
     .map(({ path, onKey, ...finding }) => ({ finding, position: source.positionOf(path, onKey ? 'key' : 'value') }))
     .sort((a, b) => a.position.line - b.position.line || a.position.column - b.position.column)
-    .map(({ finding, position }) => ({
-      ...finding,
-      what: clean(finding.what),
-      ...(finding.why === undefined ? {} : { why: clean(finding.why) }),
-      ...(finding.next === undefined ? {} : { next: clean(finding.next) }),
-      where: placed(file, position),
-    }));
+    .map(({ finding, position }) => ({ ...cleaned(finding), where: placed(file, position) }));
 }
+const cleaned = (finding: Finding): Finding => ({
+  ...finding,
+  what: clean(finding.what),
+  ...(finding.why === undefined ? {} : { why: clean(finding.why) }),
+  ...(finding.next === undefined ? {} : { next: clean(finding.next) }),
+});
 /** What stands in the file may hold escape sequences and marks that turn text around, and a private key in the wrong place: none of it goes on. */
 const clean = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd').replace(/AGE-SECRET-KEY-\w*/gi, '(a secret, not shown)');
@@ -202,6 +180,19 @@ const digestOf = (value: unknown): string =>
   createHash('sha256')
     .update(JSON.stringify(sorted(value)))
     .digest('hex');
+/**
+ * Plans show this digest. Of Secrets it holds the outcome of a slow function, so that a weak value cannot be found out by trying from
+ * a plan that everybody reads.
+ */
+function digestWith({ cluster, digest }: LoadedCluster, manifests: readonly Manifest[]): string {
+  if (manifests.length === 0) return digest;
+  const byKey = manifests.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  const secrets = byKey.filter(({ object }) => isSecret(object)).map(({ object }) => object);
+  const slow =
+    secrets.length === 0 ? '' : scryptSync(JSON.stringify(sorted(secrets)), `slipway ${cluster.name}`, 32).toString('hex');
+  const open = byKey.map(({ key, object }) => (isSecret(object) ? key : object));
+  return digestOf({ cluster, manifests: open, secrets: slow });
+}
 /** With the keys of every mapping in order, so that equal data give equal text. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
