@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** What AWS's errors mean for what to do next. */
 interface ServiceError {
   readonly name: string;
@@ -36,4 +38,38 @@ export function isRefusal(error: unknown): boolean {
   const found = serviceError(error);
   if (found === undefined) return false;
   return isThrottle(error) || (found.status !== undefined && found.status >= 400 && found.status < 500);
+}
+
+/** How often the SDK sent the request. */
+export function attemptsOf(error: unknown): number {
+  if (!(error instanceof Error) || !('$metadata' in error)) return 1;
+  const metadata = error.$metadata;
+  return typeof metadata === 'object' && metadata !== null && 'attempts' in metadata && typeof metadata.attempts === 'number'
+    ? metadata.attempts
+    : 1;
+}
+
+/** For deletes: what is gone is deleted. */
+export function unlessNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error;
+  return undefined;
+}
+
+const retryMs = 500;
+/** Calls again while AWS answers with one of these codes (DependencyViolation, ResourceInUse): until the step's own time is over. */
+export async function retrying<T>(
+  codes: readonly string[],
+  { signal, progress }: { readonly signal: AbortSignal; progress(message: string): void },
+  call: () => Promise<T>,
+): Promise<T> {
+  for (let waits = retryMs; ; waits = Math.min(waits * 1.5, 5000)) {
+    try {
+      return await call();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!codes.includes(codeOf(error))) throw error;
+      progress(error instanceof Error ? error.message : codeOf(error));
+    }
+    await sleep(waits, undefined, { signal });
+  }
 }

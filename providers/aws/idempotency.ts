@@ -98,8 +98,7 @@ export async function createWithIntent<T>(
       found = await create();
     } catch (error) {
       signal.throwIfAborted();
-      if (isThrottle(error) && attempt < attempts * 2)
-        await sleep(2 ** Math.min(attempt, 5) * 100, undefined, { signal });
+      if (isThrottle(error) && attempt < attempts * 2) await sleep(2 ** Math.min(attempt, 5) * 100, undefined, { signal });
       else if (isRefusal(error)) {
         await nonces.drop(address);
         throw error;

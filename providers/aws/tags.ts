@@ -1,4 +1,4 @@
-import type { Address } from '../../src/plan/resource.ts';
+import type { Address, FieldChange, Resolved } from '../../src/plan/resource.ts';
 
 /** Ownership is a tag on the thing itself, given in the call that makes it: which cluster, and which resource of it. */
 export const clusterTag = 'slipway.dev/cluster';
@@ -42,3 +42,19 @@ export function resourceIn(tags: Tags, cluster: string, type: string): Address |
 
 /** For `Filters` of EC2's Describe calls: everything of one cluster in one call. */
 export const ofCluster = (cluster: string) => [{ Name: `tag:${clusterTag}`, Values: [cluster] }];
+
+/**
+ * A diff that also compares tags, key by key: what we design must be there; what others added (controllers, people) is theirs. P's `tags`
+ * is for `fields` to ignore.
+ */
+export const withTags =
+  <P extends { readonly tags: Tags }>(diff: (desired: Resolved<P>, observed: Resolved<P>) => readonly FieldChange[]) =>
+  (desired: Resolved<P>, observed: Resolved<P>): readonly FieldChange[] => [
+    ...diff(desired, observed),
+    ...tagChanges(desired.tags, observed.tags),
+  ];
+
+const tagChanges = (desired: Tags, observed: Tags): readonly FieldChange[] =>
+  Object.entries(desired).flatMap(([key, value]): FieldChange[] =>
+    observed[key] === value ? [] : [{ path: `tags.${key}`, before: observed[key] ?? null, after: value, impact: 'none' }],
+  );

@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  AddTagsCommand,
+  CreateLoadBalancerCommand,
+  DeleteLoadBalancerCommand,
+  DescribeLoadBalancersCommand,
+  type LoadBalancer,
+  ModifyLoadBalancerAttributesCommand,
+  SetSecurityGroupsCommand,
+  SetSubnetsCommand,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
+import { UserError } from '../../src/errors.ts';
+import { fields } from '../../src/plan/fields.ts';
+import { type Address, type Context, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { edgeName, elbTags, mustBeOurs } from './edge.ts';
+import { isNotFound, retrying, unlessNotFound } from './errors.ts';
+import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
+
+export interface BalancerProps {
+  readonly scheme: 'internal' | 'internet-facing';
+  readonly subnets: readonly Ref<string>[];
+  readonly securityGroups: readonly Ref<string>[];
+  readonly tags: Tags;
+}
+export interface BalancerOutputs {
+  readonly arn: string;
+  readonly dnsName: string;
+  /** For alias records. */
+  readonly zoneId: string;
+}
+
+/** A network load balancer of the API: `api` within the VPC and, where cluster.yaml opens the API, `public`. */
+export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> = {
+  name: 'aws.balancer',
+  dependsOn: ['aws.subnet', 'aws.security-group', 'aws.internet-gateway'],
+  timeoutMs: 600_000,
+  async observe(world) {
+    const found = new Map<Address, Observation<BalancerProps, BalancerOutputs>>();
+    for (const { balancer: of, tags, address } of await world.read(readBalancers))
+      found.set(address, {
+        state: 'present',
+        props: {
+          scheme: of.Scheme === 'internet-facing' ? 'internet-facing' : 'internal',
+          subnets: (of.AvailabilityZones ?? []).flatMap(({ SubnetId }) => SubnetId ?? []).sort(),
+          securityGroups: (of.SecurityGroups ?? []).toSorted(),
+          tags,
+        },
+        outputs: outputsOf(of),
+      });
+    return found;
+  },
+  diff: withTags((desired, observed) =>
+    fields<BalancerProps>({ scheme: 'replace', subnets: 'none', securityGroups: 'none', tags: 'ignore' })(
+      { ...desired, subnets: desired.subnets.toSorted(), securityGroups: desired.securityGroups.toSorted() },
+      observed,
+    ),
+  ),
+  async create(props, ctx) {
+    const { elb, owner } = ctx.clients;
+    // The name can exist once, and the same call again gives back the same balancer.
+    const { LoadBalancers: [made] = [] } = await elb.send(
+      new CreateLoadBalancerCommand({
+        Name: edgeName(owner.cluster, ctx.address),
+        Type: 'network',
+        Scheme: props.scheme,
+        Subnets: [...props.subnets],
+        SecurityGroups: [...props.securityGroups],
+        Tags: tagList(props.tags),
+      }),
+    );
+    const arn = made?.LoadBalancerArn ?? '';
+    await mustBeOurs(ctx.clients, arn, ctx.address);
+    await setAttributes(ctx.clients, arn);
+    return outputsOf(await waitActive(arn, ctx));
+  },
+  async update(props, outputs, ctx) {
+    const { elb } = ctx.clients;
+    const { arn } = outputs;
+    await setAttributes(ctx.clients, arn);
+    await elb.send(new SetSubnetsCommand({ LoadBalancerArn: arn, Subnets: [...props.subnets] }));
+    await elb.send(new SetSecurityGroupsCommand({ LoadBalancerArn: arn, SecurityGroups: [...props.securityGroups] }));
+    await elb.send(new AddTagsCommand({ ResourceArns: [arn], Tags: tagList(props.tags) }));
+    return outputs;
+  },
+  async delete({ arn }, ctx) {
+    const { elb } = ctx.clients;
+    await retrying(['ResourceInUse', 'OperationNotPermitted'], ctx, () =>
+      elb.send(new DeleteLoadBalancerCommand({ LoadBalancerArn: arn })).catch(unlessNotFound),
+    );
+    // Its network interfaces hold the subnets until it is really gone.
+    while ((await describe(ctx.clients, { LoadBalancerArns: [arn] })).length > 0)
+      await sleep(pollMs, undefined, { signal: ctx.signal });
+  },
+};
+const pollMs = 1000;
+
+const outputsOf = (of: LoadBalancer): BalancerOutputs => ({
+  arn: of.LoadBalancerArn ?? '',
+  dnsName: of.DNSName ?? '',
+  zoneId: of.CanonicalHostedZoneId ?? '',
+});
+
+/** Masters of every zone serve clients of every zone: a zone without a master must reach the API too. */
+async function setAttributes({ elb }: AwsClients, arn: string): Promise<void> {
+  await elb.send(
+    new ModifyLoadBalancerAttributesCommand({
+      LoadBalancerArn: arn,
+      Attributes: [{ Key: 'load_balancing.cross_zone.enabled', Value: 'true' }],
+    }),
+  );
+}
+
+async function waitActive(arn: string, ctx: Context<AwsClients>): Promise<LoadBalancer> {
+  for (;;) {
+    const [found] = await describe(ctx.clients, { LoadBalancerArns: [arn] });
+    const state = found?.State?.Code;
+    if (found && state === 'active') return found;
+    if (state === 'failed')
+      throw new UserError({
+        what: 'AWS could not make the load balancer',
+        where: ctx.address,
+        why: found?.State?.Reason ?? 'its state is failed',
+        next: 'mend that, delete it in the console, and run the same command again',
+      });
+    ctx.progress(`${nameOf(ctx.address)} is ${state ?? 'not visible yet'}`);
+    await sleep(pollMs, undefined, { signal: ctx.signal });
+  }
+}
+
+async function describe(
+  { elb }: AwsClients,
+  by: { readonly Names?: string[]; readonly LoadBalancerArns?: string[] },
+): Promise<readonly LoadBalancer[]> {
+  try {
+    return (await elb.send(new DescribeLoadBalancersCommand(by))).LoadBalancers ?? [];
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
+}
+
+interface OwnBalancer {
+  readonly balancer: LoadBalancer;
+  readonly tags: Tags;
+  readonly address: Address;
+}
+/** By their names: asking for both at once fails where one is missing, so a cluster that never had a public one asks for it apart. */
+export async function readBalancers(clients: AwsClients): Promise<readonly OwnBalancer[]> {
+  const { elb, owner } = clients;
+  const named = await Promise.all(
+    (['aws.balancer/api', 'aws.balancer/public'] as const).map((address) =>
+      describe(clients, { Names: [edgeName(owner.cluster, address)] }),
+    ),
+  );
+  const balancers = named.flat();
+  const tags = await elbTags(
+    elb,
+    balancers.flatMap(({ LoadBalancerArn }) => LoadBalancerArn ?? []),
+  );
+  return balancers.flatMap((of) => {
+    const own = tags.get(of.LoadBalancerArn ?? '') ?? {};
+    const address = resourceIn(own, owner.cluster, balancer.name);
+    return address ? [{ balancer: of, tags: own, address }] : [];
+  });
+}

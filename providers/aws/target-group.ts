@@ -1,0 +1,157 @@
+import {
+  AddTagsCommand,
+  CreateTargetGroupCommand,
+  DeleteTargetGroupCommand,
+  DeregisterTargetsCommand,
+  DescribeTargetGroupsCommand,
+  DescribeTargetHealthCommand,
+  ModifyTargetGroupAttributesCommand,
+  ModifyTargetGroupCommand,
+  RegisterTargetsCommand,
+  type TargetGroup,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
+import { fields } from '../../src/plan/fields.ts';
+import type { Address, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { edgeName, elbTags, mustBeOurs } from './edge.ts';
+import { isNotFound, retrying, unlessNotFound } from './errors.ts';
+import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
+
+export interface TargetGroupProps {
+  readonly vpc: Ref<string>;
+  readonly port: number;
+  readonly healthPath: string;
+  /** Fixed private addresses of the masters. */
+  readonly targets: readonly string[];
+  readonly tags: Tags;
+}
+export interface TargetGroupOutputs {
+  readonly arn: string;
+}
+
+/** Where the balancer sends the API's connections: the masters, by their addresses, while /readyz says 200. */
+export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, AwsClients> = {
+  name: 'aws.target-group',
+  dependsOn: ['aws.vpc'],
+  async observe(world) {
+    const found = new Map<Address, Observation<TargetGroupProps, TargetGroupOutputs>>();
+    for (const { group, tags, address, targets } of await world.read(readGroups)) {
+      found.set(address, {
+        state: 'present',
+        props: {
+          vpc: group.VpcId ?? '',
+          port: group.Port ?? 0,
+          healthPath: group.HealthCheckPath ?? '',
+          targets,
+          tags,
+        },
+        outputs: { arn: group.TargetGroupArn ?? '' },
+      });
+    }
+    return found;
+  },
+  diff: withTags(
+    fields<TargetGroupProps>({ vpc: 'replace', port: 'replace', healthPath: 'none', targets: 'none', tags: 'ignore' }),
+  ),
+  async create(props, ctx) {
+    const { elb, owner } = ctx.clients;
+    // The name can exist once, and the same call again gives back the same group.
+    const { TargetGroups: [made] = [] } = await elb.send(
+      new CreateTargetGroupCommand({
+        Name: edgeName(owner.cluster, ctx.address),
+        Protocol: 'TCP',
+        Port: props.port,
+        VpcId: props.vpc,
+        TargetType: 'ip',
+        HealthCheckProtocol: 'HTTPS',
+        HealthCheckPath: props.healthPath,
+        HealthCheckIntervalSeconds: 10,
+        HealthyThresholdCount: 2,
+        UnhealthyThresholdCount: 2,
+        Tags: tagList(props.tags),
+      }),
+    );
+    const arn = made?.TargetGroupArn ?? '';
+    await mustBeOurs(ctx.clients, arn, ctx.address);
+    await setAttributes(ctx.clients, arn);
+    if (props.targets.length > 0) await register(props.targets, props.port, arn, ctx.clients);
+    return { arn };
+  },
+  async update(props, outputs, ctx) {
+    const { elb } = ctx.clients;
+    const { arn } = outputs;
+    await elb.send(new ModifyTargetGroupCommand({ TargetGroupArn: arn, HealthCheckPath: props.healthPath }));
+    await setAttributes(ctx.clients, arn);
+    const there = await targetsOf(ctx.clients, arn);
+    const missing = props.targets.filter((target) => !there.includes(target));
+    const extra = there.filter((target) => !props.targets.includes(target));
+    if (missing.length > 0) await register(missing, props.port, arn, ctx.clients);
+    if (extra.length > 0)
+      await elb.send(
+        new DeregisterTargetsCommand({ TargetGroupArn: arn, Targets: extra.map((Id) => ({ Id, Port: props.port })) }),
+      );
+    await elb.send(new AddTagsCommand({ ResourceArns: [arn], Tags: tagList(props.tags) }));
+    return outputs;
+  },
+  async delete({ arn }, ctx) {
+    // In use, for as long as AWS takes to forget the listener that was deleted a moment ago.
+    await retrying(['ResourceInUse'], ctx, async () => {
+      await ctx.clients.elb.send(new DeleteTargetGroupCommand({ TargetGroupArn: arn })).catch(unlessNotFound);
+    });
+  },
+};
+
+/** A target sees the masters' own subnets as its clients, so a master reaches itself through the balancer too (hard part 14). */
+async function setAttributes({ elb }: AwsClients, arn: string): Promise<void> {
+  await elb.send(
+    new ModifyTargetGroupAttributesCommand({
+      TargetGroupArn: arn,
+      Attributes: [
+        { Key: 'preserve_client_ip.enabled', Value: 'false' },
+        { Key: 'deregistration_delay.timeout_seconds', Value: '10' },
+        { Key: 'deregistration_delay.connection_termination.enabled', Value: 'true' },
+      ],
+    }),
+  );
+}
+
+async function register(targets: readonly string[], port: number, arn: string, { elb }: AwsClients): Promise<void> {
+  const Targets = targets.map((Id) => ({ Id, Port: port }));
+  await elb.send(new RegisterTargetsCommand({ TargetGroupArn: arn, Targets }));
+}
+
+async function targetsOf({ elb }: AwsClients, arn: string): Promise<readonly string[]> {
+  const { TargetHealthDescriptions = [] } = await elb.send(new DescribeTargetHealthCommand({ TargetGroupArn: arn }));
+  return TargetHealthDescriptions.filter(({ TargetHealth }) => TargetHealth?.State !== 'draining')
+    .flatMap(({ Target }) => Target?.Id ?? [])
+    .sort();
+}
+
+interface OwnGroup {
+  readonly group: TargetGroup;
+  readonly tags: Tags;
+  readonly address: Address;
+  readonly targets: readonly string[];
+}
+
+async function readGroups(clients: AwsClients): Promise<readonly OwnGroup[]> {
+  const { elb, owner } = clients;
+  const groups = await describeGroups(clients, [edgeName(owner.cluster, 'aws.target-group/api')]);
+  const arns = groups.flatMap(({ TargetGroupArn }) => TargetGroupArn ?? []);
+  const [tags, targets] = await Promise.all([elbTags(elb, arns), Promise.all(arns.map((arn) => targetsOf(clients, arn)))]);
+  return groups.flatMap((group, i) => {
+    const own = tags.get(group.TargetGroupArn ?? '') ?? {};
+    const address = resourceIn(own, owner.cluster, targetGroup.name);
+    return address ? [{ group, tags: own, address, targets: targets[i] ?? [] }] : [];
+  });
+}
+
+async function describeGroups({ elb }: AwsClients, names: readonly string[]): Promise<readonly TargetGroup[]> {
+  try {
+    const { TargetGroups = [] } = await elb.send(new DescribeTargetGroupsCommand({ Names: [...names] }));
+    return TargetGroups;
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
+}
