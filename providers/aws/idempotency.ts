@@ -39,6 +39,14 @@ export function storedNonces(store: Store, random: () => string): Nonces {
   };
 }
 
+/** Before there is a store nothing is created. */
+export const noNonces: Nonces = {
+  take: async (address) => {
+    throw new Error(`nothing can be made before the store: ${address}`);
+  },
+  drop: async () => undefined,
+};
+
 interface Creating {
   readonly address: Address;
   readonly signal: AbortSignal;

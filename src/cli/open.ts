@@ -58,9 +58,12 @@ async function loadProvider(
       dockerHost,
     });
   }
-  const name = cluster.provider.aws ? 'aws' : 'gcp';
+  if (cluster.provider.aws) {
+    const { openAws } = await import('../../providers/aws/provider.ts');
+    return openAws({ cluster });
+  }
   throw new UserError(
-    { what: `provider ${name} is not in this version of Slipway yet`, where: 'provider', next: 'use provider.local' },
+    { what: 'provider gcp is not in this version of Slipway yet', where: 'provider', next: 'use provider.local or provider.aws' },
     exitCodes.config,
   );
 }

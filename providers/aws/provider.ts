@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
+import type { Cluster } from '../../src/config/schema.ts';
+import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
+import { addressOf } from '../../src/plan/resource.ts';
+import type { Provider } from '../../src/provider.ts';
+import { access } from './access.ts';
+import { balancer } from './balancer.ts';
+import { bucketName, ensureBucket, hasBucket, removeBucket } from './bucket.ts';
+import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
+import { design } from './design.ts';
+import { codeOf } from './errors.ts';
+import { noNonces, storedNonces } from './idempotency.ts';
+import { listener } from './listener.ts';
+import { s3Store } from './s3-store.ts';
+import { targetGroup } from './target-group.ts';
+import { zone } from './zone.ts';
+
+export interface AwsOptions extends Omit<SdkOptions, 'region'> {
+  readonly cluster: Cluster;
+  /** How long AWS may hide what was just made, in milliseconds. */
+  readonly windowMs?: number;
+}
+
+/** Measured by others at a few seconds; after half a minute nobody has seen it. */
+const windowMs = 30_000;
+
+/** Amazon Web Services as the place where machines run. */
+export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>> {
+  const { cluster } = options;
+  const aws = cluster.provider.aws;
+  if (!aws) throw new Error('not a cluster on AWS');
+  const { region } = aws;
+  const sdk = openSdk({ ...options, region });
+  const owner = { cluster: cluster.name, extra: aws.tags };
+  let asked: Promise<string> | undefined;
+  const account = (signal: AbortSignal): Promise<string> => {
+    asked ??= accountOf(sdk, aws.accountIds, signal);
+    return asked;
+  };
+  const bucketOf = async (signal: AbortSignal): Promise<string> => bucketName(await account(signal), region, cluster.name);
+  return {
+    name: 'infrastructure',
+    types: [targetGroup, balancer, listener, zone],
+    delivery: 'pushed',
+    async connect(_below, signal) {
+      const bucket = await bucketOf(signal);
+      const store = (await hasBucket(sdk.s3, bucket, await account(signal))) ? s3Store(sdk.s3, bucket) : undefined;
+      return {
+        ...sdk,
+        owner,
+        // Account, region and name of the cluster in one, and nobody else's.
+        uid: bucket,
+        account: await account(signal),
+        region,
+        bucket,
+        store,
+        nonces: store ? storedNonces(store, randomUUID) : noNonces,
+        windowMs: options.windowMs ?? windowMs,
+      };
+    },
+    design: (topology) => design(topology, owner),
+    machineAddress: (name) => addressOf('aws.machine', name),
+    access,
+    async store(_cluster, { create }, signal) {
+      const bucket = await bucketOf(signal);
+      const id = await account(signal);
+      if (create)
+        await ensureBucket(sdk.s3, { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey });
+      else if (!(await hasBucket(sdk.s3, bucket, id))) return undefined;
+      return s3Store(sdk.s3, bucket);
+    },
+    removeStore: async (_cluster, signal) => removeBucket(sdk.s3, await bucketOf(signal), signal),
+    async *verify() {},
+    // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
+    leaveMs: () => 30_000,
+  };
+}
+
+/** Whose credentials these are. Throws where there are none, or where this cluster may not be made. */
+async function accountOf({ sts }: ReturnType<typeof openSdk>, allowed: readonly string[], signal: AbortSignal): Promise<string> {
+  let account: string;
+  try {
+    ({ Account: account = '' } = await sts.send(new GetCallerIdentityCommand(), { abortSignal: signal }));
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = codeOf(error);
+    if (
+      /CredentialsProviderError|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|AccessDenied|AuthFailure/.test(
+        code,
+      )
+    )
+      throw new UserError(
+        {
+          what: 'no valid AWS credentials',
+          where: 'provider.aws',
+          why: `${code}: ${messageOf(error)}`,
+          next: 'log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
+        },
+        exitCodes.credentials,
+      );
+    throw new UnreachableError(
+      { what: 'AWS cannot be reached', why: messageOf(error), next: 'check the network and the region' },
+      { cause: error },
+    );
+  }
+  if (allowed.length === 0 || allowed.includes(account)) return account;
+  throw new UserError(
+    {
+      what: `these credentials are of account ${account}, in which this cluster may not be made`,
+      where: 'provider.aws.accountIds',
+      why: `allowed: ${allowed.join(', ')}`,
+      next: 'use credentials of an allowed account, or add this one to accountIds',
+    },
+    exitCodes.credentials,
+  );
+}
