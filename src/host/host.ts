@@ -61,8 +61,11 @@ export interface Hosts {
   access(): Access;
   /** Connects on first use, waits (bounded) for sshd of a machine that was just made. */
   get(name: string, options?: { readonly signal?: AbortSignal; readonly waitMs?: number }): Promise<Host>;
-  /** A TCP connection that the bastion opens, over its one SSH connection; it resolves the name. Tries once: who may wait, asks again. Throws UnreachableError. */
-  tunnel(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
+  /**
+   * A TCP connection that the bastion opens, over its one SSH connection; it resolves the name. As `net.connect`: emits `connect`, or `error` with an
+   * UnreachableError. It tries once: who may wait, asks again.
+   */
+  tunnel(host: string, port: number): Duplex;
   close(): Promise<void>;
 }
 

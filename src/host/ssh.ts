@@ -113,18 +113,23 @@ export function openHosts({
       }
       return host;
     },
-    async tunnel(host, port, signal) {
+    tunnel(host, port) {
       if (!open) throw new Error(`tunnel to ${host} asked for after close`);
-      const all = AbortSignal.any([signal, ending]);
-      const { client, closed } = await raceAbort(bastion(0), all);
-      const door = nameOfBastion(access());
-      try {
-        return tunnelOf(await forward(client, { address: host, port }, all), () => lostBastion(door, closed()));
-      } catch (error) {
-        all.throwIfAborted();
-        const why = messageOf(closed() ?? error);
-        throw new UnreachableError({ what: `no way from the bastion to ${host}:${port}`, where: door, why }, { cause: error });
-      }
+      return tunnelOf(async (leaving) => {
+        const signal = AbortSignal.any([leaving, ending]);
+        const { client, closed } = await raceAbort(bastion(0), signal);
+        const door = nameOfBastion(access());
+        try {
+          return {
+            channel: await forward(client, { address: host, port }, signal),
+            lost: () => (open ? lostBastion(door, closed()) : undefined),
+          };
+        } catch (error) {
+          signal.throwIfAborted();
+          const why = messageOf(closed() ?? error);
+          throw new UnreachableError({ what: `no way from the bastion to ${host}:${port}`, where: door, why }, { cause: error });
+        }
+      });
     },
     async close() {
       open = false;
@@ -137,6 +142,7 @@ export function openHosts({
   };
 }
 
+/** What becomes of its tunnels; not of those that end because we close. */
 const lostBastion = (door: string, why: Error | undefined): Error | undefined =>
   why && new UnreachableError({ what: 'the SSH connection was lost', where: door, why: messageOf(why) }, { cause: why });
 

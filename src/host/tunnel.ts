@@ -1,20 +1,52 @@
 import { Duplex } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
+import { messageOf } from '../errors.ts';
+
+export interface OpenChannel {
+  readonly channel: ClientChannel;
+  /** Why its connection is gone, once it is. */
+  readonly lost: () => Error | undefined;
+}
 
 /**
- * A forwarded channel as a stream that ends as others do: ssh2's are never destroyed, do not fail when their connection is lost, and leave
- * a write to a channel that was closed without an answer. `lost`: why the connection is gone, once it is.
+ * A forwarded channel as a socket, with the manners of `net.connect`: it is there at once and emits `connect` when it is open; what is
+ * written waits; destroying it ends the attempt. ssh2's channels are never destroyed, do not fail when their connection is lost, and leave a write
+ * to a closed one without an answer.
  */
-export function tunnelOf(channel: ClientChannel, lost: () => Error | undefined): Duplex {
+export function tunnelOf(open: (signal: AbortSignal) => Promise<OpenChannel>): Duplex {
+  const leaving = new AbortController();
+  let channel: ClientChannel | undefined;
+  const opened = open(leaving.signal);
+  const whenOpen = (use: (channel: ClientChannel) => void): void => {
+    if (channel) use(channel);
+    else opened.then((open) => use(open.channel)).catch(() => undefined);
+  };
   const tunnel = new Duplex({
-    read: () => channel.resume(),
-    write: (chunk, encoding, done) => channel.write(chunk, encoding, done),
-    final: (done) => channel.end(done),
+    read: () => channel?.resume(),
+    write: (chunk, encoding, done) => whenOpen((to) => to.write(chunk, encoding, done)),
+    final: (done) => whenOpen((to) => to.end(done)),
     destroy(error, done) {
-      channel.destroy();
+      leaving.abort();
+      channel?.destroy();
       done(error);
     },
   });
+  opened.then(
+    (open) => {
+      if (tunnel.destroyed) {
+        open.channel.destroy();
+        return;
+      }
+      channel = open.channel;
+      join(tunnel, open);
+      tunnel.emit('connect');
+    },
+    (error: unknown) => tunnel.destroy(error instanceof Error ? error : new Error(messageOf(error))),
+  );
+  return tunnel;
+}
+
+function join(tunnel: Duplex, { channel, lost }: OpenChannel): void {
   channel.on('data', (chunk: Buffer) => {
     if (!tunnel.push(chunk)) channel.pause();
   });
@@ -29,5 +61,4 @@ export function tunnelOf(channel: ClientChannel, lost: () => Error | undefined):
     if (tunnel.readableEnded) tunnel.destroy(lost());
     else tunnel.once('end', () => tunnel.destroy(lost()));
   });
-  return tunnel;
 }

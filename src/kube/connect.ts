@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Manifest } from '../config/manifests.ts';
 import { UnreachableError } from '../errors.ts';
 import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
@@ -21,6 +22,7 @@ export interface ConnectOptions {
   initialised(): Promise<boolean>;
   readonly hosts?: Hosts;
   readonly addonKinds?: readonly string[];
+  readonly manifests?: readonly Manifest[];
   now(): number;
 }
 
@@ -31,7 +33,7 @@ const pollMs = 100;
 
 /** Reaches nothing until somebody asks. */
 export function connectKube(options: ConnectOptions): KubeClients {
-  const { uid, hosts, now, addonKinds = [] } = options;
+  const { uid, hosts, now, addonKinds = [], manifests = [] } = options;
   let open: { readonly at: string; readonly api: Promise<KubeApi> } | undefined;
   const close = (): unknown => open?.api.then((api) => api.close()).catch(() => undefined);
   let credentials: Promise<Credentials> | undefined;
@@ -74,6 +76,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
     hosts,
     now,
     addonKinds,
+    manifests: new Map(manifests.map((manifest) => [manifest.key, manifest])),
     api,
     async state() {
       const access = options.access();
@@ -104,7 +107,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
 /** Over the bastion's one SSH connection. */
 function throughBastion(access: Access, hosts: Hosts | undefined): Way {
   if (!hosts) throw new Error('the API is behind the bastion, and there is no SSH to it');
-  return { name: `through ${nameOfBastion(access)}`, open: (host, port, signal) => hosts.tunnel(host, port, signal) };
+  return { name: `through ${nameOfBastion(access)}`, connect: (host, port) => hosts.tunnel(host, port) };
 }
 
 const leaseSchema = z.looseObject({ spec: z.looseObject({ renewTime: z.string().default('') }).prefault({}) });

@@ -19,7 +19,7 @@ export interface ApiServer {
 export interface Way {
   /** For errors: `through bastion 203.0.113.7`. */
   readonly name: string;
-  open(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
+  connect(host: string, port: number): Duplex;
 }
 export interface Call {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -58,8 +58,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   const base = new URL(server);
   const where = way ? `${server} ${way.name}` : server;
   const options = { keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
-  const closing = new AbortController();
-  const agent = way ? new TunnelAgent(options, () => way.open(base.hostname, portOf(base), closing.signal)) : new Agent(options);
+  const agent = way ? new TunnelAgent(options, () => way.connect(base.hostname, portOf(base))) : new Agent(options);
   const once = (path: string, call: Call): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
@@ -125,10 +124,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   return {
     text,
     json: async (path, call) => JSON.parse(await text(path, call)),
-    close: () => {
-      closing.abort();
-      agent.destroy();
-    },
+    close: () => agent.destroy(),
   };
 }
 
@@ -136,17 +132,14 @@ const portOf = ({ port }: URL): number => (port === '' ? 443 : Number(port));
 
 /** TLS over a connection that somebody else opens. */
 class TunnelAgent extends Agent {
-  readonly #open: () => Promise<Duplex>;
-  constructor(options: ConstructorParameters<typeof Agent>[0], open: () => Promise<Duplex>) {
+  readonly #connect: () => Duplex;
+  constructor(options: ConstructorParameters<typeof Agent>[0], connect: () => Duplex) {
     super(options);
-    this.#open = open;
+    this.#connect = connect;
   }
-  override createConnection(options: RequestOptions, done: (error: Error | null, socket?: Duplex | null) => void): undefined {
-    const over = (socket: Duplex): RequestOptions & { readonly socket: Duplex } => ({ ...options, socket });
-    this.#open().then(
-      (socket) => done(null, super.createConnection(over(socket))),
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-    );
+  override createConnection(options: RequestOptions): Duplex | null | undefined {
+    const over: RequestOptions & { readonly socket: Duplex } = { ...options, socket: this.#connect() };
+    return super.createConnection(over);
   }
 }
 

@@ -111,7 +111,7 @@ export class LocalEtcd {
       hosts: {
         access: () => ({ bastion: undefined, hosts: new Map(), api: undefined }),
         get: async (name) => this.#host(name),
-        tunnel: async () => {
+        tunnel: () => {
           throw new Error('no tunnels here');
         },
         close: async () => {},

@@ -124,7 +124,7 @@ export const hostsClients = (
       if (!host || host === 'unreachable') throw new Error(`no way to ${name}`);
       return host;
     },
-    tunnel: async () => {
+    tunnel: () => {
       throw new Error('no tunnels here');
     },
     close: async () => undefined,
