@@ -13,7 +13,7 @@ import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import { type Address, type Context, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { edgeName, elbTags, mustBeOurs } from './edge.ts';
+import { createNamed, edgeName, elbTags, mustBeOurs } from './edge.ts';
 import { isNotFound, retrying, unlessNotFound } from './errors.ts';
 import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
 
@@ -58,18 +58,24 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
   ),
   async create(props, ctx) {
     const { elb, owner } = ctx.clients;
-    // The name can exist once, and the same call again gives back the same balancer.
-    const { LoadBalancers: [made] = [] } = await elb.send(
-      new CreateLoadBalancerCommand({
-        Name: edgeName(owner.cluster, ctx.address),
-        Type: 'network',
-        Scheme: props.scheme,
-        Subnets: [...props.subnets],
-        SecurityGroups: [...props.securityGroups],
-        Tags: tagList(props.tags),
-      }),
+    const Name = edgeName(owner.cluster, ctx.address);
+    const made = await createNamed(
+      async () => {
+        const { LoadBalancers = [] } = await elb.send(
+          new CreateLoadBalancerCommand({
+            Name,
+            Type: 'network',
+            Scheme: props.scheme,
+            Subnets: [...props.subnets],
+            SecurityGroups: [...props.securityGroups],
+            Tags: tagList(props.tags),
+          }),
+        );
+        return LoadBalancers[0];
+      },
+      async () => (await describe(ctx.clients, { Names: [Name] }))[0],
     );
-    const arn = made?.LoadBalancerArn ?? '';
+    const arn = made.LoadBalancerArn ?? '';
     await mustBeOurs(ctx.clients, arn, ctx.address);
     await setAttributes(ctx.clients, arn);
     return outputsOf(await waitActive(arn, ctx));

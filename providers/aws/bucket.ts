@@ -16,7 +16,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
-import { codeOf, isNotFound } from './errors.ts';
+import { codeOf, isNotFound, statusOf } from './errors.ts';
 import { clusterTag, type Tags, tagList, tagsFrom } from './tags.ts';
 
 /** S3's names are one name space of the whole world, of 63 characters at most: account and region make it ours. */
@@ -40,15 +40,18 @@ export async function hasBucket(s3: S3Client, bucket: string, account: string): 
     await s3.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: account }));
     return true;
   } catch (error) {
-    if (isNotFound(error)) return false;
-    if (codeOf(error) === 'Forbidden' || codeOf(error) === 'AccessDenied' || codeOf(error) === '403')
-      throw new UserError({
-        what: 'the bucket for the records of this cluster cannot be opened',
-        where: `s3://${bucket}`,
-        why: 'S3 answers 403: it belongs to another account, or these credentials may not use it',
-        next: 'use credentials that may (docs/aws.md has the policy)',
-      });
-    throw error;
+    const status = statusOf(error);
+    if (status === 404) return false;
+    if (status !== 403 && status !== 301) throw error;
+    throw new UserError({
+      what: 'the bucket for the records of this cluster cannot be opened',
+      where: `s3://${bucket}`,
+      why:
+        status === 403
+          ? 'S3 answers 403: it belongs to another account, or these credentials may not use it'
+          : 'it is in another region',
+      next: 'use credentials that may (docs/aws.md has the policy), or give the cluster another name',
+    });
   }
 }
 

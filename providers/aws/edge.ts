@@ -3,6 +3,7 @@ import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import { type Address, nameOf } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { codeOf } from './errors.ts';
 import { resourceIn, type Tags, tagsFrom } from './tags.ts';
 
 /** Load balancers and target groups have names of 32 characters at most, each once in an account and region. */
@@ -36,4 +37,18 @@ export async function mustBeOurs({ elb, owner }: AwsClients, arn: string, addres
     why: 'it has not the tags that Slipway gives what it makes',
     next: 'remove it, or give the cluster another name',
   });
+}
+
+/** A name can exist once: the same call again gives back the same thing or, where a setting has changed since, says that it is there. */
+export async function createNamed<T>(create: () => Promise<T | undefined>, find: () => Promise<T | undefined>): Promise<T> {
+  try {
+    const made = await create();
+    if (made !== undefined) return made;
+  } catch (error) {
+    if (!codeOf(error).startsWith('Duplicate')) throw error;
+  }
+  const there = await find();
+  if (there === undefined)
+    throw new UserError({ what: 'AWS says that it exists, and does not show it', next: 'run the same command again' });
+  return there;
 }

@@ -19,8 +19,11 @@ function serviceError(error: unknown): ServiceError | undefined {
   return { name: error.name, status };
 }
 
-/** AWS's code of an error (`InvalidVpcID.NotFound`), or the error's name. */
-export const codeOf = (error: unknown): string => serviceError(error)?.name ?? '';
+/** AWS's code of an error (`InvalidVpcID.NotFound`, `DuplicateListener`), without the ending that some services give it; or the error's name. */
+export const codeOf = (error: unknown): string => (serviceError(error)?.name ?? '').replace(/(Exception|Fault)$/, '');
+
+/** The answer's HTTP status: a HEAD has nothing else to say. */
+export const statusOf = (error: unknown): number | undefined => serviceError(error)?.status;
 
 /** The thing is not there (or not visible yet). */
 export const isNotFound = (error: unknown): boolean =>

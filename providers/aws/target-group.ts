@@ -13,7 +13,7 @@ import {
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { edgeName, elbTags, mustBeOurs } from './edge.ts';
+import { createNamed, edgeName, elbTags, mustBeOurs } from './edge.ts';
 import { isNotFound, retrying, unlessNotFound } from './errors.ts';
 import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
 
@@ -55,23 +55,29 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
   ),
   async create(props, ctx) {
     const { elb, owner } = ctx.clients;
-    // The name can exist once, and the same call again gives back the same group.
-    const { TargetGroups: [made] = [] } = await elb.send(
-      new CreateTargetGroupCommand({
-        Name: edgeName(owner.cluster, ctx.address),
-        Protocol: 'TCP',
-        Port: props.port,
-        VpcId: props.vpc,
-        TargetType: 'ip',
-        HealthCheckProtocol: 'HTTPS',
-        HealthCheckPath: props.healthPath,
-        HealthCheckIntervalSeconds: 10,
-        HealthyThresholdCount: 2,
-        UnhealthyThresholdCount: 2,
-        Tags: tagList(props.tags),
-      }),
+    const Name = edgeName(owner.cluster, ctx.address);
+    const made = await createNamed(
+      async () => {
+        const { TargetGroups = [] } = await elb.send(
+          new CreateTargetGroupCommand({
+            Name,
+            Protocol: 'TCP',
+            Port: props.port,
+            VpcId: props.vpc,
+            TargetType: 'ip',
+            HealthCheckProtocol: 'HTTPS',
+            HealthCheckPath: props.healthPath,
+            HealthCheckIntervalSeconds: 10,
+            HealthyThresholdCount: 2,
+            UnhealthyThresholdCount: 2,
+            Tags: tagList(props.tags),
+          }),
+        );
+        return TargetGroups[0];
+      },
+      async () => (await describeGroups(ctx.clients, [Name]))[0],
     );
-    const arn = made?.TargetGroupArn ?? '';
+    const arn = made.TargetGroupArn ?? '';
     await mustBeOurs(ctx.clients, arn, ctx.address);
     await setAttributes(ctx.clients, arn);
     if (props.targets.length > 0) await register(props.targets, props.port, arn, ctx.clients);
