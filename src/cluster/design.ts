@@ -1,5 +1,6 @@
 import type { Versions } from '../assets/catalogue.ts';
 import type { Cluster, Pool } from '../config/schema.ts';
+import { exitCodes, UserError } from '../errors.ts';
 import { assignSlots, noSlots, planAddresses, type Slots, zoneRanges } from './addresses.ts';
 import type { MachineSpec, PoolGroup, Topology } from './topology.ts';
 
@@ -11,8 +12,18 @@ export interface ClusterIdentity {
 }
 export const noIdentity: ClusterIdentity = { uid: '', slots: noSlots };
 
-/** Slots for every zone and pool of the file, on top of those recorded. cluster.yaml's zoneSlots win for zones never seen. */
+/**
+ * Slots for every zone and pool of the file, on top of those recorded. cluster.yaml's zoneSlots win for zones never seen. Throws UserError (config)
+ * where they contradict the record: a zone's machines cannot move, and two zones in one slot would have the same addresses.
+ */
 export function slotsFor(cluster: Cluster, recorded: Slots): Slots {
+  for (const [zone, slot] of Object.entries(cluster.network.zoneSlots)) {
+    const own = recorded.zones[zone];
+    const holder = Object.entries(recorded.zones).find(([other, taken]) => other !== zone && taken === slot)?.[0];
+    if (own !== undefined && own !== slot) throw slotRefused(zone, `slot ${slot}`, `it lies in slot ${own}`, `set it to ${own}`);
+    if (holder !== undefined)
+      throw slotRefused(zone, `slot ${slot}`, `zone ${holder} has it, or had it once`, 'take a free number, or leave it out');
+  }
   const zones = { ...cluster.network.zoneSlots, ...recorded.zones };
   return {
     zones: assignSlots(zones, cluster.zones, 0, 'zone'),
@@ -25,13 +36,19 @@ export function slotsFor(cluster: Cluster, recorded: Slots): Slots {
   };
 }
 
+const slotRefused = (zone: string, what: string, why: string, next: string): UserError =>
+  new UserError({ what: `zone ${zone} cannot have ${what}`, where: `network.zoneSlots.${zone}`, why, next }, exitCodes.config);
+
 /** Machines with names, zones and addresses. Pure, deterministic: the same file and identity give the same topology. */
 export function designTopology(cluster: Cluster, identity: ClusterIdentity, versions: Versions): Topology {
   const layout = cluster.provider.local ? 'flat' : 'subnets';
   const slots = slotsFor(cluster, identity.slots);
   const addresses = planAddresses(cluster.network.machines, slots, layout);
   const grouped = cluster.provider.aws !== undefined;
-  const [firstZone = ''] = cluster.zones;
+  // By slot: the order of zones in the file tells nothing of a cluster that stands.
+  const bySlot = (zones: readonly string[]) => zones.toSorted((a, b) => (slots.zones[a] ?? 0) - (slots.zones[b] ?? 0));
+  const zones = bySlot(cluster.zones);
+  const [firstZone = ''] = zones;
   const named = (role: 'etcd' | 'master', count: number, zones: readonly string[], instanceType: string): MachineSpec[] =>
     spread(count, zones).map(({ zone, ordinal }) => ({
       name: ordinal === 1 ? `${role}-${zone}` : `${role}-${zone}-${ordinal}`,
@@ -50,18 +67,18 @@ export function designTopology(cluster: Cluster, identity: ClusterIdentity, vers
       instanceType: cluster.bastion.machine.type,
       bundle: 'bastion',
     },
-    ...named('etcd', cluster.etcd.count, cluster.etcd.zones ?? cluster.zones, cluster.etcd.machine.type),
-    ...named('master', cluster.masters.count, cluster.masters.zones ?? cluster.zones, cluster.masters.machine.type),
-    ...(grouped ? [] : cluster.pools.flatMap((pool) => members(pool, cluster.zones, addresses.member))),
+    ...named('etcd', cluster.etcd.count, bySlot(cluster.etcd.zones ?? zones), cluster.etcd.machine.type),
+    ...named('master', cluster.masters.count, bySlot(cluster.masters.zones ?? zones), cluster.masters.machine.type),
+    ...(grouped ? [] : cluster.pools.flatMap((pool) => members(pool, bySlot(pool.zones ?? zones), addresses.member))),
   ];
   return {
     cluster,
     uid: identity.uid,
     versions,
-    zones: cluster.zones,
-    ranges: Object.fromEntries(cluster.zones.map((zone) => [zone, zoneRanges(cluster.network.machines, slots, zone)])),
+    zones,
+    ranges: Object.fromEntries(zones.map((zone) => [zone, zoneRanges(cluster.network.machines, slots, zone)])),
     machines,
-    groups: grouped ? cluster.pools.flatMap((pool) => groupsOf(pool, cluster.zones)) : [],
+    groups: grouped ? cluster.pools.flatMap((pool) => groupsOf(pool, bySlot(pool.zones ?? zones))) : [],
     // A cloud's balancer has its address from the cloud.
     api: { name: `api.${cluster.name}.internal`, address: cluster.provider.local ? addresses.balancer : '', port: 6443 },
     region: cluster.provider.aws?.region ?? cluster.provider.gcp?.region ?? 'local',
@@ -73,7 +90,7 @@ function members(
   zones: readonly string[],
   addressOf: (pool: string, zone: string, ordinal: number) => string,
 ): MachineSpec[] {
-  return spread(pool.count ?? pool.min ?? 0, pool.zones ?? zones).map(({ zone, ordinal }) => ({
+  return spread(pool.count ?? pool.min ?? 0, zones).map(({ zone, ordinal }) => ({
     name: `${pool.name}-${zone}-${ordinal}`,
     role: 'worker',
     zone,
@@ -86,9 +103,8 @@ function members(
 
 /** One group a zone: an autoscaled group over several zones balances by itself, and takes volumes' zones away from pods. */
 function groupsOf(pool: Pool, zones: readonly string[]): PoolGroup[] {
-  const own = pool.zones ?? zones;
-  const shareOf = (total: number, zone: string) => spread(total, own).filter((member) => member.zone === zone).length;
-  return own.map((zone) => ({
+  const shareOf = (total: number, zone: string) => spread(total, zones).filter((member) => member.zone === zone).length;
+  return zones.map((zone) => ({
     name: `${pool.name}-${zone}`,
     pool: pool.name,
     zone,

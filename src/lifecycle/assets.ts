@@ -1,6 +1,9 @@
 import { join } from 'node:path';
 import { openAssets } from '../assets/assets.ts';
 import type { Asset } from '../assets/catalogue.ts';
+import { storedAssetsAddress } from '../assets/types/uploaded.ts';
+import { chosenOf } from '../plan/make.ts';
+import type { Plan } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import type { AssetPort } from './opened.ts';
 
@@ -26,3 +29,11 @@ export function openAssetPort({ directory, mirror, env, emit }: AssetPortOptions
 export const assetsOfBundles = (bundles: Iterable<{ readonly assets: readonly Asset[] }>): readonly Asset[] => [
   ...new Map([...bundles].flatMap((bundle) => bundle.assets).map((asset) => [asset.path, asset])).values(),
 ];
+
+/** Those that the plan is going to upload: whoever heals a cluster whose store has them needs none. */
+export function assetsToUpload(assets: readonly Asset[], plan: Plan): readonly Asset[] {
+  const change = chosenOf(plan).find(({ address }) => address === storedAssetsAddress);
+  if (!change || change.action === 'create') return change ? assets : [];
+  const paths = new Set(change.fields.map(({ path }) => path.replace(/^paths\./, '')));
+  return assets.filter(({ path }) => paths.has(path));
+}

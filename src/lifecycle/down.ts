@@ -1,6 +1,7 @@
 import { messageOf, UserError } from '../errors.ts';
 import { chosenOf, leftOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
+import { amendRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
 import { runPlan } from './round.ts';
 import { planSession, withLockedSession } from './session.ts';
@@ -46,6 +47,8 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
           next: 'run the same command again',
         });
       }
+      // No machine has them any more: the next `up` may begin with those of the file.
+      await amendRecord(session, { settings: undefined });
       return { cluster: cluster.name, outcome: 'done', deleted, kept: kept(after) };
     },
   );

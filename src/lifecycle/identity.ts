@@ -1,14 +1,20 @@
 import { z } from 'zod';
 import type { Versions } from '../assets/catalogue.ts';
-import { versionsFor } from '../assets/catalogue.ts';
+import { awsVersions, providerVersions } from '../assets/catalogue.ts';
 import { noSlots } from '../cluster/addresses.ts';
 import { type ClusterIdentity, noIdentity, slotsFor } from '../cluster/design.ts';
 import type { Cluster } from '../config/schema.ts';
 import { UserError } from '../errors.ts';
-import type { Change } from '../plan/plan.ts';
+import { initialisedKey } from '../etcd/bootstrap.ts';
+import type { Lock } from '../run/lock.ts';
 import type { Store } from '../store/store.ts';
+import { type Foundation, foundationSchema } from './foundation.ts';
+import { type Settings, settingsSchema } from './settings.ts';
 
-/** What the store remembers of a cluster and no machine can tell: who it is, where its zones lie, and which versions are in force. */
+/**
+ * What the store remembers of a cluster and no machine can tell: who it is, where its zones lie, what it was founded on, and which versions and
+ * settings are in force.
+ */
 const versionsSchema = z.strictObject({
   kubernetes: z.string(),
   etcd: z.string(),
@@ -19,6 +25,19 @@ const versionsSchema = z.strictObject({
   coredns: z.string(),
   metricsServer: z.string(),
   pause: z.string(),
+  /** On AWS only. */
+  aws: z
+    .strictObject({
+      cloudController: z.string(),
+      clusterAutoscaler: z.string(),
+      ebsCsi: z.string(),
+      csiProvisioner: z.string(),
+      csiAttacher: z.string(),
+      csiResizer: z.string(),
+      csiNodeDriverRegistrar: z.string(),
+      livenessProbe: z.string(),
+    })
+    .optional(),
 });
 const recordSchema = z.strictObject({
   formatVersion: z.literal(1),
@@ -27,6 +46,10 @@ const recordSchema = z.strictObject({
   slots: z.strictObject({ zones: z.record(z.string(), z.int()), pools: z.record(z.string(), z.int()) }),
   /** The rollout record (hard part 2): `up` heals and grows at these versions; only `upgrade` moves them. */
   versions: versionsSchema,
+  /** Written before the first machine is made: from then on it stays. */
+  foundation: foundationSchema.optional(),
+  /** Written when `up` has come to its end, since only then every machine has them: `up` heals and grows at these; see in-force.ts. */
+  settings: settingsSchema.optional(),
 });
 export type ClusterRecord = z.infer<typeof recordSchema>;
 const key = 'cluster.json';
@@ -34,7 +57,7 @@ const key = 'cluster.json';
 export async function readRecord(store: Store | undefined): Promise<ClusterRecord | undefined> {
   const found = await store?.get(key);
   if (!store || !found) return undefined;
-  const parsed = recordSchema.safeParse(JSON.parse(new TextDecoder().decode(await found.bytes())));
+  const parsed = recordSchema.safeParse(parseJson(new TextDecoder().decode(await found.bytes())));
   if (parsed.success) return parsed.data;
   throw new UserError({
     what: 'the record of this cluster cannot be read',
@@ -43,38 +66,58 @@ export async function readRecord(store: Store | undefined): Promise<ClusterRecor
     next: 'use the Slipway version that wrote it, or restore the store from a backup',
   });
 }
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
-/** Under the lock, before the first step: gives the cluster its identity, or adds slots for new zones and pools. */
+/**
+ * Under the lock, before the first step: gives the cluster its identity, or adds slots for new zones and pools. As long as nothing was made, the
+ * file may still say otherwise; the versions follow it until the first etcd member has run.
+ */
 export async function ensureRecord(store: Store, cluster: Cluster, newUid: () => string): Promise<ClusterRecord> {
   const before = await readRecord(store);
+  const hasRun = before?.settings !== undefined || (await store.get(`records/${initialisedKey('main')}`)) !== undefined;
   const record: ClusterRecord = {
+    ...before,
     formatVersion: 1,
     cluster: cluster.name,
     uid: before?.uid ?? newUid(),
-    slots: slotsFor(cluster, before?.slots ?? noSlots),
-    versions: before?.versions ?? versionsFor(cluster.kubernetes.version),
+    slots: slotsFor(cluster, identityFrom(before).slots),
+    versions: versionsFrom(hasRun ? before : undefined, cluster),
   };
-  const text = JSON.stringify(record, null, 2);
-  if (text !== JSON.stringify(before, null, 2)) await store.put(key, new TextEncoder().encode(text));
+  await writeRecord(store, before, record);
   return record;
 }
 
-export const identityFrom = (record: ClusterRecord | undefined): ClusterIdentity =>
-  record ? { uid: record.uid, slots: record.slots } : noIdentity;
-export const versionsFrom = (record: ClusterRecord | undefined, cluster: Cluster): Versions =>
-  record?.versions ?? versionsFor(cluster.kubernetes.version);
+/** Under the lock: adds what a run has reached, or (undefined) takes it away. */
+export async function amendRecord(
+  { store, lock }: { readonly store: Store | undefined; readonly lock: Pick<Lock, 'check'> | undefined },
+  reached: { readonly foundation?: Foundation; readonly settings?: Settings | undefined },
+): Promise<void> {
+  if (!store || !lock) throw new Error('records are written under the lock');
+  await lock.check();
+  const before = await readRecord(store);
+  if (!before) return;
+  const { settings, ...rest } = { ...before, ...reached };
+  await writeRecord(store, before, settings === undefined ? rest : { ...rest, settings });
+}
 
-/** The versions that the file asks for beyond those in force: `up` lists them, `upgrade` carries them out. */
-export function versionsLeft(record: ClusterRecord | undefined, cluster: Cluster): readonly Change[] {
-  if (!record || record.versions.kubernetes === cluster.kubernetes.version) return [];
-  return [
-    {
-      address: 'rollout/kubernetes',
-      action: 'update',
-      fields: [{ path: 'version', before: record.versions.kubernetes, after: cluster.kubernetes.version, impact: 'drain' }],
-      impact: 'drain',
-      reason: 'cluster.yaml asks for another version than the one in force',
-      when: { left: 'upgrade', because: 'a version moves machine by machine, gated' },
-    },
-  ];
+/** Writes what has changed. */
+async function writeRecord(store: Store, before: ClusterRecord | undefined, record: ClusterRecord): Promise<void> {
+  const text = JSON.stringify(record, null, 2);
+  if (text !== JSON.stringify(before, null, 2)) await store.put(key, new TextEncoder().encode(text));
+}
+
+/** Slots count once something stands in them. */
+export const identityFrom = (record: ClusterRecord | undefined): ClusterIdentity =>
+  record ? { uid: record.uid, slots: record.foundation ? record.slots : noSlots } : noIdentity;
+/** Those in force. A record that was written before a provider's own versions were kept gets those that go with its Kubernetes. */
+export function versionsFrom(record: ClusterRecord | undefined, { kubernetes, provider }: Cluster): Versions {
+  if (!record) return providerVersions(kubernetes.version, provider);
+  const { versions } = record;
+  return provider.aws && !versions.aws ? { ...versions, aws: awsVersions(versions.kubernetes) } : versions;
 }

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { storedAssets } from '../assets/stored.ts';
+import { storedAssetsType, type UploadClients } from '../assets/types/uploaded.ts';
 import { machinesOf } from '../cluster/topology.ts';
 import { identityOf } from '../components/bundles.ts';
 import { UnreachableError } from '../errors.ts';
@@ -16,6 +18,7 @@ import { addonKindsOf } from '../kube/design.ts';
 import { kubeAddon } from '../kube/types/addon.ts';
 import { kubeApi } from '../kube/types/api.ts';
 import { kubeCertificate } from '../kube/types/certificate.ts';
+import { kubeHolders, kubeObjects } from '../kube/types/manifests.ts';
 import { kubeNode } from '../kube/types/node.ts';
 import { kubeReady } from '../kube/types/ready.ts';
 import type { SecretsClients } from '../pki/clients.ts';
@@ -31,9 +34,9 @@ import type { LayersInput, LayersOutput } from './opened.ts';
 
 /** The types of the layers that every provider shares. */
 export const commonTypes = {
-  secrets: [pkiAuthority, secret],
+  secrets: [pkiAuthority, secret, storedAssetsType],
   hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
-  kube: [kubeCertificate, kubeAddon, kubeNode, kubeReady],
+  kube: [kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
 } as const;
 
 /** The real layers: secrets in the store, the provider, hosts over SSH, the Kubernetes API. Nothing is reached before something asks. */
@@ -49,10 +52,16 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   const hosts = hostsClients(input, store, sealing, () => seen);
   const kube = kubeClients(input, sealing, hosts);
 
-  const secretsLayer: Layer<SecretsClients> = {
+  const secretsLayer: Layer<SecretsClients & UploadClients> = {
     name: 'secrets',
     types: commonTypes.secrets,
-    connect: async () => ({ sealing, uid: design.topology.uid, now: opened.now }),
+    connect: async () => ({
+      sealing,
+      uid: design.topology.uid,
+      now: opened.now,
+      store,
+      assetFile: (path) => opened.assets.file(path),
+    }),
   };
   const hostsLayer: Layer<HostsClients> = {
     name: 'hosts',
@@ -114,6 +123,7 @@ function hostsClients(
       },
     },
     delivery: opened.provider.delivery,
+    storedAssets: () => storedAssets(store),
     assetFile: (path) => opened.assets.file(path),
     now: opened.now,
   };
@@ -121,7 +131,7 @@ function hostsClients(
 
 /** The CLI talks to the API as an administrator of its own making, for as long as one command runs. */
 function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: HostsClients): KubeClients {
-  const { topology, addons } = design;
+  const { topology, addons, manifests } = design;
   return connectKube({
     uid: topology.uid,
     access: () => hosts.hosts.access(),
@@ -146,6 +156,7 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
     initialised: async () => (await hosts.records.get(initialisedKey('main'))) !== undefined,
     hosts: hosts.hosts,
     addonKinds: addonKindsOf(addons),
+    manifests,
     now: opened.now,
   });
 }

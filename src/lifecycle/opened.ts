@@ -1,5 +1,6 @@
 import type { Asset } from '../assets/catalogue.ts';
 import type { Finding } from '../config/finding.ts';
+import type { Manifest } from '../config/manifests.ts';
 import type { Cluster } from '../config/schema.ts';
 import type { HostsClients } from '../host/host.ts';
 import type { KubeClients } from '../kube/clients.ts';
@@ -14,7 +15,9 @@ import type { ClusterRecord } from './identity.ts';
 export interface Opened {
   readonly cluster: Cluster;
   readonly file: string;
-  /** SHA-256 of the spec after defaults. */
+  /** What addons.manifests hold: Secrets in plain text among them. */
+  readonly manifests: readonly Manifest[];
+  /** SHA-256 of the spec after defaults, manifests included. */
   readonly specDigest: string;
   /** Warnings of the file. */
   readonly findings: readonly Finding[];

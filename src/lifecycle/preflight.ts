@@ -4,6 +4,7 @@ import { exitCodes, UserError } from '../errors.ts';
 import type { Provider } from '../provider.ts';
 import { designCluster } from './design.ts';
 import { readRecord } from './identity.ts';
+import { inForce } from './in-force.ts';
 import type { Opened } from './opened.ts';
 
 export interface Preflight {
@@ -13,9 +14,10 @@ export interface Preflight {
 
 /** Everything that would make `up` fail, all at once, before anything is made: of the file, and of the place where the cluster is to run. */
 export async function preflight(opened: Opened, ofFile: readonly Finding[]): Promise<Preflight> {
-  const { cluster, provider, signal } = opened;
+  const { cluster, provider, manifests, signal } = opened;
   const store = await provider.store(cluster, { create: false }, signal);
-  const { topology } = designCluster(cluster, await readRecord(store), provider);
+  const record = await readRecord(store);
+  const { topology } = designCluster(inForce(cluster, record).cluster, record, provider, manifests);
   const findings = [...ofFile];
   for await (const finding of provider.verify(topology, signal)) findings.push(finding);
   return { cluster: cluster.name, findings };

@@ -3,7 +3,7 @@ import type { Policy } from '../plan/choose.ts';
 import { makePlan } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { Resource, Secrets } from '../plan/resource.ts';
+import { type Resource, type Secrets, typeOf } from '../plan/resource.ts';
 import type { Emit } from '../run/events.ts';
 import { type Journal, newRunId, openJournal, type RunResultRecord } from '../run/journal.ts';
 import { acquireLock, type Lock } from '../run/lock.ts';
@@ -11,7 +11,9 @@ import { type Answers, type Connected, closeAll, connectAll, observe } from '../
 import type { RunResult } from '../run/runner.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterDesign, designCluster } from './design.ts';
-import { type ClusterRecord, ensureRecord, readRecord, versionsLeft } from './identity.ts';
+import { refuseMoved } from './foundation.ts';
+import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
+import { type InForce, inForce } from './in-force.ts';
 import type { Opened, Reach } from './opened.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
@@ -21,6 +23,8 @@ export interface Session {
   readonly record: ClusterRecord | undefined;
   /** This command gave the cluster its identity: there was no record. */
   readonly isNew: boolean;
+  /** What the design was made of. */
+  readonly inForce: InForce;
   readonly design: ClusterDesign;
   readonly connected: readonly Connected[];
   readonly seen: ObservedMap;
@@ -86,7 +90,8 @@ async function useSession<T>(
   { opened, store, record, isNew, lock, only }: SessionInput,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const design = designCluster(opened.cluster, record, opened.provider);
+  const force = inForce(opened.cluster, record);
+  const design = designCluster(force.cluster, record, opened.provider, opened.manifests);
   const { layers, secrets, reach } = await opened.layers({ opened, store, record, design, generation: lock?.generation ?? 0 });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
@@ -97,6 +102,7 @@ async function useSession<T>(
     store,
     record,
     isNew,
+    inForce: force,
     design,
     connected,
     seen,
@@ -170,7 +176,7 @@ export interface Look {
   readonly plan: Plan;
   readonly answers: Answers;
 }
-/** Observes everything afresh and plans. */
+/** Observes everything afresh and plans. Throws UserError (config) when the file moves what the cluster stands on. */
 export const planSession = async (session: Session, policy: Policy, desired?: readonly Resource[]): Promise<Plan> =>
   (await lookSession(session, policy, desired)).plan;
 
@@ -183,6 +189,7 @@ export async function lookSession(
   const { opened, connected, seen, emit } = session;
   seen.clear();
   const answers = await observe(connected, seen, session.signal, emit);
+  if (policy.command !== 'down') refuseMovedUnder(session);
   const plan = makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
@@ -191,7 +198,15 @@ export async function lookSession(
     observed: seen,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
-    left: policy.command === 'up' ? versionsLeft(session.record, opened.cluster) : [],
+    left: policy.command === 'up' ? session.inForce.left : [],
   });
   return { plan, answers };
+}
+
+/** Only what stands can be moved: before the first machine, and after the last volume, the file may say what it likes. */
+export function refuseMovedUnder({ opened, record, connected, seen }: Session): void {
+  const infrastructure = connected.find(({ layer }) => layer.name === 'infrastructure');
+  const types = new Set(infrastructure?.layer.types.map((type) => type.name));
+  const stands = [...seen.entries()].some(([address, { state }]) => state === 'present' && types.has(typeOf(address)));
+  if (stands) refuseMoved(record?.foundation, opened.cluster, opened.file);
 }

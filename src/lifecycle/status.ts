@@ -39,7 +39,7 @@ export async function lastLook(session: Session, look: Look): Promise<readonly F
   const { hosts, etcd, nodes, certificates } = await seenOf(session, look);
   return worstFirst([
     ...etcdFindings(etcd),
-    ...nodeFindings(nodes),
+    ...nodeFindings(nodes, session.opened.cluster.network.plugin),
     ...certificateFindings(certificates),
     ...clockFindings(hosts),
     ...capacityFindings(nodes, etcd),
@@ -95,7 +95,7 @@ async function statusOf(session: Session, look: Look, { server, version }: Api):
       ...(record
         ? [
             ...apiFindings(api, resources, seen),
-            ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes)),
+            ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes, opened.cluster.network.plugin)),
             ...certificateFindings(certificates),
           ]
         : []),

@@ -5,11 +5,14 @@ import type { Policy } from '../plan/choose.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
-import { assetsOfBundles } from './assets.ts';
+import { assetsOfBundles, assetsToUpload } from './assets.ts';
+import { foundationOf } from './foundation.ts';
+import { amendRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
 import { errorsOfPlace, refuseErrors } from './preflight.ts';
 import { runPlan } from './round.ts';
 import { type Look, lookSession, type Session, withLockedSession } from './session.ts';
+import { settingsOf } from './settings.ts';
 import { lastLook } from './status.ts';
 
 export interface UpOptions {
@@ -53,15 +56,19 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
       left: leftOf(look.plan),
       findings,
     });
-    if (chosenOf(look.plan).length === 0) {
+    const finish = async (outcome: UpResult['outcome'], changed: number): Promise<UpResult> => {
       refuseBlind(look.plan);
-      return result('nothing to do', 0, await verify(session, look, policy));
-    }
+      const findings = await verify(session, look, policy);
+      await amendRecord(session, { foundation: foundationOf(opened.cluster), settings: settingsOf(session.inForce.cluster) });
+      return result(outcome, changed, findings);
+    };
+    if (chosenOf(look.plan).length === 0) return finish('nothing to do', 0);
     if (makesInfrastructure(look.plan, session))
       refuseErrors(await errorsOfPlace(opened.provider, session.design.topology, session.signal));
     if (!(await options.confirm(look.plan))) return result('declined', 0);
     session.begin(look.plan);
-    await opened.assets.ensure(assetsOfBundles(session.design.bundles.values()), session.signal);
+    await opened.assets.ensure(neededAssets(session, look.plan), session.signal);
+    await amendRecord(session, { foundation: foundationOf(opened.cluster) });
     let changed = 0;
     for (let round = 1; chosenOf(look.plan).length > 0; round++) {
       if (round > maxRounds) throw notConverging(look.plan, session);
@@ -73,9 +80,14 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
       changed += await runPlan(look.plan, session);
       look = await lookSession(session, policy);
     }
-    refuseBlind(look.plan);
-    return result('done', changed, await verify(session, look, policy));
+    return finish('done', changed);
   });
+}
+
+/** What this run needs in the cache of this machine: what is mounted or pushed from it, or what the store does not have yet. */
+function neededAssets({ opened, design }: Session, plan: Plan) {
+  const all = assetsOfBundles(design.bundles.values());
+  return opened.provider.delivery === 'fetched' ? assetsToUpload(all, plan) : all;
 }
 
 const infrastructureTypes = ({ connected }: Session): ReadonlySet<string> =>

@@ -35,6 +35,17 @@ describe('addresses', () => {
     );
   });
 
+  test('the order of zones in the file means nothing once they have slots', () => {
+    fc.assert(
+      fc.property(shape, (s) => {
+        const identity = { uid: 'u', slots: slotsFor(clusterOf(s), noSlots) };
+        const { cluster: _, ...one } = designTopology(clusterOf(s), identity, versions);
+        const { cluster: __, ...other } = designTopology(clusterOf({ ...s, zones: s.zones.toReversed() }), identity, versions);
+        expect(other).toEqual(one);
+      }),
+    );
+  });
+
   test('no two machines share an address', () => {
     fc.assert(
       fc.property(shape, (s) => {

@@ -144,6 +144,132 @@ describe('up', () => {
   });
 });
 
+describe('edits of a cluster that stands', () => {
+  const standing = async (over: Parameters<typeof aCluster>[0] = {}) => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(aCluster(over), world, { store }));
+    world.log.length = 0;
+    const file = (input: Parameters<typeof aCluster>[0]) => memoryOpened(aCluster({ ...over, ...input }), world, { store });
+    return { world, store, file };
+  };
+
+  test.each([
+    ['network.machines', { network: { machines: '172.29.0.0/16' } }],
+    ['network.pods', { network: { pods: '10.240.0.0/16' } }],
+    ['network.services', { network: { services: '10.97.0.0/16' } }],
+    ['network.plugin', { network: { plugin: 'none' as const } }],
+  ])('%s is refused by plan and up, with the value to put back, and nothing is done', async (path, over) => {
+    const { world, file } = await standing();
+    for (const act of [planCluster, go])
+      await expect(act(file(over))).rejects.toMatchObject({
+        exitCode: 65,
+        message: expect.stringMatching(
+          new RegExp(`${path} cannot change[\\s\\S]*${path} is .* in the cluster, and .* in the file`),
+        ),
+      });
+    expect(world.log).toEqual([]);
+    expect((await down(file(over), { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true })).outcome).toBe('done');
+  });
+
+  test('a range may still be changed when the first `up` made nothing, and not once it made something', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    const of = (machines: string) => memoryOpened(aCluster({ network: { machines } }), world, { store });
+    const taken = of('172.30.0.0/16');
+    const provider = {
+      ...taken.provider,
+      async *verify() {
+        yield { severity: 'error', check: 'network.taken', what: 'the range is taken' } as const;
+      },
+    };
+    await expect(go({ ...taken, provider })).rejects.toThrow('the range is taken');
+    expect(world.log).toEqual([]);
+    world.onAct = (act) => {
+      if (act.startsWith('create local.machine/etcd')) throw new Error('no room');
+    };
+    await expect(go(of('172.29.0.0/16'))).rejects.toThrow('no room');
+    await expect(go(of('172.30.0.0/16'))).rejects.toThrow(/network.machines is 172.29.0.0\/16 in the cluster/);
+  });
+
+  test('a slot of a zone cannot change, nor be given to another zone', async () => {
+    const { file, world } = await standing({ zones: ['a', 'b', 'c'] });
+    await expect(go(file({ network: { zoneSlots: { b: 5 } } }))).rejects.toMatchObject({ exitCode: 65 });
+    await expect(planCluster(file({ zones: ['a', 'b', 'c', 'd'], network: { zoneSlots: { d: 1 } } }))).rejects.toThrow(
+      /zone d cannot have slot 1[\s\S]*zone b has it/,
+    );
+    expect((await planCluster(file({ network: { zoneSlots: { a: 0, b: 1, c: 2 } } }))).changes).toEqual([]);
+    expect(world.log).toEqual([]);
+  });
+
+  test('the order of zones means nothing, and a zone put in front moves no machine', async () => {
+    const { file } = await standing();
+    expect((await planCluster(file({ zones: ['c', 'b', 'a'] }))).changes).toEqual([]);
+    const { changes } = await planCluster(file({ zones: ['d', 'a', 'b', 'c'] }));
+    expect(changes.filter(({ address }) => /^(local.machine|host.bundle|etcd)/.test(address))).toEqual([]);
+  });
+
+  const gate = { kubernetes: { featureGates: { SomeGate: true } } };
+  test('a setting that would restart API servers is left to upgrade, also for new and healed masters and for every kubelet', async () => {
+    const { world, file } = await standing({ masters: { count: 1 } });
+    const edits = { ...gate, masters: { count: 3 } };
+    const { left } = await go(file(edits));
+    expect(left.map(({ address, fields }) => [address, fields.map(({ path }) => path)])).toEqual([
+      ['rollout/settings', ['kubernetes.featureGates']],
+    ]);
+    // Growth alone gives the same machines.
+    const alone = new MemoryWorld();
+    await go(memoryOpened(aCluster({ masters: { count: 3 } }), alone));
+    const texts = (of: MemoryWorld, name: string) => {
+      const props = of.things.get(`host.bundle/${name}`)?.props ?? {};
+      return JSON.stringify('units' in props && 'files' in props && [props.units, props.files]);
+    };
+    for (const name of ['master-c', 'workers-a-1']) {
+      expect(texts(world, name)).toContain('kubelet.service');
+      expect(texts(world, name)).toBe(texts(alone, name));
+    }
+    expect((await planCluster(file(edits))).changes.filter((change) => 'now' in change.when)).toEqual([]);
+    // Taken back, nothing is left.
+    expect((await planCluster(file({ masters: { count: 3 } }))).changes).toEqual([]);
+  });
+
+  test('a setting that restarts nothing that serves follows the file at once', async () => {
+    const { world, file } = await standing();
+    const result = await go(file({ kubernetes: { maxPods: 60, extraArgs: { kubelet: { v: '3' } } } }));
+    expect(result.left).toEqual([]);
+    expect(world.log.filter((act) => act === 'update host.bundle/master-a')).toHaveLength(1);
+  });
+
+  test('the events cluster is neither dropped nor added by up', async () => {
+    for (const events of [true, false]) {
+      const { world, file } = await standing({ etcd: { events } });
+      const result = await go(file({ etcd: { events: !events, quotaMb: 4096 } }));
+      expect(result.left.flatMap(({ fields }) => fields.map(({ path }) => path))).toEqual(['etcd.events', 'etcd.quotaMb']);
+      expect(world.log).toEqual([]);
+    }
+  });
+
+  test('before the first `up` has come to its end, settings and (until etcd has run) the version follow the file', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    const at = (version: string, over: Parameters<typeof aCluster>[0] = {}) =>
+      memoryOpened(aCluster({ ...over, kubernetes: { ...over.kubernetes, version } }), world, { store });
+    world.onAct = (act) => {
+      if (act.startsWith('create host.units/master')) throw new Error('the API server does not know SomeGate');
+    };
+    await expect(go(at('1.35.4', gate))).rejects.toThrow('SomeGate');
+    world.onAct = () => undefined;
+    const { left } = await go(at('1.36.3'));
+    expect(left).toEqual([]);
+  });
+
+  test('after `down` the settings of the file are taken, since no machine has others', async () => {
+    const { file } = await standing();
+    await down(file({}), { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true });
+    expect((await planCluster(file(gate))).changes.filter(({ address }) => address.startsWith('rollout/'))).toEqual([]);
+  });
+});
+
 describe('down', () => {
   const options = { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true };
   test('takes the machines and keeps the volumes', async () => {

@@ -1,0 +1,86 @@
+import { designTopology } from '../cluster/design.ts';
+import type { Bundle } from '../components/bundle.ts';
+import { designBundles } from '../components/bundles.ts';
+import type { Cluster } from '../config/schema.ts';
+import { canonicalJson, digestOf } from '../plan/canonical.ts';
+import { toJson } from '../plan/fields.ts';
+import type { Change } from '../plan/plan.ts';
+import type { FieldChange } from '../plan/resource.ts';
+import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
+import { settings } from './settings.ts';
+
+export interface InForce {
+  /** cluster.yaml, but for what only `upgrade` may move. */
+  readonly cluster: Cluster;
+  /** What the file asks for beyond that. */
+  readonly left: readonly Change[];
+}
+
+/**
+ * Hard part 2: an edit that would restart what serves (a flag of the API server, a feature gate, etcd's quota) is `upgrade`'s to carry out. Until then
+ * such a setting stays as it was for everyone: a healed or added master must not serve with other admission plugins than its peers, and a gate must not
+ * reach kubelets before API servers. So the design takes it from the record, and the plan lists it as left. All other settings follow the file at once.
+ * Which are which is not a table that could miss one: it is asked of the bundles, setting by setting.
+ */
+export function inForce(cluster: Cluster, record: ClusterRecord | undefined): InForce {
+  const left = versionsLeft(cluster, record);
+  const recorded = record?.settings;
+  if (!recorded) return { cluster, left };
+  const kept = {
+    ...cluster,
+    kubernetes: { ...recorded.kubernetes, version: cluster.kubernetes.version },
+    etcd: { ...cluster.etcd, ...recorded.etcd },
+  };
+  const differing = settings.filter((setting) => canonicalJson(setting.of(cluster)) !== canonicalJson(setting.of(kept)));
+  if (differing.length === 0) return { cluster, left };
+  const standing = servingDigest(kept, record);
+  const interrupting = differing.filter((setting) => servingDigest(setting.copy(cluster, kept), record) !== standing);
+  const fields = interrupting.map(
+    (setting): FieldChange => ({
+      path: setting.path,
+      before: toJson(setting.of(kept)),
+      after: toJson(setting.of(cluster)),
+      impact: 'restart',
+    }),
+  );
+  return {
+    cluster: interrupting.reduce((made, setting) => setting.copy(kept, made), cluster),
+    left: fields.length === 0 ? left : [...left, settingsChange(fields)],
+  };
+}
+
+const settingsChange = (fields: FieldChange[]): Change => ({
+  address: 'rollout/settings',
+  action: 'update',
+  fields,
+  impact: 'restart',
+  reason: 'cluster.yaml asks for other settings than those in force',
+  when: {
+    left: 'upgrade',
+    because: 'it would restart API servers or etcd members; until then new machines get the settings in force',
+  },
+});
+
+function versionsLeft(cluster: Cluster, record: ClusterRecord | undefined): readonly Change[] {
+  if (!record || record.versions.kubernetes === cluster.kubernetes.version) return [];
+  return [
+    {
+      address: 'rollout/kubernetes',
+      action: 'update',
+      fields: [{ path: 'version', before: record.versions.kubernetes, after: cluster.kubernetes.version, impact: 'drain' }],
+      impact: 'drain',
+      reason: 'cluster.yaml asks for another version than the one in force',
+      when: { left: 'upgrade', because: 'a version moves machine by machine, gated' },
+    },
+  ];
+}
+
+/** What a serving unit reads at its start: another digest means a restart. */
+function servingDigest(cluster: Cluster, record: ClusterRecord): string {
+  const bundles = designBundles(designTopology(cluster, identityFrom(record), versionsFrom(record, cluster)));
+  return digestOf([...bundles].map(([name, bundle]) => [name, servingInputs(bundle)]));
+}
+const servingInputs = ({ units, files }: Bundle) =>
+  units
+    .filter(({ serving }) => serving)
+    .map(({ name, text, inputs }) => ({ name, text, inputs: files.filter(({ path }) => inputs.includes(path)) }));
