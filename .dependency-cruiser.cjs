@@ -12,7 +12,7 @@ const roomsOf = {
   store: ['plan'],
   // Each designs its own resources from the topology.
   host: ['plan', 'assets', 'components', 'cluster'],
-  kube: ['host', 'plan', 'store', 'pki', 'components', 'cluster'],
+  kube: ['config', 'host', 'plan', 'store', 'pki', 'components', 'cluster'],
   etcd: ['host', 'plan', 'store', 'components', 'cluster'],
   pki: ['host', 'plan', 'store', 'components', 'cluster'],
   health: ['config', 'plan', 'cluster', 'components', 'assets', 'store', 'host', 'kube', 'etcd', 'pki'],

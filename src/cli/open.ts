@@ -21,11 +21,12 @@ export interface OpenInput {
 
 /** The composition root: reads the file, loads its provider and nothing of the others, and hands the ports to whoever runs the command. */
 export async function openCluster({ file, env, version, signal, emit }: OpenInput): Promise<Opened> {
-  const { cluster, digest, findings } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
+  const { cluster, digest, findings, manifests } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
   const directories = { config: env.configDir, state: env.stateDir, cache: env.cacheDir };
   return {
     cluster,
     file,
+    manifests,
     specDigest: digest,
     findings,
     provider: await loadProvider(cluster, directories, env.variables['DOCKER_HOST']),

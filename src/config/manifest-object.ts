@@ -49,7 +49,7 @@ export function toManifestObject(value: Fields): {
   const refusal = refusedKind(apiVersion, kind);
   if (refusal) return { problems: [{ path: ['kind'], ...refusal }] };
 
-  const metadata = isFields(value['metadata']) ? value['metadata'] : {};
+  const metadata = isFields(value.metadata) ? value.metadata : {};
   const { name, namespace } = metadata;
   if (!isText(name))
     wrong(
@@ -61,8 +61,8 @@ export function toManifestObject(value: Fields): {
     wrong(['metadata', 'name'], `${JSON.stringify(name.slice(0, 80))} is no name of an object`);
   if (namespace !== undefined && namespace !== null && !(isText(namespace) && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(namespace)))
     wrong(['metadata', 'namespace'], 'metadata.namespace is no name of a namespace');
-  const labels = texts(metadata['labels'], ['metadata', 'labels'], wrong);
-  const annotations = texts(metadata['annotations'], ['metadata', 'annotations'], wrong);
+  const labels = texts(metadata.labels, ['metadata', 'labels'], wrong);
+  const annotations = texts(metadata.annotations, ['metadata', 'annotations'], wrong);
   for (const [field, map] of [['labels', labels] as const, ['annotations', annotations] as const])
     for (const key of Object.keys(map))
       if (key.startsWith(reserved))
@@ -136,7 +136,7 @@ function secretContent(value: Fields, apiVersion: string, kind: string, wrong: W
 
 /** The rules of an aggregated ClusterRole are written by a controller of Kubernetes. */
 function withoutAggregated(value: Fields, kind: string): Fields {
-  if (kind !== 'ClusterRole' || !isFields(value['aggregationRule'])) return value;
+  if (kind !== 'ClusterRole' || !isFields(value.aggregationRule)) return value;
   const { rules: _, ...rest } = value;
   return rest;
 }

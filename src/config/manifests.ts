@@ -135,7 +135,7 @@ export function parseManifest(
     }
     const { kind, items } = value;
     if (typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items)) {
-      const ofItem = kind === 'List' ? {} : { apiVersion: value['apiVersion'], kind: kind.slice(0, -'List'.length) };
+      const ofItem = kind === 'List' ? {} : { apiVersion: value.apiVersion, kind: kind.slice(0, -'List'.length) };
       for (const [i, item] of items.entries())
         collect(document, isFields(item) ? { ...ofItem, ...item } : item, [...path, 'items', i]);
       return;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Role, roles } from '../cluster/topology.ts';
 import type { Finding } from '../config/finding.ts';
 import type { KubeObject } from '../kube/objects.ts';
+import { lacksPodNetwork } from '../kube/types/node.ts';
 import type { NodeStatus } from './status.ts';
 
 /** The answer of one LIST; `absent`: there is no API yet that could have nodes. */
@@ -58,7 +59,7 @@ function nodeStatus(design: DesignedNode, node: KubeObject | undefined, seen: No
   if (!node) {
     const unknown = seen.state === 'unknown';
     const note = unknown ? seen.why : 'no kubelet has registered it';
-    return { ...base, ready: unknown ? 'unknown' : false, cordoned: false, kubelet: '', notes: [note] };
+    return { ...base, ready: unknown ? 'unknown' : false, lacksPodNetwork: false, cordoned: false, kubelet: '', notes: [note] };
   }
   const { spec, status } = nodeSchema.parse(node);
   const ready = status.conditions.find(({ type }) => type === 'Ready');
@@ -73,24 +74,43 @@ function nodeStatus(design: DesignedNode, node: KubeObject | undefined, seen: No
     ...(designed ? [] : ['not in cluster.yaml']),
   ];
   const kubelet = status.nodeInfo.kubeletVersion.replace(/^v/, '');
-  return { ...base, ready: ready?.status === 'True', cordoned: spec.unschedulable, kubelet, notes };
+  return {
+    ...base,
+    ready: ready?.status === 'True',
+    lacksPodNetwork: lacksPodNetwork(node),
+    cordoned: spec.unschedulable,
+    kubelet,
+    notes,
+  };
 }
 
-/** Is every node Ready? */
-export function nodeFindings(nodes: readonly NodeStatus[]): readonly Finding[] {
-  const findings = nodes.flatMap(({ name, ready, cordoned, notes }): readonly Finding[] => {
-    const where = `node ${name}`;
-    const why = notes.join('; ');
-    if (ready === false) {
-      const next = `cluster logs ${name} -u kubelet`;
-      return [{ severity: 'error', check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
-    }
-    if (!cordoned) return [];
-    const next = `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
-    return [{ severity: 'warning', check: 'nodes.cordoned', where, what: 'the node takes no new pods: it is cordoned', next }];
-  });
+/** Is every node Ready? `plugin` none: they wait for a pod network that somebody else installs, which is no error. */
+export function nodeFindings(nodes: readonly NodeStatus[], plugin: 'flannel' | 'none' = 'flannel'): readonly Finding[] {
+  const waiting = plugin === 'none' ? nodes.filter((node) => node.lacksPodNetwork) : [];
+  const findings = nodes.filter((node) => !waiting.includes(node)).flatMap(nodeFinding);
+  if (waiting.length > 0) return [...findings, noPodNetwork(waiting.length, nodes.length)];
   const ready = nodes.filter((node) => node.ready === true).length;
   if (nodes.length > 0 && ready === nodes.length)
     return [...findings, { severity: 'ok', check: 'nodes.ready', what: `${ready} of ${nodes.length} nodes are Ready` }];
   return findings;
+}
+
+const noPodNetwork = (waiting: number, all: number): Finding => ({
+  severity: 'warning',
+  check: 'nodes.network',
+  what: `no pod network yet: ${waiting} of ${all} nodes wait for one, and no pod but those of the hosts' network starts there`,
+  why: 'network.plugin is none',
+  next: 'install your own: by addons.manifests, or by hand (cluster kubectl -- apply -f FILE)',
+});
+
+function nodeFinding({ name, ready, cordoned, notes }: NodeStatus): readonly Finding[] {
+  const where = `node ${name}`;
+  const why = notes.join('; ');
+  if (ready === false) {
+    const next = `cluster logs ${name} -u kubelet`;
+    return [{ severity: 'error', check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
+  }
+  if (!cordoned) return [];
+  const next = `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
+  return [{ severity: 'warning', check: 'nodes.cordoned', where, what: 'the node takes no new pods: it is cordoned', next }];
 }

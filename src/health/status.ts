@@ -50,6 +50,8 @@ export interface NodeStatus {
   readonly role: Role;
   readonly pool?: string;
   readonly ready: boolean | 'unknown';
+  /** It is not Ready, and lacks nothing but a pod network. */
+  readonly lacksPodNetwork: boolean;
   readonly cordoned: boolean;
   readonly kubelet: string;
   /** Conditions that are not as they should be (`DiskPressure`), taints beyond the declared. */

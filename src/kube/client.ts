@@ -22,8 +22,17 @@ export interface KubeApi {
   apply(object: KubeObject, options?: { readonly manager?: string; readonly signal?: AbortSignal }): Promise<KubeObject>;
   /** JSON patch, merge patch or strategic merge patch, by content type. */
   patch(name: ObjectName, contentType: string, body: unknown, signal?: AbortSignal): Promise<KubeObject>;
-  /** Idempotent: what is not there is deleted. */
-  delete(name: ObjectName, signal?: AbortSignal): Promise<void>;
+  /**
+   * Idempotent: what is not there is deleted. What it owns goes after it (the API's own default leaves the pods of a Job). With `only`
+   * the API refuses (409) when it is another or has changed since.
+   */
+  delete(
+    name: ObjectName,
+    signal?: AbortSignal,
+    only?: { readonly uid: string; readonly resourceVersion: string },
+  ): Promise<void>;
+  /** Undefined: the API does not know the kind. */
+  kind(apiVersion: string, kind: string, signal?: AbortSignal): Promise<Kind | undefined>;
   /** GET of any path, as text: `/readyz?verbose`, `/version`. */
   raw(path: string, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<string>;
   close(): void;
@@ -82,9 +91,16 @@ export function openKube(server: ApiServer): KubeApi {
       const query = new URLSearchParams({ fieldManager });
       return parse(await http.json(`${await one(name, signal)}?${query}`, { method: 'PATCH', body, contentType, signal }));
     },
-    async delete(name, signal) {
-      await orMissing(async () => http.text(await one(name, signal), { method: 'DELETE', signal }), '');
+    async delete(name, signal, only) {
+      const body = {
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        propagationPolicy: 'Background',
+        ...(only && { preconditions: only }),
+      };
+      await orMissing(async () => http.text(await one(name, signal), { method: 'DELETE', body, signal }), '');
     },
+    kind: (apiVersion, kind, signal) => orMissing(() => kindOf(apiVersion, kind, signal), undefined),
     raw: (target, { signal, timeoutMs } = {}) =>
       http.text(target, { accept: '*/*', signal, ...(timeoutMs ? { timeoutMs } : {}) }),
     close: () => http.close(),
@@ -99,11 +115,16 @@ const listSchema = z.object({
     .transform((items) => items ?? []),
 });
 
-async function orMissing<T>(ask: () => Promise<T>, missing: T): Promise<T> {
+/** A kind that the API does not serve: of a CustomResourceDefinition that is not there, or not yet. */
+export class UnknownKind extends UserError {
+  override readonly name = 'UnknownKind';
+}
+
+async function orMissing<T, M>(ask: () => Promise<T>, missing: M): Promise<T | M> {
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof KubeRefusal && error.status === 404) return missing;
+    if (error instanceof UnknownKind || (error instanceof KubeRefusal && error.status === 404)) return missing;
     throw error;
   }
 }
@@ -125,6 +146,6 @@ function kindsBy(http: Http) {
     discovered.set(apiVersion, kinds);
     const found = kinds.get(kind);
     if (found) return found;
-    throw new UserError({ what: `the Kubernetes API knows no ${kind} in ${apiVersion}` });
+    throw new UnknownKind({ what: `the Kubernetes API knows no ${kind} in ${apiVersion}` });
   };
 }

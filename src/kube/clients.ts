@@ -1,3 +1,4 @@
+import type { Manifest } from '../config/manifests.ts';
 import type { Hosts } from '../host/host.ts';
 import type { KubeApi } from './client.ts';
 import type { KubeObject } from './objects.ts';
@@ -18,6 +19,8 @@ export interface KubeClients {
   now(): number;
   /** Kinds of the design's addons, `apiVersion/kind`: where objects of ours are looked for, beside those that every cluster has. */
   readonly addonKinds: readonly string[];
+  /** What addons.manifests hold, by key: props of resources are shown in plans, and hold no object. */
+  readonly manifests: ReadonlyMap<string, Manifest>;
   /** One LIST for all who wait for a node. */
   readonly nodes: SharedPoll<ReadonlyMap<string, KubeObject>>;
   /** When each kubelet last renewed its lease, by node, in milliseconds since the epoch: one LIST for all who wait for a sign of life. */

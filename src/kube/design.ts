@@ -2,8 +2,10 @@ import { type MachineSpec, machinesOf, type Topology } from '../cluster/topology
 import type { Addon, AddonCertificate } from '../components/addons.ts';
 import { nodeLabels, poolOf } from '../components/host-env.ts';
 import { controlPlaneTaint } from '../components/kubelet.ts';
+import type { Manifest } from '../config/manifests.ts';
 import { canonicalAddress } from '../pki/inspect.ts';
 import { type Address, addressOf, type Resource, ref } from '../plan/resource.ts';
+import { manifestResources } from './manifests.ts';
 import { keyOf } from './objects.ts';
 import type { KubeAddonProps } from './types/addon.ts';
 import type { KubeApiProps } from './types/api.ts';
@@ -16,16 +18,24 @@ export const addonKindsOf = (addons: readonly Addon[]): readonly string[] => [
   ...new Set(addons.flatMap((addon) => addon.objects.map(({ apiVersion, kind }) => `${apiVersion}/${kind}`))),
 ];
 
-/** API servers' readiness, nodes, and the addons: applied first, ready last. Pure. */
-export function kubeResources(topology: Topology, addons: readonly Addon[]): readonly Resource[] {
+/** API servers' readiness, nodes, addons and manifests: applied first, ready last. Pure. */
+export function kubeResources(
+  topology: Topology,
+  addons: readonly Addon[],
+  manifests: readonly Manifest[] = [],
+): readonly Resource[] {
   const masters = machinesOf(topology, 'master');
   const nodes = [...masters, ...machinesOf(topology, 'worker')];
   // Any one API server is enough to apply: the balancer sends there what the others cannot answer yet.
   const firstApi = masters.slice(0, 1).map((master) => addressOf('kube.api', master.name));
   const nodeAddresses = nodes.map((node) => addressOf('kube.node', node.name));
+  const resourcesOf = (addon: Addon): readonly Resource[] => addonResources(addon, firstApi, nodeAddresses);
+  // Without a pod network nothing of an addon's can run until somebody brings one: applied then, and not waited for.
+  const waited = topology.cluster.network.plugin === 'none' ? ({ type }: Resource) => type !== 'kube.ready' : () => true;
   return [
     ...masters.map((master) => api(master, topology)),
-    ...addons.flatMap((addon) => addonResources(addon, firstApi, nodeAddresses)),
+    ...addons.flatMap(resourcesOf).filter(waited),
+    ...manifestResources(manifests, [...firstApi, ...rbacOf(addons)]),
     ...nodes.map((machine) => node(machine, topology, [...firstApi, ...rbacOf(addons)])),
   ];
 }
@@ -51,7 +61,7 @@ const node = (machine: MachineSpec, topology: Topology, after: readonly Address[
   props: {
     labels: nodeLabels(machine, topology),
     taints: (machine.role === 'master' ? [controlPlaneTaint] : (poolOf(machine, topology)?.taints ?? [])).toSorted(byTaint),
-    ready: true,
+    ready: topology.cluster.network.plugin === 'none' ? 'but for a pod network' : true,
   },
   after: [addressOf('host.units', machine.name), ...after],
 });

@@ -45,3 +45,33 @@ export function stageOf(kind: string): 0 | 1 | 2 {
   if (/^(Deployment|DaemonSet|StatefulSet|Job|CronJob|Pod|APIService)$|WebhookConfiguration$/.test(kind)) return 2;
   return 1;
 }
+
+const upstreamGroups = new Set([
+  '',
+  'apps',
+  'autoscaling',
+  'batch',
+  'policy',
+  'admissionregistration.k8s.io',
+  'apiextensions.k8s.io',
+  'apiregistration.k8s.io',
+  'authentication.k8s.io',
+  'authorization.k8s.io',
+  'certificates.k8s.io',
+  'coordination.k8s.io',
+  'discovery.k8s.io',
+  'events.k8s.io',
+  'flowcontrol.apiserver.k8s.io',
+  'internal.apiserver.k8s.io',
+  'networking.k8s.io',
+  'node.k8s.io',
+  'rbac.authorization.k8s.io',
+  'resource.k8s.io',
+  'scheduling.k8s.io',
+  'storage.k8s.io',
+  'storagemigration.k8s.io',
+]);
+export const groupOf = (apiVersion: string): string =>
+  apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
+/** Of Kubernetes itself: others come from CustomResourceDefinitions and aggregated APIs, perhaps in a moment. */
+export const isUpstream = (apiVersion: string): boolean => upstreamGroups.has(groupOf(apiVersion));

@@ -13,6 +13,8 @@ export const kubeObjectSchema = z.looseObject({
     uid: z.string().optional(),
     resourceVersion: z.string().optional(),
     generation: z.number().optional(),
+    deletionTimestamp: z.string().optional(),
+    finalizers: z.array(z.string()).optional(),
     managedFields: z.array(z.looseObject({ manager: z.string().optional(), operation: z.string().optional() })).optional(),
   }),
 });
@@ -37,6 +39,10 @@ export const keyOf = ({ kind, namespace, name }: Omit<ObjectName, 'apiVersion'>)
 export const marks = {
   /** Label: which addon an object belongs to. What carries it and is not designed is pruned. */
   addon: 'slipway.dev/addon',
+  /** Label: an object of addons.manifests. Whoever removes it takes the object from us. */
+  manifest: 'slipway.dev/manifest',
+  /** Annotation of such an object: it was there before us, so that it is let go and not deleted. */
+  adopted: 'slipway.dev/adopted',
   /** Annotation: digest of the object as designed. */
   digest: 'slipway.dev/digest',
   /** Annotation: digest of the fields that were ours after the last apply. */
@@ -47,6 +53,12 @@ export const marks = {
   taints: 'slipway.dev/taints',
 } as const;
 export const fieldManager = 'slipway';
+
+/** Digest of the fields that a manager owns by server-side apply: another one after somebody has changed one of them. */
+export function ownedFields({ managedFields }: KubeObject['metadata'], manager: string = fieldManager): string {
+  const own = managedFields?.find((entry) => entry.manager === manager && entry.operation === 'Apply');
+  return objectDigest(own?.fieldsV1 ?? null);
+}
 
 /** Short enough for a plan, long enough never to meet another. */
 export const objectDigest = (object: unknown): string => digestOf(object).slice(0, 16);

@@ -33,6 +33,7 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
   return {
     cluster,
     file: 'cluster.yaml',
+    manifests: [],
     specDigest: digestOf(cluster),
     findings: [],
     provider,

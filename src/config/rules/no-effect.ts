@@ -9,10 +9,6 @@ const notYet: readonly { readonly path: Path; readonly why: string }[] = [
     why: 'this version makes no backups: copy the etcd volumes or take `etcdctl snapshot save` by `cluster ssh`',
   },
   { path: ['secrets', 'observers'], why: 'this version seals secrets to secrets.recipients only' },
-  {
-    path: ['addons', 'manifests'],
-    why: 'this version applies its own addons only: apply your files with `cluster kubectl -- apply -f`',
-  },
 ];
 
 export function noEffect(cluster: Cluster, written: (path: Path) => boolean): readonly RuleFinding[] {
@@ -20,20 +16,7 @@ export function noEffect(cluster: Cluster, written: (path: Path) => boolean): re
     path: ['pools', i, 'upgrade'],
     why: 'this version upgrades no cluster that stands',
   }));
-  const unused = [...notYet, ...upgrades]
+  return [...notYet, ...upgrades]
     .filter(({ path }) => written(path))
     .map(({ path, why }) => warning('config.no-effect', path, `${path.join('.')} has no effect in this version`, { why }));
-  if (cluster.network.plugin !== 'none') return unused;
-  return [
-    ...unused,
-    warning(
-      'config.no-effect',
-      ['network', 'plugin'],
-      'with plugin none `cluster up` ends with an error, after all machines are made',
-      {
-        why: 'nodes get Ready only with a pod network, this version waits for them, and installs none of yours',
-        next: 'apply your network with `cluster kubectl -- apply -f` when `up` waits for nodes, or use flannel',
-      },
-    ),
-  ];
 }

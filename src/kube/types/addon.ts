@@ -1,5 +1,4 @@
 import { messageOf, UserError } from '../../errors.ts';
-import { canonicalJson, sha256 } from '../../plan/canonical.ts';
 import {
   type Address,
   addressOf,
@@ -13,6 +12,7 @@ import {
 import type { KubeApi } from '../client.ts';
 import type { KubeClients } from '../clients.ts';
 import { patienceMs } from '../connect.ts';
+import { deleteOwned } from '../delete-owned.ts';
 import { knownKinds, stageOf } from '../kinds.ts';
 import {
   fieldManager,
@@ -23,6 +23,7 @@ import {
   nameOfObject,
   type ObjectName,
   objectDigest,
+  ownedFields,
 } from '../objects.ts';
 
 export interface KubeAddonProps {
@@ -68,7 +69,7 @@ export const kubeAddon: ResourceType<KubeAddonProps, KubeAddonOutputs, KubeClien
   create: (desired, ctx) => apply(desired, [], ctx),
   update: (desired, { objects }, ctx) => apply(desired, objects, ctx),
   async delete({ objects }, ctx) {
-    await prune(await connected(ctx), objects, ctx.signal);
+    await prune(await connected(ctx), nameOf(ctx.address), objects, ctx.signal);
   },
 };
 
@@ -92,11 +93,6 @@ function appliedDigest({ metadata }: KubeObject): string {
   const digest = metadata.annotations?.[marks.digest] ?? '';
   return owned === ownedFields(metadata) ? digest : `${digest} (changed since)`;
 }
-function ownedFields({ managedFields }: KubeObject['metadata']): string {
-  const ours = managedFields?.find(({ manager, operation }) => manager === fieldManager && operation === 'Apply');
-  return sha256(canonicalJson(ours?.fieldsV1 ?? null)).slice(0, 16);
-}
-
 const digestIn = (value: object | undefined): string | undefined =>
   value && 'digest' in value && typeof value.digest === 'string' && Object.keys(value).length === 1 ? value.digest : undefined;
 
@@ -118,6 +114,7 @@ async function apply(
   const keep = new Set(names.map(keyOf));
   await prune(
     api,
+    addon,
     before.filter((name) => !keep.has(keyOf(name))),
     signal,
   );
@@ -149,9 +146,17 @@ async function applyOne(api: KubeApi, addon: string, object: KubeObject, signal:
   }
 }
 
-async function prune(api: KubeApi, names: readonly ObjectName[], signal: AbortSignal): Promise<void> {
+async function prune(api: KubeApi, addon: string, names: readonly ObjectName[], signal: AbortSignal): Promise<void> {
   const last = names.toSorted((a, b) => stageOf(b.kind) - stageOf(a.kind));
-  for (const name of last) await api.delete(name, signal);
+  const labelled = ({ metadata: { labels = {} } }: KubeObject): boolean => labels[marks.addon] === addon;
+  // A manifest of the user's may have taken it over in the meantime: then only our label goes.
+  const isOurs = (object: KubeObject): boolean => labelled(object) && !(marks.manifest in (object.metadata.labels ?? {}));
+  for (const name of last) {
+    if ((await deleteOwned(api, name, isOurs, signal)) !== undefined) continue;
+    const found = await api.get(name, signal);
+    const metadata = { labels: { [marks.addon]: null } };
+    if (found && labelled(found)) await api.patch(name, 'application/merge-patch+json', { metadata }, signal);
+  }
 }
 
 const connected = ({ clients, signal }: Context<KubeClients>): Promise<KubeApi> => clients.api({ waitMs: patienceMs, signal });

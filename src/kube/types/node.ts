@@ -29,8 +29,10 @@ export interface KubeNodeProps {
   readonly labels: Readonly<Record<string, string>>;
   /** In the order of `byTaint`. */
   readonly taints: readonly Taint[];
-  readonly ready: boolean;
+  /** `but for a pod network`: not Ready, and that is all that it lacks; designed, that this is enough. */
+  readonly ready: Readiness;
 }
+type Readiness = boolean | 'but for a pod network';
 type Outputs = Record<never, never>;
 type Seen = Observation<KubeNodeProps, Outputs>;
 
@@ -48,11 +50,15 @@ export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
     const nodes = await read(readNodes);
     return new Map((nodes ?? []).map((node): [Address, Seen] => [addressOf('kube.node', node.metadata.name), observed(node)]));
   },
-  diff: fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none' }),
+  diff: (desired, observed) => {
+    const enough = isEnough(observed.ready, desired.ready);
+    return differences(enough ? { ...desired, ready: observed.ready } : desired, observed);
+  },
   create: (desired, ctx) => ensure(desired, ctx),
   update: (desired, _outputs, ctx) => ensure(desired, ctx),
-  verify: (_desired, ctx) => alive(ctx),
+  verify: (desired, ctx) => alive(desired, ctx),
 };
+const differences = fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none' });
 
 /** One LIST for all who ask. Undefined: there is no API yet that could have any. */
 export const readNodes = async (clients: KubeClients, signal: AbortSignal): Promise<readonly KubeObject[] | undefined> =>
@@ -60,7 +66,7 @@ export const readNodes = async (clients: KubeClients, signal: AbortSignal): Prom
 
 const observed = (node: KubeObject): Seen => ({
   state: 'present',
-  props: { labels: ownLabels(node), taints: ownTaints(node), ready: notReady(node) === undefined },
+  props: { labels: ownLabels(node), taints: ownTaints(node), ready: readiness(node) },
   outputs: {},
 });
 
@@ -85,8 +91,8 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
   await until((node) => (node ? undefined : 'no kubelet has registered it'), 'the node was not registered');
   progress('registered');
   await own(api, name, desired, signal);
-  await until((node) => (node ? notReady(node) : 'its Node object is gone'), 'the node was not Ready');
-  progress('Ready');
+  await until((node) => notWell(node, desired), 'the node was not Ready');
+  progress(desired.ready === true ? 'Ready' : 'Ready, or would be with a pod network');
   return {};
 }
 
@@ -94,7 +100,7 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
  * Ready, and with a lease renewed since the run began: for 40 s after a machine is gone its Node still says Ready, so that condition
  * alone says nothing of a machine which this run has started or made anew. Kubelets renew every 10 s, and at once when they start.
  */
-async function alive({ clients, signal, address, since }: Context<KubeClients>): Promise<void> {
+async function alive(desired: Resolved<KubeNodeProps>, { clients, signal, address, since }: Context<KubeClients>): Promise<void> {
   const name = nameOf(address);
   const wait = <T>(poll: SharedPoll<T>, missing: (answer: T) => string | undefined): Promise<void> =>
     waitFor({
@@ -114,10 +120,7 @@ async function alive({ clients, signal, address, since }: Context<KubeClients>):
   await wait(clients.leases, (leases) =>
     (leases.get(name) ?? 0) >= since ? undefined : 'its kubelet has not renewed its lease',
   );
-  await wait(clients.nodes, (nodes) => {
-    const node = nodes.get(name);
-    return node ? notReady(node) : 'its Node object is gone';
-  });
+  await wait(clients.nodes, (nodes) => notWell(nodes.get(name), desired));
 }
 
 /** Taints first, marks after: a kill in between is seen as a difference and done again. */
@@ -207,6 +210,23 @@ export function notReady(node: KubeObject): string | undefined {
   const ready = conditions.find(({ type }) => type === 'Ready');
   if (ready?.status === 'True') return undefined;
   return ready ? `Ready is ${ready.status}: ${ready.message}` : 'its kubelet has not reported yet';
+}
+
+/** The kubelet joins several reasons with commas, in brackets: this is the only one. */
+const lacksNetwork = /^container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady/;
+/** Not Ready, for no other reason than that no pod network has been installed. */
+export function lacksPodNetwork(node: KubeObject): boolean {
+  const ready = nodeSchema.parse(node).status.conditions.find(({ type }) => type === 'Ready');
+  return ready?.status === 'False' && lacksNetwork.test(ready.message);
+}
+const readiness = (node: KubeObject): Readiness =>
+  notReady(node) === undefined || (lacksPodNetwork(node) && 'but for a pod network');
+const isEnough = (found: Readiness, designed: Readiness): boolean => found === true || (found !== false && found === designed);
+
+/** Undefined: as ready as designed. Else why not. */
+function notWell(node: KubeObject | undefined, { ready }: Resolved<KubeNodeProps>): string | undefined {
+  if (!node) return 'its Node object is gone';
+  return isEnough(readiness(node), ready) ? undefined : notReady(node);
 }
 
 async function kubeletLines({ hosts }: KubeClients, name: string, signal: AbortSignal): Promise<readonly string[]> {

@@ -67,6 +67,7 @@ const status: Status = {
       role: 'worker',
       pool: 'workers',
       ready: true,
+      lacksPodNetwork: false,
       cordoned: true,
       kubelet: '1.36.3',
       notes: [],
