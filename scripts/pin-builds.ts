@@ -2,7 +2,7 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
+import { forProvider, knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
 import { layOut, pinsOf } from '../src/assets/go-build.ts';
 import { runProgram } from '../src/assets/process.ts';
 import { type GoBuild, recipesOf } from '../src/assets/recipes.ts';
@@ -19,6 +19,7 @@ const modules: Readonly<Record<string, readonly string[]>> = {
   coredns: ['github.com/coredns/coredns'],
   'metrics-server': ['sigs.k8s.io/metrics-server'],
   pause: [],
+  'aws-cloud-controller': ['k8s.io/cloud-provider-aws'],
 };
 
 const env = await goEnvironment(process.env);
@@ -81,7 +82,8 @@ async function pin(build: GoBuild): Promise<void> {
 const wanted = process.argv.slice(2);
 const builds = new Map<string, GoBuild>();
 for (const kubernetes of knownKubernetes) {
-  for (const { build } of recipesOf(versionsFor(kubernetes))) builds.set(`${build.name}/${build.version}`, build);
+  for (const { build } of recipesOf(forProvider(versionsFor(kubernetes), { aws: {} })))
+    builds.set(`${build.name}/${build.version}`, build);
 }
 for (const [key, build] of builds) {
   if (wanted.length === 0 || wanted.some((prefix) => key.startsWith(prefix))) await pin(build);

@@ -11,6 +11,20 @@ export interface Versions {
   readonly coredns: string;
   readonly metricsServer: string;
   readonly pause: string;
+  /** Of clusters on AWS only. */
+  readonly aws?: AwsVersions | undefined;
+}
+
+/** What runs in clusters on AWS. */
+export interface AwsVersions {
+  readonly cloudController: string;
+  readonly clusterAutoscaler: string;
+  readonly ebsCsi: string;
+  readonly csiProvisioner: string;
+  readonly csiAttacher: string;
+  readonly csiResizer: string;
+  readonly csiNodeDriverRegistrar: string;
+  readonly livenessProbe: string;
 }
 
 /** A file of the asset cache. Its path in the cache and under /opt/slipway on a host are the same, versioned: `kubernetes/1.36.3/kube-apiserver`, `images/coredns-1.15.0.tar`. */
@@ -45,6 +59,28 @@ const releases: readonly Versions[] = [
   { kubernetes: '1.33.13', etcd: '3.5.35', pause: '3.10', ...common },
 ];
 
+/** The sidecars are those that this release of the EBS CSI driver is published with; it serves every Kubernetes version of the catalogue. */
+const ebsCsi = {
+  ebsCsi: '1.62.0',
+  csiProvisioner: '6.3.0',
+  csiAttacher: '4.12.0',
+  csiResizer: '2.2.0',
+  csiNodeDriverRegistrar: '2.17.0',
+  livenessProbe: '2.19.0',
+} as const;
+
+/**
+ * By Kubernetes' minor version: cloud controller and autoscaler are of the same minor (version skew policy: a cloud controller is never
+ * newer than the API server; upstream supports an autoscaler with its own minor only). Each the newest whose image upstream has promoted
+ * and, for the cloud controller, that the Go module proxy has too.
+ */
+const onAws: Readonly<Record<string, AwsVersions>> = {
+  '1.36': { cloudController: '1.36.1', clusterAutoscaler: '1.36.1', ...ebsCsi },
+  '1.35': { cloudController: '1.35.0', clusterAutoscaler: '1.35.2', ...ebsCsi },
+  '1.34': { cloudController: '1.34.3', clusterAutoscaler: '1.34.5', ...ebsCsi },
+  '1.33': { cloudController: '1.33.4', clusterAutoscaler: '1.33.6', ...ebsCsi },
+};
+
 /** Kubernetes versions that can be installed, newest first. */
 export const knownKubernetes: readonly string[] = releases.map((release) => release.kubernetes);
 
@@ -65,8 +101,18 @@ export function versionsFor(kubernetes: string, overrides: Partial<Omit<Versions
   return { ...release, ...overrides };
 }
 
+/** With what runs only at this provider, where it is not named yet. `aws` is `provider.aws` of cluster.yaml. */
+export function forProvider(versions: Versions, { aws }: { readonly aws?: unknown }): Versions {
+  if (aws === undefined || versions.aws) return versions;
+  const found = onAws[versions.kubernetes.split('.').slice(0, 2).join('.')];
+  if (!found) throw new Error(`the catalogue has nothing of AWS for Kubernetes ${versions.kubernetes}`);
+  return { ...versions, aws: found };
+}
+
+type Plain = Exclude<keyof Versions, 'aws'>;
+
 interface Program {
-  readonly version: keyof Versions;
+  readonly version: Plain;
   readonly names: readonly string[];
   readonly directory: string;
 }
@@ -84,28 +130,54 @@ const programs: readonly Program[] = [
   { version: 'flannel', directory: 'flannel', names: ['flanneld'] },
 ];
 
-const images: readonly {
+interface Image {
   readonly name: string;
-  readonly version: keyof Versions;
-  readonly image: (version: string) => string;
-}[] = [
-  { name: 'coredns', version: 'coredns', image: (version) => `registry.k8s.io/coredns/coredns:v${version}` },
+  readonly version: string;
+  readonly image: string;
+}
+
+/** Images that come as archives: those that can be built from source, so that a cluster comes up without any registry. */
+const archives = ({ coredns, metricsServer, pause, aws }: Versions): readonly Image[] => [
+  { name: 'coredns', version: coredns, image: `registry.k8s.io/coredns/coredns:v${coredns}` },
   {
     name: 'metrics-server',
-    version: 'metricsServer',
-    image: (version) => `registry.k8s.io/metrics-server/metrics-server:v${version}`,
+    version: metricsServer,
+    image: `registry.k8s.io/metrics-server/metrics-server:v${metricsServer}`,
   },
-  { name: 'pause', version: 'pause', image: (version) => `registry.k8s.io/pause:${version}` },
+  { name: 'pause', version: pause, image: `registry.k8s.io/pause:${pause}` },
+  ...(aws
+    ? [
+        {
+          name: 'aws-cloud-controller',
+          version: aws.cloudController,
+          image: `registry.k8s.io/provider-aws/cloud-controller-manager:v${aws.cloudController}`,
+        },
+      ]
+    : []),
 ];
+
+/** Images that nodes pull from upstream's registry: no assets. */
+const pulled = ({ aws }: Versions): readonly Image[] => {
+  if (!aws) return [];
+  const of = (name: string, version: string, repository: string): Image => ({
+    name,
+    version,
+    image: `registry.k8s.io/${repository}:v${version}`,
+  });
+  return [
+    of('aws-ebs-csi-driver', aws.ebsCsi, 'provider-aws/aws-ebs-csi-driver'),
+    of('csi-provisioner', aws.csiProvisioner, 'sig-storage/csi-provisioner'),
+    of('csi-attacher', aws.csiAttacher, 'sig-storage/csi-attacher'),
+    of('csi-resizer', aws.csiResizer, 'sig-storage/csi-resizer'),
+    of('csi-node-driver-registrar', aws.csiNodeDriverRegistrar, 'sig-storage/csi-node-driver-registrar'),
+    of('livenessprobe', aws.livenessProbe, 'sig-storage/livenessprobe'),
+    of('cluster-autoscaler', aws.clusterAutoscaler, 'autoscaling/cluster-autoscaler'),
+  ];
+};
 
 /** The container images of a cluster, as archives to import on each host. */
 export const imagesOf = (versions: Versions): readonly ImageAsset[] =>
-  images.map(({ name, version, image }) => ({
-    name,
-    version: versions[version],
-    path: `images/${name}-${versions[version]}.tar`,
-    image: image(versions[version]),
-  }));
+  archives(versions).map(({ name, version, image }) => ({ name, version, path: `images/${name}-${version}.tar`, image }));
 
 /** Everything that a cluster of these versions needs: programs of the hosts, then images. */
 export const assetsOf = (versions: Versions): readonly Asset[] => [
@@ -122,9 +194,9 @@ export function asset(name: string, versions: Versions): Asset {
   return found;
 }
 
-/** The full name of an image asset, such as `registry.k8s.io/pause:3.10.2`. */
+/** The full name of an image, such as `registry.k8s.io/pause:3.10.2`. */
 export function imageName(name: string, versions: Versions): string {
-  const found = imagesOf(versions).find((each) => each.name === name);
+  const found = [...archives(versions), ...pulled(versions)].find((each) => each.name === name);
   if (!found) throw new Error(`No image is named ${name}`);
   return found.image;
 }

@@ -222,6 +222,19 @@ const pause = (version: string, full: string): Recipe =>
     base: false,
   });
 
+const awsCloudController = (version: string, full: string): Recipe =>
+  image(
+    'aws-cloud-controller',
+    {
+      name: 'aws-cloud-controller',
+      version,
+      programs: { 'aws-cloud-controller': 'k8s.io/cloud-provider-aws/cmd/aws-cloud-controller-manager' },
+      variables: { 'k8s.io/component-base/version.gitVersion': `v${version}` },
+    },
+    full,
+    { user: '65532:65532', base: true },
+  );
+
 /** All recipes of one set of versions. */
 export const recipesOf = (versions: Versions): readonly Recipe[] => [
   kubernetes(versions.kubernetes),
@@ -233,6 +246,7 @@ export const recipesOf = (versions: Versions): readonly Recipe[] => [
   coredns(versions.coredns, imageName('coredns', versions)),
   metricsServer(versions.metricsServer, imageName('metrics-server', versions)),
   pause(versions.pause, imageName('pause', versions)),
+  ...(versions.aws ? [awsCloudController(versions.aws.cloudController, imageName('aws-cloud-controller', versions))] : []),
 ];
 
 const makers: Readonly<Record<string, (version: string) => Recipe>> = {
@@ -252,5 +266,7 @@ export function recipeFor({ name, version, path }: Asset): Recipe {
   if (name === 'coredns') return coredns(version, `registry.k8s.io/coredns/coredns:v${version}`);
   if (name === 'metrics-server') return metricsServer(version, `registry.k8s.io/metrics-server/metrics-server:v${version}`);
   if (name === 'pause') return pause(version, `registry.k8s.io/pause:${version}`);
+  if (name === 'aws-cloud-controller')
+    return awsCloudController(version, `registry.k8s.io/provider-aws/cloud-controller-manager:v${version}`);
   throw new Error(`No recipe for the asset ${path}`);
 }

@@ -31,17 +31,23 @@ export async function selectAssets(
   flags: { readonly kubernetes: readonly string[] | undefined; readonly mirror?: string | undefined },
   names: readonly string[],
 ): Promise<Selection> {
-  const { assetsOf, knownKubernetes, versionsFor } = await import('../assets/catalogue.ts');
+  const { assetsOf, forProvider, knownKubernetes, versionsFor } = await import('../assets/catalogue.ts');
   const { openAssets } = await import('../assets/assets.ts');
   let { mirror } = flags;
   let versions = flags.kubernetes ?? [];
+  let provider = {};
   if (versions.length === 0) {
     const { loadCluster } = await import('../config/load.ts');
     const { cluster } = await loadCluster(file);
     versions = [cluster.kubernetes.version];
+    provider = cluster.provider;
     mirror ??= cluster.assets.mirror;
   }
-  const all = new Map(versions.flatMap((version) => assetsOf(versionsFor(version))).map((asset) => [asset.path, asset]));
+  // Named ones may be of any provider; all of them are those of the cluster's.
+  const from = names.length > 0 ? { aws: {} } : provider;
+  const all = new Map(
+    versions.flatMap((version) => assetsOf(forProvider(versionsFor(version), from))).map((asset) => [asset.path, asset]),
+  );
   const known = new Set([...all.values()].map(({ name }) => name));
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) {

@@ -1,6 +1,10 @@
 import type { Topology } from '../cluster/topology.ts';
+import { awsCloudController } from './aws-cloud-controller.ts';
 import type { CertificateSpec } from './bundle.ts';
+import { clusterAutoscaler } from './cluster-autoscaler.ts';
 import { coredns } from './coredns.ts';
+import { ebsCsi } from './ebs-csi.ts';
+import { hasCloudController } from './host-env.ts';
 import type { KubeObject } from './manifest.ts';
 import { metricsServer } from './metrics-server.ts';
 import { rbac } from './rbac.ts';
@@ -21,9 +25,24 @@ export interface AddonCertificate extends Omit<CertificateSpec, 'files' | 'owner
   readonly secret: { readonly namespace: string; readonly name: string };
 }
 
-/** The addons of a cluster, in the order to apply them. `rbac` is what the rest stands on. */
-export const designAddons = (topology: Topology): readonly Addon[] => [
-  rbac(topology),
-  coredns(topology),
-  ...(topology.cluster.addons.metricsServer ? [metricsServer(topology)] : []),
-];
+/** Given by the provider; absent in any real cluster. */
+export interface AddonOptions {
+  /** Where the cloud's API is, instead of the cloud's own endpoints: for tests. */
+  readonly cloudEndpoint?: string | undefined;
+}
+
+/** The addons of a cluster, in the order to apply them. `rbac` is what the rest stands on; the cloud controller makes nodes usable. */
+export function designAddons(topology: Topology, { cloudEndpoint }: AddonOptions = {}): readonly Addon[] {
+  const { addons, provider } = topology.cluster;
+  return [
+    rbac(topology),
+    ...(hasCloudController(topology) ? [awsCloudController(topology, cloudEndpoint)] : []),
+    coredns(topology),
+    ...(addons.metricsServer ? [metricsServer(topology)] : []),
+    ...(provider.aws?.addons.ebsCsi ? [ebsCsi(topology)] : []),
+    // Nothing to scale without such a pool.
+    ...(provider.aws?.addons.clusterAutoscaler && topology.groups.some((group) => group.autoscaled)
+      ? [clusterAutoscaler(topology)]
+      : []),
+  ];
+}

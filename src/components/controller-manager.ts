@@ -1,7 +1,7 @@
 import type { Topology } from '../cluster/topology.ts';
 import { serviceAccountKeyFile } from './apiserver.ts';
 import { execStart, featureGateFlag } from './flags.ts';
-import { apiServer } from './host-env.ts';
+import { apiServer, hasCloudController } from './host-env.ts';
 import { kubeconfig, kubeconfigFile } from './kubeconfig.ts';
 import type { Part } from './part.ts';
 import { assets, installed } from './paths.ts';
@@ -78,6 +78,7 @@ function command(topology: Topology): string {
       'cluster-cidr': network.pods,
       'service-cluster-ip-range': network.services,
       'node-cidr-mask-size': 24,
+      'cloud-provider': hasCloudController(topology) ? 'external' : undefined,
       // Upstream's 20 and 30 are shared by all controllers, and keep a new cluster waiting for its own service accounts.
       'kube-api-qps': 100,
       'kube-api-burst': 200,

@@ -1,33 +1,56 @@
 import ipaddr from 'ipaddr.js';
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import type { Pool } from '../config/schema.ts';
+import type { Ref } from '../plan/resource.ts';
 
 /**
  * What differs from host to host: /etc/slipway/host.env, for units as `${NODE_NAME}` and its like. No unit restarts when it changes:
  * name and address are the machine itself, and labels serve registration only (hard part 13: `kube.node` owns them from then on).
+ * `providerId`: what the cloud calls the machine, known when it is made; nodes register with it.
  */
-export const identityOf = (machine: MachineSpec, topology: Topology): Record<string, string> => ({
-  NODE_NAME: machine.name,
-  NODE_IP: machine.address,
-  ZONE: machine.zone,
-  REGION: topology.region,
-  INSTANCE_TYPE: machine.instanceType,
-  NODE_LABELS: Object.entries(registrationLabels(machine, topology))
-    .map(([key, value]) => `${key}=${value}`)
-    .join(','),
-  API_SERVER: apiServer(machine.role === 'master', topology),
-});
+export function identityOf(machine: MachineSpec, topology: Topology): Record<string, string>;
+export function identityOf(
+  machine: MachineSpec,
+  topology: Topology,
+  providerId: Ref<string> | undefined,
+): Record<string, string | Ref<string>>;
+export function identityOf(
+  machine: MachineSpec,
+  topology: Topology,
+  providerId?: Ref<string>,
+): Record<string, string | Ref<string>> {
+  const isNode = machine.role === 'master' || machine.role === 'worker';
+  return {
+    NODE_NAME: machine.name,
+    NODE_IP: machine.address,
+    ZONE: machine.zone,
+    REGION: topology.region,
+    INSTANCE_TYPE: machine.instanceType,
+    NODE_LABELS: Object.entries(registrationLabels(machine, topology))
+      .map(([key, value]) => `${key}=${value}`)
+      .join(','),
+    API_SERVER: apiServer(machine.role === 'master', topology),
+    ...(isNode && providerId ? { PROVIDER_ID: providerId } : {}),
+  };
+}
 
 /** A master's own programs talk to its own API server (hard part 14); everyone else goes through the balancer. */
 export const apiServer = (master: boolean, topology: Topology): string =>
   // The address where there is a fixed one: it needs no resolver at boot. A cloud's balancer has only its name.
   master ? 'https://127.0.0.1:6443' : `https://${topology.api.address || topology.api.name}:${topology.api.port}`;
 
-/** All labels of a node: for `kube.node`. */
+/**
+ * All labels of a node that are ours: for `kube.node`. Where a cloud controller runs, zone, region and instance type are its own, from
+ * what the cloud says; two owners of one label would take it from each other.
+ */
 export const nodeLabels = (machine: MachineSpec, topology: Topology): Record<string, string> => ({
-  'topology.kubernetes.io/zone': machine.zone,
-  'topology.kubernetes.io/region': topology.region,
-  'node.kubernetes.io/instance-type': machine.instanceType,
+  ...(hasCloudController(topology)
+    ? {}
+    : {
+        'topology.kubernetes.io/zone': machine.zone,
+        'topology.kubernetes.io/region': topology.region,
+        'node.kubernetes.io/instance-type': machine.instanceType,
+      }),
   ...(machine.role === 'master' ? { 'node-role.kubernetes.io/control-plane': '' } : {}),
   ...(machine.pool ? { 'slipway.dev/pool': machine.pool } : {}),
   ...(poolOf(machine, topology)?.labels ?? {}),
@@ -48,8 +71,10 @@ const mayRegister = (key: string): boolean => {
 };
 
 /** The nth address of the service range: 1 is the API (`kubernetes.default`), 10 is DNS. */
-export function serviceAddress(topology: Topology, n: number): string {
-  const [range] = ipaddr.parseCIDR(topology.cluster.network.services);
+export const serviceAddress = (topology: Topology, n: number): string => nthAddress(topology.cluster.network.services, n);
+
+export function nthAddress(cidr: string, n: number): string {
+  const [range] = ipaddr.parseCIDR(cidr);
   const bytes = range.toByteArray();
   let carry = n;
   for (let i = bytes.length - 1; i >= 0 && carry > 0; i--) {
@@ -59,5 +84,8 @@ export function serviceAddress(topology: Topology, n: number): string {
   }
   return ipaddr.fromByteArray(bytes).toString();
 }
+
+/** Kubelets then leave to it what the cloud knows of a node: provider ID, addresses, zone, type. */
+export const hasCloudController = (topology: Topology): boolean => topology.cluster.provider.aws !== undefined;
 
 export const isLocal = (topology: Topology): boolean => topology.cluster.provider.local !== undefined;

@@ -2,7 +2,7 @@ import type { Topology } from '../cluster/topology.ts';
 import type { Cluster, Pool } from '../config/schema.ts';
 import type { BundleUnit, CertificateSpec } from './bundle.ts';
 import { execStart } from './flags.ts';
-import { apiServer, isLocal, serviceAddress } from './host-env.ts';
+import { apiServer, hasCloudController, isLocal, nthAddress, serviceAddress } from './host-env.ts';
 import { kubeconfig, kubeconfigFile } from './kubeconfig.ts';
 import { type Part, textFile } from './part.ts';
 import { assets, installed } from './paths.ts';
@@ -26,11 +26,7 @@ export function kubelet(topology: Topology, pool?: Pool): Part {
       trust('kubernetes'),
       kubeconfig('kubelet', apiServer(pool === undefined, topology), { certificate: clientFile, key: clientFile }),
       textFile(configFile, config(topology, pool)),
-      textFile(
-        prepareScript,
-        render('config/kubelet-prepare.sh', { fallback: local ? localResolver : '1.1.1.1 8.8.8.8' }),
-        '0755',
-      ),
+      textFile(prepareScript, render('config/kubelet-prepare.sh', { fallback: fallbackResolvers(topology) }), '0755'),
     ],
     units: [unit(topology, pool), ...(local ? [resolver] : [])],
     assets: assets(['kubelet'], topology.versions),
@@ -47,6 +43,15 @@ export function kubelet(topology: Topology, pool?: Pool): Part {
       }),
     ],
   };
+}
+
+/** Name servers for pods where the host names none that a pod could reach. */
+function fallbackResolvers(topology: Topology): string {
+  const { provider, network } = topology.cluster;
+  if (provider.local) return localResolver;
+  if (!provider.aws) return '1.1.1.1 8.8.8.8';
+  // Amazon's resolver: the VPC's second address, and the same for every VPC. The range of one that is not ours is not known.
+  return [...(provider.aws.vpc ? [] : [nthAddress(network.machines, 2)]), '169.254.169.253'].join(' ');
 }
 
 const client: CertificateSpec = {
@@ -78,6 +83,7 @@ function unit(topology: Topology, pool: Pool | undefined): BundleUnit {
       'node-ip': '${NODE_IP}',
       // For registration only: `kube.node` owns labels from then on.
       'node-labels': '${NODE_LABELS}',
+      ...(hasCloudController(topology) ? { 'cloud-provider': 'external', 'provider-id': '${PROVIDER_ID}' } : {}),
     },
     { ...topology.cluster.kubernetes.extraArgs.kubelet, ...pool?.kubelet.extraArgs },
   );

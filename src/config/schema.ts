@@ -99,6 +99,19 @@ const awsProvider = z
       )
       .default({})
       .describe('Further tags on everything that is made'),
+    addons: z
+      .strictObject({
+        ebsCsi: z
+          .boolean()
+          .default(true)
+          .describe('EBS CSI driver with a default StorageClass (gp3, encrypted), for volumes of pods'),
+        clusterAutoscaler: z
+          .boolean()
+          .default(true)
+          .describe('cluster-autoscaler, where a pool has min and max: grows and shrinks its groups as pods need'),
+      })
+      .prefault({})
+      .describe('What runs in clusters on AWS, beside the cloud controller; nodes pull it from registry.k8s.io'),
   })
   .describe('Amazon Web Services');
 const gcpProvider = z
