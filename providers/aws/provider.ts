@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
+import type { MachineSpec, Topology } from '../../src/cluster/topology.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
-import { addressOf } from '../../src/plan/resource.ts';
+import { addressOf, type Ref, ref } from '../../src/plan/resource.ts';
 import type { Provider } from '../../src/provider.ts';
 import { access } from './access.ts';
 import { balancer } from './balancer.ts';
@@ -42,7 +43,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   return {
     name: 'infrastructure',
     types: [targetGroup, balancer, listener, zone],
-    delivery: 'pushed',
+    delivery: 'fetched',
     async connect(_below, signal) {
       const bucket = await bucketOf(signal);
       const store = (await hasBucket(sdk.s3, bucket, await account(signal))) ? s3Store(sdk.s3, bucket) : undefined;
@@ -61,6 +62,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     },
     design: (topology) => design(topology, owner),
     machineAddress: (name) => addressOf('aws.machine', name),
+    volumeIds,
     access,
     async store(_cluster, { create }, signal) {
       const bucket = await bucketOf(signal);
@@ -75,6 +77,13 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
     leaveMs: () => 30_000,
   };
+}
+
+/** An etcd machine's volumes, as its own host.env names them: a volume of another machine is never mounted by mistake. */
+function volumeIds({ name, role }: MachineSpec, { cluster }: Topology): Readonly<Record<string, Ref<string>>> {
+  if (role !== 'etcd') return {};
+  const id = (volume: string) => ref<string>(addressOf('aws.volume', `${name}.${volume}`), 'id');
+  return { VOLUME_MAIN: id('main'), ...(cluster.etcd.events ? { VOLUME_EVENTS: id('events') } : {}) };
 }
 
 /** Whose credentials these are. Throws where there are none, or where this cluster may not be made. */

@@ -83,12 +83,13 @@ describe('a host', () => {
     generation,
     records: { get: async () => undefined, put: async () => undefined },
     delivery: 'mounted',
+    storedAssets: async () => new Map(),
     assetFile: (path) => path,
     now: Date.now,
   });
   const designed = (bundle: Bundle) => {
     const machine = clients.machines.get(name)!;
-    const [ofBundle, ofUnits] = hostResources({ name }, bundle, machine.identity, 'local.machine/x');
+    const [ofBundle, ofUnits] = hostResources({ name }, bundle, machine.identity, ['local.machine/x']);
     // The digest that the store's layer would say: this test holds the same material on both sides.
     return { ...ofBundle.props, units: ofBundle.props.units, ofUnits: ofUnits.props };
   };

@@ -14,6 +14,7 @@ import {
 import { type Application, AssetsMissing, applyBundle, pushAsset } from '../converge.ts';
 import type { BundleProps, FileProps } from '../design.ts';
 import { readFacts } from '../facts.ts';
+import { fetchAssets } from '../fetch.ts';
 import type { HostFacts, HostsClients } from '../host.ts';
 import { filesOf, hostEnvPath, joinPem } from '../manifest.ts';
 
@@ -26,6 +27,8 @@ export interface BundleOutputs {
 export const hostBundle: ResourceType<BundleProps, BundleOutputs, HostsClients> = {
   name: 'host.bundle',
   shrink: 'never',
+  // Files that it lacks are brought first: hundreds of megabytes.
+  timeoutMs: 900_000,
   async observe(world) {
     const found = new Map<ReturnType<typeof addressOf>, Observation<BundleProps, BundleOutputs>>();
     for (const [name, seen] of await world.read(readFacts)) {
@@ -60,8 +63,11 @@ function observedProps(name: string, facts: HostFacts, bundle: string, { machine
     else files[path] = { mode: file.mode, digest: file.sha256 };
   }
   const restarts: Record<string, string[]> = {};
-  for (const [unit, { active, inputs }] of facts.units) {
+  const serving: string[] = [];
+  for (const [unit, { active, inputs, serving: serves }] of facts.units) {
     if (active === 'inactive' || active === 'failed') continue;
+    // One that starts, crashes and starts again serves nobody: to mend it is `up`'s.
+    if (serves && active !== 'activating') serving.push(unit);
     for (const path of [unit, ...inputs]) {
       restarts[path] ??= [];
       restarts[path].push(unit);
@@ -78,7 +84,7 @@ function observedProps(name: string, facts: HostFacts, bundle: string, { machine
     ),
     assets: [...facts.assets],
     restarts,
-    serving: [...facts.units].filter(([unit, { serving }]) => serving && restarts[unit] !== undefined).map(([unit]) => unit),
+    serving,
   };
 }
 
@@ -174,6 +180,11 @@ async function apply(desired: Resolved<BundleProps>, ctx: Context<HostsClients>)
         why: `missing below /opt/slipway: ${error.paths.slice(0, 5).join(', ')}`,
         next: 'run `cluster assets fetch`, and see that the asset cache is what the machine mounts',
       });
+    }
+    if (clients.delivery === 'fetched') {
+      const progress: typeof ctx.progress = (message, amount) => ctx.progress(message, amount);
+      await fetchAssets(host, error.paths, await clients.storedAssets(), { signal, progress });
+      return applyBundle(host, application, signal);
     }
     for (const [index, path] of error.paths.entries()) {
       const progress = (message: string) => ctx.progress(message, { done: index, of: error.paths.length, unit: 'files' });

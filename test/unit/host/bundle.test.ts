@@ -102,8 +102,8 @@ test('hosts of one bundle share their files, units and assets', () => {
     certificates: [],
     probes: [],
   };
-  const [a] = hostResources({ name: 'a' }, bundle, {}, 'local.machine/a');
-  const [b, units] = hostResources({ name: 'b' }, bundle, {}, 'local.machine/b');
+  const [a] = hostResources({ name: 'a' }, bundle, {}, ['local.machine/a']);
+  const [b, units] = hostResources({ name: 'b' }, bundle, {}, ['local.machine/b']);
   expect(a.props.files).toBe(b.props.files);
   expect(a.props.files).toEqual({
     '/etc/a': { mode: '0644', digest: sha256('a') },
