@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Command, Flags, type Interfaces } from '@oclif/core';
 import type { Finding } from '../config/finding.ts';
 import { exitCodes, UserError } from '../errors.ts';
@@ -116,10 +117,24 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     return this.words;
   }
 
-  /** While a program of the user's has the terminal (ssh, kubectl), Ctrl-C is for that program: this one only waits for its end. */
-  protected passSignals(): void {
+  /**
+   * While a program of the user's runs (kubectl), signals are for that program: this one only waits for its end. Where there is a terminal Ctrl-C
+   * reaches it without us, and twice would be once too often.
+   */
+  protected passSignals(send: (name: NodeJS.Signals) => void): void {
     this.interrupt?.release();
-    process.on('SIGINT', () => {});
+    const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
+    for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => send(name));
+    process.on('SIGINT', () => {
+      if (!terminal) send('SIGINT');
+    });
+  }
+
+  /** For a command that stays until Ctrl-C, which is its ordinary end: exit 0. */
+  protected async untilInterrupted(): Promise<void> {
+    this.watching = true;
+    if (!this.signal.aborted) await once(this.signal, 'abort');
+    this.exitWith(exitCodes.done);
   }
 
   /** Prints a result on stdout in the format of `-o`, and returns it. */

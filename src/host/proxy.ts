@@ -10,8 +10,8 @@ export interface ProxyOptions {
   readonly connect: () => Duplex;
   /** On 127.0.0.1; 0: any free one. */
   readonly port: number;
-  /** Told of connections that failed or were cut. */
-  readonly failed: (error: Error) => void;
+  /** Told of a connection that could not be opened (its client is told too), or that was `cut`. */
+  readonly failed: (error: Error, cut: boolean) => void;
 }
 export interface OpenProxy {
   /** `http://127.0.0.1:40123`, for `proxy-url` and HTTPS_PROXY. */
@@ -59,7 +59,7 @@ export async function openProxy({ target, connect, port, failed }: ProxyOptions)
 }
 
 /** Both ways until both have ended. Not `pipeline`: it would drop what a slow client has yet to read when the other side closes. */
-function join(client: Duplex, there: Duplex, head: Buffer, failed: (error: Error) => void): void {
+function join(client: Duplex, there: Duplex, head: Buffer, failed: ProxyOptions['failed']): void {
   let open = false;
   there.once('connect', () => {
     open = true;
@@ -68,7 +68,7 @@ function join(client: Duplex, there: Duplex, head: Buffer, failed: (error: Error
     client.pipe(there).pipe(client);
   });
   there.once('error', (error) => {
-    failed(error);
+    failed(error, open);
     if (open) client.destroy();
     else refuse(client, 502, error.message);
   });

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
+import { hostAndPort } from '../host/access.ts';
 
 export interface ApiServer {
   /** https://127.0.0.1:40123 */
@@ -56,9 +57,10 @@ export interface Http {
  */
 export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }: ApiServer): Http {
   const base = new URL(server);
+  const { host, port } = hostAndPort(server);
   const where = way ? `${server} ${way.name}` : server;
   const options = { keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
-  const agent = way ? new TunnelAgent(options, () => way.connect(base.hostname, portOf(base))) : new Agent(options);
+  const agent = way ? new TunnelAgent(options, () => way.connect(host, port)) : new Agent(options);
   const once = (path: string, call: Call): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
@@ -127,8 +129,6 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
     close: () => agent.destroy(),
   };
 }
-
-const portOf = ({ port }: URL): number => (port === '' ? 443 : Number(port));
 
 /** TLS over a connection that somebody else opens. */
 class TunnelAgent extends Agent {

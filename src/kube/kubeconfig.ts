@@ -9,6 +9,8 @@ export interface KubeconfigEntry {
   readonly name: string;
   readonly server: string;
   readonly tlsServerName: string;
+  /** What kubectl connects through: `http://`, `https://` or `socks5://`. */
+  readonly proxyUrl?: string | undefined;
   readonly caPem: string;
   readonly certPem: string;
   readonly keyPem: string;
@@ -24,6 +26,7 @@ const itemsOf = (entry: KubeconfigEntry): Record<Section, object> => ({
     cluster: {
       server: entry.server,
       'tls-server-name': entry.tlsServerName,
+      ...(entry.proxyUrl === undefined ? {} : { 'proxy-url': entry.proxyUrl }),
       'certificate-authority-data': base64(entry.caPem),
     },
   },
@@ -59,7 +62,12 @@ const entrySchema = z.object({
   'current-context': z.string(),
   clusters: first(
     z.object({
-      cluster: z.object({ server: z.string(), 'tls-server-name': z.string(), 'certificate-authority-data': z.base64() }),
+      cluster: z.object({
+        server: z.string(),
+        'tls-server-name': z.string(),
+        'proxy-url': z.string().optional(),
+        'certificate-authority-data': z.base64(),
+      }),
     }),
   ),
   users: first(z.object({ user: z.object({ 'client-certificate-data': z.base64(), 'client-key-data': z.base64() }) })),
@@ -71,6 +79,7 @@ function readEntry(text: string): KubeconfigEntry {
     name,
     server: clusters.cluster.server,
     tlsServerName: clusters.cluster['tls-server-name'],
+    proxyUrl: clusters.cluster['proxy-url'],
     caPem: decode(clusters.cluster['certificate-authority-data']),
     certPem: decode(users.user['client-certificate-data']),
     keyPem: decode(users.user['client-key-data']),

@@ -16,12 +16,15 @@ export interface KubeconfigOptions {
 }
 export interface Kubeconfig {
   readonly text: string;
-  readonly api: ApiAccess;
+  /** Where it works, and what to do now. */
+  readonly next: string;
 }
 
 /** A kubeconfig with a client certificate of its own, in the group that the rbac addon makes administrators: it can be taken away without a new authority. */
-export const makeKubeconfig = (opened: Opened, options: KubeconfigOptions): Promise<Kubeconfig> =>
-  withReach(opened, (session) => kubeconfigOf(session, options));
+export async function makeKubeconfig(opened: Opened, options: KubeconfigOptions): Promise<Kubeconfig> {
+  if (options.proxyUrl !== undefined) assertProxyUrl(options.proxyUrl);
+  return withReach(opened, (session) => kubeconfigOf(session, options));
+}
 
 /** Where the API is. Throws UserError while there is none. */
 export function apiOf({ opened, design, seen }: Session): ApiAccess {
@@ -51,5 +54,26 @@ export async function kubeconfigOf(session: Session, { user, hours, proxyUrl }: 
     now: opened.now(),
   });
   const { server, tlsServerName } = api;
-  return { api, text: renderKubeconfig({ name: opened.cluster.name, server, tlsServerName, proxyUrl, caPem, ...client }) };
+  return {
+    next: nextOf(api, proxyUrl),
+    text: renderKubeconfig({ name: opened.cluster.name, server, tlsServerName, proxyUrl, caPem, ...client }),
+  };
+}
+
+function nextOf({ server, via }: ApiAccess, proxyUrl: string | undefined): string {
+  if (proxyUrl !== undefined)
+    return `It works while ${proxyUrl} leads to ${server}.\nNext: cluster tunnel, and then kubectl get nodes`;
+  if (via === 'direct') return 'Next: kubectl get nodes';
+  return `${server} is behind the bastion: it works where that name can be reached (in the cluster's network, or by a VPN into it).
+Next, from here: cluster kubectl -- get nodes; for other programs: cluster tunnel`;
+}
+
+/** Throws UserError for what kubectl would not take. */
+function assertProxyUrl(text: string): void {
+  const protocol = URL.canParse(text) ? new URL(text).protocol : '';
+  if (['http:', 'https:', 'socks5:'].includes(protocol)) return;
+  throw new UserError(
+    { what: `--proxy-url takes an http://, https:// or socks5:// URL, not ${text}`, next: 'cluster tunnel prints one' },
+    exitCodes.usage,
+  );
 }

@@ -1,3 +1,4 @@
+import { ObservedMap } from '../plan/observed.ts';
 import { observe } from '../run/observe.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withSession } from './session.ts';
@@ -5,14 +6,19 @@ import { type Session, withSession } from './session.ts';
 /** For commands that talk to hosts or to the API directly: looks at the infrastructure (which tells where they are) and at nothing above it. */
 export const withReach = <T>(opened: Opened, use: (session: Session) => Promise<T>): Promise<T> =>
   withSession(opened, async (session) => {
-    await lookAround(session);
+    await look(session, session.seen);
     // The hosts layer connects by what lies below it; here nothing observes it.
     return use(session);
   });
 
-/** Where hosts and the API are: once, or again in a command that stays. */
-export async function lookAround({ connected, seen, signal }: Session): Promise<void> {
+/** For a command that stays: where everything is by now. Until that is known what was seen before holds. */
+export async function lookAgain(session: Session): Promise<void> {
+  const found = new ObservedMap();
+  await look(session, found);
+  session.seen.become(found);
+}
+
+async function look({ connected, signal }: Session, into: ObservedMap): Promise<void> {
   const below = connected.filter(({ layer }) => layer.name === 'secrets' || layer.name === 'infrastructure');
-  seen.clear();
-  await observe(below, seen, signal, () => undefined);
+  await observe(below, into, signal, () => undefined);
 }

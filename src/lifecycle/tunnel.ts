@@ -1,9 +1,9 @@
 import { UserError } from '../errors.ts';
-import { nameOfBastion } from '../host/access.ts';
+import { hostAndPort, nameOfBastion } from '../host/access.ts';
 import type { ApiAccess } from '../host/host.ts';
 import { openProxy, type ProxyOptions } from '../host/proxy.ts';
 import { apiOf } from './kubeconfig.ts';
-import { lookAround, withReach } from './look.ts';
+import { lookAgain, withReach } from './look.ts';
 import type { Opened } from './opened.ts';
 import type { Session } from './session.ts';
 
@@ -20,11 +20,11 @@ export async function withProxy<T>(
   { port, failed }: ProxyWishes,
   use: (url: string) => Promise<T>,
 ): Promise<T> {
-  const { hostname, port: target, host } = new URL(server);
+  const { host, port: target } = hostAndPort(server);
   const { hosts } = session.reach.hosts();
   const proxy = await openProxy({
-    target: target === '' ? `${host}:443` : host,
-    connect: () => hosts.tunnel(hostname, Number(target || 443)),
+    target: `${new URL(server).hostname}:${target}`,
+    connect: () => hosts.tunnel(host, target),
     port,
     failed,
   });
@@ -57,7 +57,7 @@ export const tunnel = (
         where: api.server,
         next: 'cluster kubeconfig',
       });
-    const again = lookAgain(session);
+    const again = oneAtATime(() => lookAgain(session));
     const through = nameOfBastion(session.reach.hosts().hosts.access());
     await withProxy(
       session,
@@ -66,6 +66,7 @@ export const tunnel = (
         port,
         failed: (error) => {
           failed(error);
+          // The bastion may be another one by now: for the next connection.
           again();
         },
       },
@@ -73,17 +74,16 @@ export const tunnel = (
     );
   });
 
-/** The bastion may be another one by now: after a failure it is looked for again, for the next connection. */
-function lookAgain(session: Session): () => void {
-  let looking = false;
+/** One at a time; what cannot be seen now is looked for when it is asked next. */
+function oneAtATime(work: () => Promise<void>): () => void {
+  let busy = false;
   return () => {
-    if (looking) return;
-    looking = true;
-    // What cannot be seen now is looked for after the next failure.
-    lookAround(session)
+    if (busy) return;
+    busy = true;
+    work()
       .catch(() => undefined)
       .finally(() => {
-        looking = false;
+        busy = false;
       });
   };
 }

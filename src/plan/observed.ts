@@ -17,6 +17,12 @@ export class ObservedMap implements Observed {
     this.#items.clear();
     this.#unknown.clear();
   }
+  /** What another look found, in place of all that was here. */
+  become(other: ObservedMap): void {
+    this.clear();
+    for (const [address, observation] of other.#items) this.#items.set(address, observation);
+    for (const [prefix, unknown] of other.#unknown) this.#unknown.set(prefix, unknown);
+  }
   delete(address: Address): void {
     this.#items.delete(address);
   }
