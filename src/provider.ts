@@ -1,8 +1,8 @@
-import type { Topology } from './cluster/topology.ts';
+import type { MachineSpec, Topology } from './cluster/topology.ts';
 import type { Finding } from './config/finding.ts';
 import type { Cluster } from './config/schema.ts';
 import type { Access } from './host/host.ts';
-import type { Layer, Observed, Resource } from './plan/resource.ts';
+import type { Layer, Observed, Ref, Resource } from './plan/resource.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -19,6 +19,12 @@ export interface Provider<C = unknown> extends Layer<C> {
   design(topology: Topology): readonly Resource[];
   /** The address of the infrastructure resource that is this machine: what a host stands on. */
   machineAddress(name: string): `${string}/${string}`;
+  /** Where nodes are known to a cloud: what it calls this machine (`aws:///ZONE/i-…`). */
+  providerId?(name: string): Ref<string>;
+  /** Where volumes are attached under a name of the cloud's: what it calls those of this machine, for its host.env (`VOLUME_MAIN`). */
+  volumeIds?(machine: MachineSpec, topology: Topology): Readonly<Record<string, Ref<string>>>;
+  /** Where the cloud's API is, instead of its own endpoints, also for what runs in the cluster: for tests. */
+  readonly cloudEndpoint?: string | undefined;
   access(topology: Topology, seen: Observed): Access;
   /** undefined: none yet; `plan` reads it as empty. `create` makes it, idempotently, before the first lock. */
   store(cluster: Cluster, options: { readonly create: boolean }, signal: AbortSignal): Promise<Store | undefined>;
@@ -28,6 +34,9 @@ export interface Provider<C = unknown> extends Layer<C> {
   verify(topology: Topology, signal: AbortSignal): AsyncIterable<Finding>;
   /** Worst time until the balancer sends nothing new to a target that left, in milliseconds. */
   leaveMs(topology: Topology): number;
-  /** How a host gets a file of the asset cache: `mounted` (the cache is /opt/slipway there already), `pushed` over SSH. */
-  readonly delivery: 'mounted' | 'pushed';
+  /**
+   * How a host gets a file of the asset cache: `mounted` (the cache is /opt/slipway there already), `pushed` over SSH, or `fetched` by
+   * itself from the cluster's store, to which it is uploaded once.
+   */
+  readonly delivery: 'mounted' | 'pushed' | 'fetched';
 }

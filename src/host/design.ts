@@ -13,7 +13,8 @@ export type FileProps =
 
 export interface BundleProps {
   readonly bundle: string;
-  readonly identity: Readonly<Record<string, string>>;
+  /** host.env. What only the cloud can tell (the provider ID) is a Ref to the machine's output. */
+  readonly identity: Readonly<Record<string, string | Ref<string>>>;
   readonly files: Readonly<Record<string, FileProps>>;
   /** Digest of the unit file, by unit. */
   readonly units: Readonly<Record<string, string>>;
@@ -72,8 +73,9 @@ const secretAddress = (name: string): Address =>
 export function hostResources(
   machine: { readonly name: string },
   bundle: Bundle,
-  identity: Readonly<Record<string, string>>,
-  machineAddress: Address,
+  identity: BundleProps['identity'],
+  /** Its machine, and what else must be there before anything is sent to it. */
+  standsOn: readonly Address[],
   /** What else must be there before its units start: a master's API server needs etcd. */
   unitsAfter: readonly Address[] = [],
 ): readonly [Resource<BundleProps>, Resource<UnitsProps>] {
@@ -82,7 +84,7 @@ export function hostResources(
   const own = addressOf('host.bundle', name);
   const certificates = bundle.certificates.map((spec) => addressOf('pki.certificate', `${name}.${spec.name}`));
   return [
-    { address: own, type: 'host.bundle', props: { ...props.bundle, identity }, after: [machineAddress] },
+    { address: own, type: 'host.bundle', props: { ...props.bundle, identity }, after: standsOn },
     {
       address: addressOf('host.units', name),
       type: 'host.units',

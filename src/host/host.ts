@@ -114,7 +114,9 @@ export interface HostsClients {
   readonly generation: number;
   /** Small public records of the cluster in the store (`etcd/main/initialised`). */
   readonly records: { get(key: string): Promise<string | undefined>; put(key: string, value: string): Promise<void> };
-  readonly delivery: 'mounted' | 'pushed';
+  readonly delivery: 'mounted' | 'pushed' | 'fetched';
+  /** For delivery 'fetched': digest of each asset that the store has, by path. */
+  storedAssets(): Promise<ReadonlyMap<string, string>>;
   /** Local file of an asset, for delivery 'pushed'. */
   assetFile(path: string): string;
   now(): number;

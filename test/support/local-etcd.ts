@@ -129,6 +129,7 @@ export class LocalEtcd {
         },
       },
       delivery: 'mounted',
+      storedAssets: async () => new Map(),
       assetFile: (path) => path,
       now: () => 0,
     };

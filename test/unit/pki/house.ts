@@ -136,6 +136,7 @@ export const hostsClients = (
     generation: 1,
     records: { get: async () => undefined, put: async () => undefined },
     delivery: 'mounted',
+    storedAssets: async () => new Map(),
     assetFile: (path) => path,
     now,
   };
