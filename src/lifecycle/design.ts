@@ -31,6 +31,7 @@ export function designCluster(
   cluster: Cluster,
   record: ClusterRecord | undefined,
   provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'volumeIds' | 'cloudEndpoint' | 'delivery'>,
+  manifests: readonly Manifest[] = [],
 ): ClusterDesign {
   const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
   const bundles = designBundles(topology);

@@ -1,10 +1,10 @@
-import { messageOf, UserError } from '../errors.ts';
+import { messageOf, UnreachableError, UserError } from '../errors.ts';
 import { chosenOf, leftOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { amendRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
 import { runPlan } from './round.ts';
-import { planSession, withLockedSession } from './session.ts';
+import { planSession, type Session, withLockedSession } from './session.ts';
 
 export interface DownOptions {
   readonly allowDataLoss: boolean;
@@ -28,6 +28,7 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
     { command: 'down', waitMs: options.lockWaitMs, only: 'infrastructure' },
     async (session): Promise<DownResult> => {
       const plan = await planSession(session, policy, []);
+      refuseBlind(session);
       const kept = (p: Plan): string[] => [
         ...leftOf(p).map((change) => change.address),
         ...(options.allowDataLoss || !session.store ? [] : [`the cluster's records and secrets in ${session.store.url}`]),
@@ -38,6 +39,7 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
       session.begin(plan);
       const deleted = await runPlan(plan, session);
       const after = await planSession(session, policy, []);
+      refuseBlind(session);
       if (chosenOf(after).length > 0) {
         throw new UserError({
           what: `${chosenOf(after).length} things are still there`,
@@ -64,4 +66,18 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
     }
   }
   return result;
+}
+
+/** A deletion plan lists what was seen. With half of it seen, the rest would be left behind as gone, and the store with its keys removed. */
+function refuseBlind({ seen }: Session): void {
+  const unknown = [...seen.entries()].flatMap(([address, found]) =>
+    found.state === 'unknown' ? [`${address}: ${found.why}`] : [],
+  );
+  const blind = [...[...seen.blind()].map(([prefix, { why }]) => `${prefix}*: ${why}`), ...unknown];
+  if (blind.length === 0) return;
+  throw new UnreachableError({
+    what: 'not everything of this cluster could be seen, so it cannot be said what is to be deleted',
+    why: blind.slice(0, 10).join('\n'),
+    next: 'mend that and run the same command again: it goes on from what it finds',
+  });
 }

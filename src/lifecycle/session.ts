@@ -95,7 +95,7 @@ async function useSession<T>(
   const { layers, secrets, reach } = await opened.layers({ opened, store, record, design, generation: lock?.generation ?? 0 });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
-  const connected = await connectAll(only ? layers.filter((layer) => layer.name === only) : layers, seen, signal);
+  const connected = await connectAll(only ? deletable(layers, only, opened.provider) : layers, seen, signal);
   const journal = new RunJournal(store, opened, lock?.generation ?? 0);
   const session: Session = {
     opened,
@@ -126,6 +126,10 @@ async function useSession<T>(
     await closeAll(connected);
   }
 }
+
+/** One layer, with what else is to be found there when a cluster goes. */
+const deletable = (layers: readonly Layer[], only: string, { leftovers = [] }: Provider): readonly Layer[] =>
+  layers.filter((layer) => layer.name === only).map((layer) => ({ ...layer, types: [...layer.types, ...leftovers] }));
 
 /** Events go to whoever listens, and, once the run has begun, to the journal. */
 class RunJournal {
@@ -206,7 +210,8 @@ export async function lookSession(
 /** Only what stands can be moved: before the first machine, and after the last volume, the file may say what it likes. */
 export function refuseMovedUnder({ opened, record, connected, seen }: Session): void {
   const infrastructure = connected.find(({ layer }) => layer.name === 'infrastructure');
-  const types = new Set(infrastructure?.layer.types.map((type) => type.name));
+  // What nothing deletes is not this cluster's own: an image that others share.
+  const types = new Set(infrastructure?.layer.types.filter((type) => type.delete).map((type) => type.name));
   const stands = [...seen.entries()].some(([address, { state }]) => state === 'present' && types.has(typeOf(address)));
   if (stands) refuseMoved(record?.foundation, opened.cluster, opened.file);
 }

@@ -72,7 +72,7 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
     let changed = 0;
     for (let round = 1; chosenOf(look.plan).length > 0; round++) {
       if (round > maxRounds) throw notConverging(look.plan, session);
-      if (round > 1 && options.saved)
+      if (round > 1 && options.saved && !isRemainder(look.plan, options.saved))
         throw new UserError({
           what: 'the saved plan is done, and what it could not see needs more changes',
           next: 'run `cluster plan` and review what is left',

@@ -2,9 +2,12 @@ import { describe, expect, test } from 'vitest';
 import type { Bundle } from '../../../src/components/bundle.ts';
 import { batched } from '../../../src/host/certificates.ts';
 import { hostResources } from '../../../src/host/design.ts';
-import { diffBundle, heldPaths } from '../../../src/host/types/bundle.ts';
+import type { Seen } from '../../../src/host/facts.ts';
+import type { HostFacts, HostsClients } from '../../../src/host/host.ts';
+import { diffBundle, heldPaths, hostBundle } from '../../../src/host/types/bundle.ts';
 import { diffUnits } from '../../../src/host/types/units.ts';
 import { keyedDigest, sha256 } from '../../../src/plan/canonical.ts';
+import type { World } from '../../../src/plan/resource.ts';
 
 const file = (digest: string, mode = '0644') => ({ mode, digest });
 const props = {
@@ -132,5 +135,67 @@ describe('a batch', () => {
   test('fails all of its calls with its own error', async () => {
     const broken = batched(async () => Promise.reject(new Error('cut')));
     await expect(Promise.all([broken(1), broken(2)])).rejects.toThrow('cut');
+  });
+});
+
+describe('an API server whose configuration changes', () => {
+  const apiserver = {
+    enabled: true,
+    stale: false,
+    sha256: 'a'.repeat(64),
+    inputs: ['/etc/a'],
+    serving: true,
+    waitsFor: undefined,
+  };
+  const observedAs = async (active: string) => {
+    const facts: HostFacts = {
+      bootId: '',
+      clockMs: 0,
+      generation: 1,
+      bundle: 'master',
+      identity: {},
+      files: new Map([['/etc/a', { sha256: 'b'.repeat(64), mode: '0644' }]]),
+      units: new Map([['kube-apiserver.service', { ...apiserver, active }]]),
+      assets: new Set(),
+      certificates: new Map(),
+      probes: new Map(),
+    };
+    const notHere = async (): Promise<never> => {
+      throw new Error('nothing is asked');
+    };
+    const clients: HostsClients = {
+      hosts: {
+        access: () => ({ bastion: undefined, hosts: new Map(), api: undefined }),
+        get: notHere,
+        tunnel: notHere,
+        close: async () => {},
+      },
+      machines: new Map(),
+      uid: 'u',
+      generation: 1,
+      records: { get: notHere, put: notHere },
+      delivery: 'mounted',
+      assetFile: (path) => path,
+      now: () => 0,
+    };
+    const seen: ReadonlyMap<string, Seen> = new Map([['master-a', { state: 'present', facts, asked: { from: 0, to: 0 } }]]);
+    const world: World<HostsClients> = {
+      clients,
+      signal: AbortSignal.timeout(1000),
+      // The one query of this type is for the facts.
+      read: async <T>() => seen as T,
+    };
+    const found = (await hostBundle.observe(world)).get('host.bundle/master-a');
+    if (found?.state !== 'present') throw new Error('not seen');
+    return found.props;
+  };
+  test.each([
+    ['active', 'restart'],
+    ['activating', 'none'],
+    ['failed', 'none'],
+  ])('is %s: the impact is %s', async (active, impact) => {
+    const observed = await observedAs(active);
+    const desired = { ...observed, files: { '/etc/a': file('c'.repeat(64)) } };
+    expect(diffBundle(desired, observed)).toMatchObject([{ path: 'files./etc/a', impact }]);
   });
 });

@@ -104,6 +104,29 @@ describe('up', () => {
     expect((await go(memoryOpened(cluster, world, { store }), { saved })).outcome).toBe('done');
   });
 
+  test('a saved plan may need a second round for what it promised, and for nothing else', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    await go(memoryOpened(cluster, world, { store }));
+    const lose = (...addresses: Parameters<typeof world.things.delete>[0][]) => {
+      for (const address of addresses) world.things.delete(address);
+    };
+    const opened = memoryOpened(cluster, world, { store });
+    lose('host.units/master-a', 'kube.api/master-b');
+    const saved = await planCluster(opened);
+    let once = 1;
+    world.onAct = (act) => {
+      if (act === 'create kube.api/master-b' && once-- > 0) lose('host.units/master-a');
+    };
+    expect((await go(opened, { saved })).outcome).toBe('done');
+    lose('host.units/master-a', 'kube.api/master-b');
+    once = 1;
+    world.onAct = (act) => {
+      if (act === 'create kube.api/master-b' && once-- > 0) lose('host.units/etcd-a');
+    };
+    await expect(go(opened, { saved })).rejects.toThrow(/what it could not see needs more changes/);
+  });
+
   test('machines whose records are gone are refused, not given a new identity', async () => {
     const world = new MemoryWorld();
     await go(memoryOpened(cluster, world));
@@ -279,6 +302,29 @@ describe('down', () => {
     const result = await down(opened, options);
     expect([...world.things.keys()].filter((a) => a.startsWith('local.')).every((a) => a.startsWith('local.volume'))).toBe(true);
     expect(result.kept.filter((k) => k.startsWith('local.volume'))).toHaveLength(6);
+  });
+  test('deletes nothing while something cannot be seen: it would be forgotten with the store', async () => {
+    const world = new MemoryWorld();
+    const opened = memoryOpened(cluster, world);
+    await go(opened);
+    world.log.length = 0;
+    let removed = false;
+    const provider = {
+      ...opened.provider,
+      async removeStore() {
+        removed = true;
+      },
+    };
+    for (const address of ['local.machine/master-a', 'local.volume/*'] as const) {
+      world.unreachable.set(address, 'no answer within 10 s');
+      await expect(down({ ...opened, provider }, { ...options, allowDataLoss: true })).rejects.toMatchObject({
+        exitCode: 69,
+        message: expect.stringContaining(`${address}: no answer`),
+      });
+      world.unreachable.clear();
+    }
+    expect(world.log).toEqual([]);
+    expect(removed).toBe(false);
   });
   test('with --allow-data-loss takes everything, from a half-made cluster too', async () => {
     const world = new MemoryWorld();
