@@ -2,7 +2,7 @@ import type { MachineSpec, Topology } from './cluster/topology.ts';
 import type { Finding } from './config/finding.ts';
 import type { Cluster } from './config/schema.ts';
 import type { Access } from './host/host.ts';
-import type { Layer, Observed, Ref, Resource } from './plan/resource.ts';
+import type { Layer, Observed, Ref, Resource, ResourceType } from './plan/resource.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -17,6 +17,8 @@ import type { Store } from './store/store.ts';
  */
 export interface Provider<C = unknown> extends Layer<C> {
   design(topology: Topology): readonly Resource[];
+  /** Types of what Kubernetes made in the cluster (balancers of Services, volumes of claims): only `down` looks for them, and deletes them. */
+  readonly leftovers?: readonly ResourceType<object, object, C>[];
   /** The address of the infrastructure resource that is this machine: what a host stands on. */
   machineAddress(name: string): `${string}/${string}`;
   /** Where nodes are known to a cloud: what it calls this machine (`aws:///ZONE/i-…`). */

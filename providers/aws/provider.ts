@@ -12,6 +12,7 @@ import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { design } from './design.ts';
 import { codeOf } from './errors.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
+import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
@@ -43,6 +44,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   return {
     name: 'infrastructure',
     types: [targetGroup, balancer, listener, zone],
+    leftovers,
     delivery: 'fetched',
     async connect(_below, signal) {
       const bucket = await bucketOf(signal);
