@@ -52,7 +52,7 @@ describe('keys that this version does not act on', () => {
       { severity: 'warning', where: expect.stringMatching(/:6:/) },
       { severity: 'warning', where: expect.stringMatching(/:10:/) },
     ]);
-    expect(unused(`${base}network: { plugin: none }\n`)).toHaveLength(1);
+    expect(unused(`${base}network: { plugin: none }\naddons: { manifests: [a.yaml] }\n`)).toEqual([]);
   });
   test('and not where they are only defaults', () => {
     expect(unused(`${base}pools:\n  - name: w\n    count: 1\n`)).toEqual([]);
