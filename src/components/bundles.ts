@@ -12,6 +12,7 @@ import { kubelet } from './kubelet.ts';
 import { combine } from './part.ts';
 import { nodeImages } from './placement.ts';
 import { scheduler } from './scheduler.ts';
+import { volumes } from './volumes.ts';
 
 export { identityOf } from './host-env.ts';
 
@@ -21,7 +22,7 @@ export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
   const node = base(topology, { node: true });
   const bundles = [
     combine('bastion', [host]),
-    combine('etcd', [host, etcd(topology)]),
+    combine('etcd', [host, volumes(topology), etcd(topology)]),
     combine('master', [
       node,
       containerd(topology, nodeImages(topology, true)),

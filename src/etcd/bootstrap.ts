@@ -10,6 +10,8 @@ export const initialisedKey = (cluster: EtcdCluster): string => `etcd/${cluster}
 export const tokenOf = (uid: string, cluster: EtcdCluster): string => `${uid}-${cluster}`;
 
 const healthyWithinMs = 60_000;
+/** Volumes of a machine that was just made may be attached only now. */
+export const mountedWithinMs = 60_000;
 
 export type Decision =
   /** Nobody has started: write bootstrap.env everywhere, then markers. */
@@ -27,7 +29,7 @@ export type Decision =
  */
 export function decide(volumes: ReadonlyMap<string, Volume>, token: string): Decision {
   for (const [host, volume] of volumes) {
-    if (!volume.mounted) return { kind: 'refuse', what: 'the etcd volume is not mounted', where: host };
+    if (!volume.mounted) return { kind: 'refuse', what: notMounted(volume), where: host };
     if (volume.marker === 'foreign')
       return { kind: 'refuse', what: 'the etcd volume belongs to another cluster or member (its marker says so)', where: host };
     if (volume.data && volume.marker === 'none')
@@ -50,6 +52,8 @@ export function decide(volumes: ReadonlyMap<string, Volume>, token: string): Dec
     where: begun.map(([host]) => host).join(', '),
   };
 }
+
+const notMounted = ({ why }: Volume): string => `the etcd volume is not mounted${why === undefined ? '' : ` (${why})`}`;
 
 /** Makes the cluster, once in its life; may be killed anywhere and run again. */
 export async function bootstrap(
@@ -84,7 +88,9 @@ async function readVolumes(
   cluster: EtcdCluster,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Volume>> {
-  const answers = await Promise.allSettled([...hosts].map(async ([name, host]) => [name, await host.volume(signal)] as const));
+  const answers = await Promise.allSettled(
+    [...hosts].map(async ([name, host]) => [name, await host.volume(signal, mountedWithinMs)] as const),
+  );
   signal.throwIfAborted();
   const lost = answers.find((answer) => answer.status === 'rejected');
   if (lost)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../errors.ts';
 import type { HostsClients } from '../host/host.ts';
-import { tokenOf } from './bootstrap.ts';
+import { mountedWithinMs, tokenOf } from './bootstrap.ts';
 import type { ListedMember, MemberView } from './gateway.ts';
 import { addMember, promoteMember, removeMember } from './membership.ts';
 import { type MemberHost, memberHostsOf, RemovedMember, removedMember, type Volume } from './on-host.ts';
@@ -81,7 +81,7 @@ async function bringToAnswer(host: MemberHost, joining: Joining): Promise<void> 
  * stopped before "none" is believed. Else a member that has just become one is taken for lost and removed.
  */
 async function ownVolume(host: MemberHost, { cluster, signal }: Joining): Promise<Volume> {
-  const volume = await host.volume(signal);
+  const volume = await host.volume(signal, mountedWithinMs);
   refuseStrange(volume, host, cluster);
   if (volume.data) return volume;
   await host.stop(signal);
@@ -189,7 +189,8 @@ async function promoteWhenInSync(host: MemberHost, joining: Joining): Promise<Li
 
 function refuseStrange(volume: Volume, host: MemberHost, cluster: EtcdCluster): void {
   const where = host.name;
-  if (!volume.mounted) throw new UserError({ what: `the volume of etcd ${cluster} is not mounted`, where });
+  if (!volume.mounted)
+    throw new UserError({ what: `the volume of etcd ${cluster} is not mounted`, where, ...(volume.why && { why: volume.why }) });
   if (volume.marker === 'foreign' || (volume.data && volume.marker === 'none'))
     throw new UserError({
       what: `the volume of etcd ${cluster} holds data of another cluster or member`,

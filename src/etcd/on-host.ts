@@ -13,6 +13,8 @@ export const peerUrlOf = (cluster: EtcdCluster, address: string): string => `htt
 export interface Volume {
   /** Only a mounted volume may ever be written to: the directory below the mount point must never become an empty cluster. */
   readonly mounted: boolean;
+  /** Why it is not, where the host knows. */
+  readonly why?: string;
   /** A write-ahead log is there: this member has started once. */
   readonly data: boolean;
   readonly marker: 'none' | 'ours' | 'foreign';
@@ -30,7 +32,8 @@ export interface Bootstrap {
 export interface MemberHost {
   readonly name: string;
   readonly peerUrl: string;
-  volume(signal: AbortSignal): Promise<Volume>;
+  /** `waitMs`: how long a volume that is only now being mounted is waited for. */
+  volume(signal: AbortSignal, waitMs?: number): Promise<Volume>;
   /** Undefined: the member gives no answer. */
   view(signal: AbortSignal): Promise<MemberView | undefined>;
   /** One call of etcd's own API on this member. Throws EtcdRefusal when etcd says no. */
@@ -100,8 +103,9 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
     name,
     peerUrl: peerUrlOf(cluster, address),
     lastLines,
-    async volume(signal) {
-      return parseVolume(await run(volumeCommand(directory), signal), marker);
+    async volume(signal, waitMs = 0) {
+      const command = `${mountingCommand(waitMs)}; ${volumeCommand(directory)}`;
+      return parseVolume(await run(command, signal, { timeoutMs: waitMs + 20_000 }), marker);
     },
     async view(signal) {
       return parseTwoLines((await exec(viewCommand, signal)).stdout);
@@ -169,6 +173,11 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
 /** The member's own certificate serves and is a client's (hard part 10), and the unit does not start without it: so it is there. */
 const credentials = `--cacert ${trustFile('etcd')} --cert ${certFile('etcd-server')} --key ${keyFile('etcd-server')}`;
 
+/** On a cloud a unit mounts the volumes; one that is attached only now takes a moment. What it says is why they are not there. */
+const mountingCommand = (waitMs: number): string => `n=0; while [ $n -lt ${Math.ceil(waitMs / 200)} ] &&
+    [ "$(systemctl is-active slipway-volumes.service 2>/dev/null)" = activating ]; do sleep 0.2; n=$((n + 1)); done
+  journalctl -u slipway-volumes.service -n 20 --no-pager -o cat 2>/dev/null | sed -n 's/^slipway-volumes: /why /p' | tail -n 1`;
+
 const volumeCommand = (directory: string): string => `d=${directory}
   if mountpoint -q $d; then echo mounted yes; else echo mounted no; fi
   set -- $(ls -d $d/member/wal/*.wal $d/*/member/wal/*.wal 2>/dev/null); if [ $# -gt 0 ]; then echo data yes; else echo data no; fi
@@ -178,8 +187,11 @@ const volumeCommand = (directory: string): string => `d=${directory}
 export function parseVolume(text: string, ours: string): Volume {
   const lines = text.split('\n');
   const marker = lines.find((line) => line.startsWith('marker '))?.slice('marker '.length);
+  const mounted = lines.includes('mounted yes');
+  const why = lines.find((line) => line.startsWith('why '))?.slice('why '.length);
   return {
-    mounted: lines.includes('mounted yes'),
+    mounted,
+    ...(!mounted && why !== undefined && { why }),
     data: lines.includes('data yes'),
     marker: marker === undefined ? 'none' : marker.trim() === ours ? 'ours' : 'foreign',
     bootstrap: parseBootstrap(text),
