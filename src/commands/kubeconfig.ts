@@ -15,7 +15,10 @@ export default class Kubeconfig extends SlipwayCommand<typeof Kubeconfig> {
     kubeconfig: Flags.string({ summary: 'The file to merge into', helpValue: 'FILE' }),
     hours: Flags.integer({ summary: 'How long the credentials are valid', default: 24 * 30, min: 1 }),
     user: Flags.string({ summary: 'The name that the API server sees and audits; default: yours' }),
-    'proxy-url': Flags.string({ summary: 'What kubectl is to connect through: the URL of `cluster tunnel`, or your own proxy' }),
+    'proxy-url': Flags.string({
+      summary: 'What kubectl is to connect through: the URL of `cluster tunnel`, or your own proxy',
+      helpValue: 'URL',
+    }),
   };
 
   async run(): Promise<void> {

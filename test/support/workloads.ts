@@ -51,8 +51,13 @@ export interface Kubectl {
 }
 
 /** kubectl of the cluster's version out of the asset cache, in this namespace unless told another. */
-export async function openKubectl(cluster: TestCluster, version: string, namespace: string): Promise<Kubectl> {
-  await cluster.must('kubeconfig');
+export async function openKubectl(
+  cluster: TestCluster,
+  version: string,
+  namespace: string,
+  flags: readonly string[] = [],
+): Promise<Kubectl> {
+  await cluster.must('kubeconfig', ...flags);
   const program = join(assetCache, `kubernetes/${version}/kubectl`);
   const start = (...args: string[]): ChildProcess =>
     spawn(program, args, { env: cluster.environment, stdio: ['pipe', 'pipe', 'pipe'] });

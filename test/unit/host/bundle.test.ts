@@ -167,7 +167,9 @@ describe('an API server whose configuration changes', () => {
       hosts: {
         access: () => ({ bastion: undefined, hosts: new Map(), api: undefined }),
         get: notHere,
-        tunnel: notHere,
+        tunnel: () => {
+          throw new Error('nothing is asked');
+        },
         close: async () => {},
       },
       machines: new Map(),

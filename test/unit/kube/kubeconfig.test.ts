@@ -46,6 +46,18 @@ contexts:
   context: {cluster: work, user: work, namespace: team}
 `;
 
+test('a proxy is named where one is wanted, and is gone when none is', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'slipway-kubeconfig-'));
+  const file = join(directory, 'config');
+  const proxyOf = async (entry: typeof ours & { proxyUrl?: string }) => {
+    await writeMerged(file, renderKubeconfig(entry));
+    return parse(readFileSync(file, 'utf8')).clusters[0].cluster['proxy-url'];
+  };
+  expect(await proxyOf({ ...ours, proxyUrl: 'http://127.0.0.1:6480' })).toBe('http://127.0.0.1:6480');
+  expect(await proxyOf(ours)).toBeUndefined();
+  rmSync(directory, { recursive: true });
+});
+
 describe('merging a kubeconfig', () => {
   test('keeps every other line, comments too, and makes ours the current context', () => {
     const merged = mergeKubeconfig(existing, ours);
