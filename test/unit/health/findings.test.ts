@@ -133,6 +133,21 @@ describe('nodes', () => {
     expect(short(nodeFindings(status ? [status] : []))).toEqual(['ok nodes.ready']);
   });
 
+  test('without a pod network a node is not Ready: a warning where `plugin` is none, and an error where it is ours', () => {
+    const message =
+      'container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized';
+    const waiting = (said: string): KubeObject => ({
+      ...node('w-1', 'False'),
+      status: { conditions: [{ type: 'Ready', status: 'False', message: said }] },
+    });
+    expect(short(nodeFindings(look(waiting(message)), 'none'))).toEqual(['warning nodes.network']);
+    expect(short(nodeFindings(look(waiting(message)), 'flannel'))).toEqual(['error nodes.ready node w-1']);
+    expect(short(nodeFindings(look(waiting(`[${message}, PLEG is not healthy]`)), 'none'))).toEqual([
+      'error nodes.ready node w-1',
+    ]);
+    expect(short(nodeFindings(look(node('w-1', 'True')), 'none'))).toEqual(['ok nodes.ready']);
+  });
+
   test('not Ready, and never registered, are errors; cordoned is a warning', () => {
     expect(short(nodeFindings(look(node('w-1', 'Unknown'))))).toEqual(['error nodes.ready node w-1']);
     expect(nodeFindings(look())[0]?.why).toBe('no kubelet has registered it');
