@@ -79,7 +79,11 @@ export async function withLockedSession<T>(
     const record = await ensureRecord(store, opened.cluster, opened.newUid);
     return await useSession({ opened, store, record, isNew, lock, ...(only !== undefined && { only }) }, use);
   } finally {
-    await lock.release();
+    // What the command did, or why it failed, is not lost over this.
+    await lock.release().catch((error: unknown) => {
+      const then = 'the next command on this host takes it over at once, others after 60 s';
+      emit({ type: 'progress', task: 'lock', message: `the lock could not be released (${messageOf(error)}): ${then}` });
+    });
   }
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { exitCodes, messageOf, UserError } from '../errors.ts';
 import { type Store, StoreConflict } from '../store/store.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { endsWith } from './ends.ts';
 import type { Emit } from './events.ts';
 import { describeLock, type LockRecord, readLock, type SeenLock, writeLock } from './lockRecord.ts';
 import { type Processes, systemProcesses } from './processes.ts';
@@ -18,6 +19,10 @@ export const lockTimes = {
   /** An observer that saw no change for so long, by its own clock, takes over. */
   stale: 60_000,
   retry: 2000,
+  /** How often a holder looks whether time has leapt. */
+  watch: 2000,
+  /** Within this a lock is released, or left to be taken over. */
+  release: 10_000,
   poll: 250,
 } as const;
 
@@ -201,7 +206,12 @@ function hold(store: Store, first: SeenLock, clock: Clock): Lock {
     while (!stopped.signal.aborted) {
       const silent = clock.monotonic() - renewedAt.monotonic;
       if (silent >= lockTimes.giveUp) lose(`no heartbeat reached the store for ${Math.round(silent / 1000)} s: ${trouble}`);
-      else await clock.sleep(lockTimes.giveUp - silent, { signal: stopped.signal, background: true }).catch(() => undefined);
+      else {
+        // After a laptop has slept somebody else may have the lock: its steps must hear of it before the next heartbeat is due.
+        if (age() > lockTimes.renewBefore) void inTurn(renew).catch((error: unknown) => (trouble = messageOf(error)));
+        const pause = Math.min(lockTimes.watch, lockTimes.giveUp - silent);
+        await clock.sleep(pause, { signal: stopped.signal, background: true }).catch(() => undefined);
+      }
     }
   }
   void beat();
@@ -224,15 +234,19 @@ function hold(store: Store, first: SeenLock, clock: Clock): Lock {
     signal: gone.signal,
     async check() {
       gone.signal.throwIfAborted();
-      if (age() > lockTimes.renewBefore) await inTurn(renew);
+      if (age() > lockTimes.renewBefore) await endsWith(inTurn(renew), gone.signal);
     },
     async release() {
       stopped.abort();
-      await inTurn(async () => {
+      const done = inTurn(async () => {
         if (released || gone.signal.aborted) return;
         released = true;
         await leaveTombstone();
       });
+      const late = new UserError({ what: `the store gave no answer within ${lockTimes.release / 1000} s`, where: store.url });
+      const over = new AbortController();
+      const timer = setTimeout(() => over.abort(late), lockTimes.release);
+      await endsWith(done, over.signal).finally(() => clearTimeout(timer));
     },
   };
 }

@@ -1,6 +1,7 @@
 import { messageOf, UnreachableError } from '../errors.ts';
 import type { ObservedMap } from '../plan/observed.ts';
 import type { Layer, Observed, ResourceType, World } from '../plan/resource.ts';
+import { endsWith } from './ends.ts';
 import type { Emit } from './events.ts';
 
 /** A layer with its connection, for as long as a command runs. Clients are lazy: connecting reaches nothing yet. */
@@ -52,12 +53,18 @@ export async function observe(
   return { of: <T>(query: (clients: never, signal: AbortSignal) => Promise<T>) => reads.get(query) as Promise<T> | undefined };
 }
 
+/** Each question has bounds of its own; this is for those that take a call and never answer. */
+const observeWithinMs = 120_000;
+
 async function observeType(type: ResourceType<object, object, unknown>, world: World<unknown>) {
+  const late = AbortSignal.timeout(observeWithinMs);
   try {
-    return await type.observe(world);
+    return await endsWith(type.observe(world), AbortSignal.any([world.signal, late]));
   } catch (error) {
-    if (!(error instanceof UnreachableError)) throw error;
-    return new Map([[`${type.name}/*`, { state: 'unknown', why: error.message }]] as const);
+    const unanswered = late.aborted && !world.signal.aborted;
+    if (!unanswered && !(error instanceof UnreachableError)) throw error;
+    const why = unanswered ? `no answer within ${observeWithinMs / 1000} s` : messageOf(error);
+    return new Map([[`${type.name}/*`, { state: 'unknown', why }]] as const);
   }
 }
 

@@ -4,6 +4,7 @@ import type { ObservedMap } from '../plan/observed.ts';
 import type { Step } from '../plan/plan.ts';
 import { resolve } from '../plan/resolve.ts';
 import { type Address, type Context, type Resource, type ResourceType, type Secrets, typeOf } from '../plan/resource.ts';
+import { endsWith } from './ends.ts';
 import type { Emit } from './events.ts';
 import type { Connected } from './observe.ts';
 
@@ -24,6 +25,8 @@ export interface RunInput {
   readonly runId: string;
   /** When the run began, in milliseconds since the epoch. */
   readonly since: number;
+  /** How long a step that is told to stop may take to bring a write and its restart to their end; then it is left where it is. Default 15 s. */
+  readonly stopWithinMs?: number;
 }
 export interface Failure {
   readonly step: Step;
@@ -103,7 +106,7 @@ async function execute(
   found: { type: ResourceType<object, object, unknown>; clients: unknown } | undefined,
   resource: Resource | undefined,
 ): Promise<unknown> {
-  const { seen, emit, secrets } = input;
+  const { seen, emit, secrets, stopWithinMs = 15_000 } = input;
   const { address, action, hold } = step.params;
   const timeout = new AbortController();
   const timer = setTimeout(
@@ -113,7 +116,7 @@ async function execute(
   const signal = AbortSignal.any([input.signal, timeout.signal]);
   emit({ type: 'started', task: step.id, title: `${action} ${address}` });
   try {
-    await input.beforeStep();
+    await endsWith(input.beforeStep(), signal);
     signal.throwIfAborted();
     if (!found) throw new Error(`no resource type for ${address}`);
     const { type, clients } = found;
@@ -127,9 +130,12 @@ async function execute(
       secrets,
       progress: (message, amount) => emit({ type: 'progress', task: step.id, message, ...(amount && { amount }) }),
     });
-    if (action === 'delete') await remove(type, address, seen, context(''));
-    else if (action === 'verify') await verify(type, resource, seen, context(''));
-    else await converge(type, address, resource, seen, context(sha256(`${input.runId} ${step.id}`)));
+    const carryOut = (): Promise<void> => {
+      if (action === 'delete') return remove(type, address, seen, context(''));
+      if (action === 'verify') return verify(type, resource, seen, context(''));
+      return converge(type, address, resource, seen, context(sha256(`${input.runId} ${step.id}`)));
+    };
+    await endsWith(carryOut(), signal, stopWithinMs);
     emit({ type: 'done', task: step.id });
     return undefined;
   } catch (error) {

@@ -194,6 +194,27 @@ describe('the lock', () => {
     expect((await readLock(store))?.record).toMatchObject({ state: 'held', generation: other.generation, holder: 'ben' });
   });
 
+  it('that went to somebody else while a laptop slept stops its steps within moments, not at the next heartbeat', async () => {
+    const [store, clock] = [memoryStore(), handClock()];
+    const lock = await acquireLock(store, as('anna', clock));
+    await clock.pass(1000);
+    const seen = await readLock(store);
+    if (seen) await breakLock(store, seen);
+    clock.leap(300_000);
+    await clock.pass(2000);
+    expect(lock.signal.aborted).toBe(true);
+  });
+
+  it('is checked within bounds when the store never answers', async () => {
+    const [store, clock] = [memoryStore(), handClock()];
+    const lock = await acquireLock(store, as('anna', clock));
+    store.broken = 'hang';
+    await clock.pass(35_000);
+    const check = failure(lock.check());
+    await clock.pass(20_000);
+    expect((await check).message).toContain('the lock was lost');
+  });
+
   it('that was broken stops its holder at the next heartbeat', async () => {
     const [store, clock] = [memoryStore(), handClock()];
     const lock = await acquireLock(store, as('anna', clock));

@@ -149,20 +149,16 @@ describe('run', () => {
     expect(world.peak).toBe(3);
   });
 
-  test('a step that outlives its time limit fails and says which and how long', async () => {
+  const slow = async (create: (_p: object, ctx: { signal: AbortSignal }) => Promise<object>) => {
     const world = new MemoryWorld();
     const desired: Resource[] = [{ address: 'local.network/slow', type: 'local.network', props: {}, after: [] }];
     const layers = memoryLayers(world, desired).map((layer) => ({
       ...layer,
-      types: layer.types.map((type) => ({
-        ...type,
-        create: (_p: object, { signal }: { signal: AbortSignal }) =>
-          new Promise<object>((_ok, no) => signal.addEventListener('abort', () => no(new Error('aborted')))),
-      })),
+      types: layer.types.map((type) => ({ ...type, create })),
     }));
     const seen = new ObservedMap();
     const connected = await connectAll(layers, seen, new AbortController().signal);
-    const result = await run({
+    return run({
       steps: [
         {
           id: 'create local.network/slow',
@@ -182,7 +178,20 @@ describe('run', () => {
       lanes: {},
       runId: 'r',
       since: 0,
+      stopWithinMs: 20,
     });
-    expect(result.failed[0]?.error).toMatchObject({ message: expect.stringContaining('within 0.03 s') });
+  };
+  const said = { message: expect.stringContaining('within 0.03 s') };
+
+  test('a step that outlives its time limit fails and says which and how long', async () => {
+    const result = await slow(
+      (_p, { signal }) => new Promise((_ok, no) => signal.addEventListener('abort', () => no(new Error('aborted')))),
+    );
+    expect(result.failed[0]?.error).toMatchObject(said);
+  });
+
+  test('a step that hears nothing is left where it is', async () => {
+    const result = await slow(() => new Promise(() => undefined));
+    expect(result.failed[0]?.error).toMatchObject(said);
   });
 });
