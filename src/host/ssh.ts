@@ -66,8 +66,9 @@ export function openHosts({
   const bastion = (waitMs: number) =>
     connection('\0bastion', () =>
       patiently('bastion', waitMs, ending, now, () => {
-        const endpoint = access().bastion;
-        if (!endpoint) throw new NotYet('there is no bastion yet');
+        const { bastion: endpoint, hosts } = access();
+        const seen = hosts.get('bastion');
+        if (!endpoint) throw new NotYet(seen?.state === 'unreachable' ? seen.why : 'there is no bastion yet');
         return dial('bastion', endpoint, undefined, ending);
       }),
     );

@@ -136,6 +136,8 @@ describe('a tunnel through the bastion', () => {
       name: 'UnreachableError',
       problem: { why: 'there is no bastion yet' },
     });
+    access = { ...access, hosts: new Map([['bastion', { state: 'unreachable', why: 'it is stopped' }]]) };
+    expect(await failure(tunnelTo(name))).toMatchObject({ problem: { why: 'it is stopped' } });
     access = bastion.access();
     await bastion.close();
     expect(await failure(tunnelTo(name))).toMatchObject({
