@@ -1,5 +1,6 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling';
 import { EC2Client } from '@aws-sdk/client-ec2';
+import { ElasticLoadBalancingClient } from '@aws-sdk/client-elastic-load-balancing';
 import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { IAMClient } from '@aws-sdk/client-iam';
 import { Route53Client } from '@aws-sdk/client-route-53';
@@ -7,6 +8,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { STSClient } from '@aws-sdk/client-sts';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Store } from '../../src/store/store.ts';
+import type { Existing } from './existing.ts';
 import type { Nonces } from './idempotency.ts';
 import type { Owner } from './tags.ts';
 
@@ -17,6 +19,8 @@ export interface AwsSdk {
   readonly ec2Once: EC2Client;
   readonly autoscaling: AutoScalingClient;
   readonly elb: ElasticLoadBalancingV2Client;
+  /** Of classic balancers: ours are none, a cloud controller's may be. */
+  readonly classic: ElasticLoadBalancingClient;
   readonly iam: IAMClient;
   readonly route53: Route53Client;
   readonly s3: S3Client;
@@ -33,6 +37,8 @@ export interface AwsClients extends AwsSdk {
   /** Of the store. */
   readonly bucket: string;
   readonly nonces: Nonces;
+  /** The network's parts that cluster.yaml names by ID. */
+  readonly existing: Existing;
   /** Undefined before the first `up` has made it. */
   readonly store: Store | undefined;
   /** How long a thing that was just made may stay invisible, in milliseconds. */
@@ -72,6 +78,7 @@ export function openSdk({ region, endpoint, credentials, configure }: SdkOptions
     ec2Once: new EC2Client({ ...common, retryMode: 'standard', maxAttempts: 1 }),
     autoscaling: new AutoScalingClient(common),
     elb: new ElasticLoadBalancingV2Client(common),
+    classic: new ElasticLoadBalancingClient(common),
     iam: new IAMClient(common),
     route53: new Route53Client(common),
     s3: new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) }),

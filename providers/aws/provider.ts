@@ -11,9 +11,11 @@ import { bucketName, ensureBucket, hasBucket, removeBucket } from './bucket.ts';
 import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { design } from './design.ts';
 import { codeOf } from './errors.ts';
+import { existingOf } from './existing.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
 import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
+import { networkTypes } from './network-types.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
 import { zone } from './zone.ts';
@@ -43,7 +45,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   const bucketOf = async (signal: AbortSignal): Promise<string> => bucketName(await account(signal), region, cluster.name);
   return {
     name: 'infrastructure',
-    types: [targetGroup, balancer, listener, zone],
+    types: [...networkTypes, targetGroup, balancer, listener, zone],
     leftovers,
     delivery: 'fetched',
     async connect(_below, signal) {
@@ -58,6 +60,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
         region,
         bucket,
         store,
+        existing: existingOf(cluster),
         nonces: store ? storedNonces(store, randomUUID) : noNonces,
         windowMs: options.windowMs ?? windowMs,
       };

@@ -25,6 +25,7 @@ export function diff(desired: readonly Resource[], observed: Observed, types: Ty
   for (const [address, observation] of observed.entries()) {
     const type = types.get(address.slice(0, address.indexOf('/')));
     if (designed.has(address) || observation.state === 'unknown' || !type?.delete || type.shrink === 'never') continue;
+    if (type.keeps?.(observation.props)) continue;
     differences.push({ address, action: 'delete', fields: [], reason: 'not in cluster.yaml' });
   }
   return differences;

@@ -110,6 +110,8 @@ export interface ResourceType<P extends object = object, O extends object = obje
   readonly waits?: true;
   /** Who carries out the deletion of something that is no longer designed: `up` itself, or `upgrade` (after a drain). Default `upgrade`. */
   readonly shrink?: 'now' | 'upgrade' | 'data-loss' | 'never';
+  /** Things that are seen and not ours: never deleted. */
+  keeps?(observed: Resolved<P>): boolean;
   observe(world: World<C>): Promise<Observations<P, O>>;
   /** Pure. Usually `fields<P>({ cidr: 'replace', tags: 'none' })`: every prop must say its impact. */
   diff(desired: Resolved<P>, observed: Resolved<P>): readonly FieldChange[];

@@ -1,0 +1,108 @@
+import {
+  AllocateAddressCommand,
+  AssociateAddressCommand,
+  DescribeAddressesCommand,
+  DisassociateAddressCommand,
+  type Address as ElasticIp,
+  ReleaseAddressCommand,
+} from '@aws-sdk/client-ec2';
+import { fields } from '../../src/plan/fields.ts';
+import type { Address, Context, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
+import { isNotFound, unlessNotFound } from './errors.ts';
+import { createWithIntent } from './idempotency.ts';
+import { addresses } from './network-queries.ts';
+import { type Tags, withTags } from './tags.ts';
+
+export interface ElasticIpProps {
+  /** Whose public address it is; null where another resource takes it (a NAT gateway). */
+  readonly networkInterface: Ref<string> | null;
+  readonly tags: Tags;
+}
+export interface ElasticIpOutputs {
+  readonly id: string;
+  readonly address: string;
+}
+
+/** A public address that stays: what people and firewalls know the cluster by. */
+export const elasticIp: ResourceType<ElasticIpProps, ElasticIpOutputs, AwsClients> = {
+  name: 'aws.elastic-ip',
+  dependsOn: ['aws.internet-gateway', 'aws.network-interface'],
+  timeoutMs: 300_000,
+  async observe(world) {
+    const { cluster } = world.clients.owner;
+    const own = ownOf(await world.read(addresses), {
+      cluster,
+      type: elasticIp.name,
+      idOf: ({ AllocationId }) => AllocationId,
+      used: ({ AssociationId }) => Boolean(AssociationId),
+    });
+    return new Map(
+      own.map(({ thing, tags, address }): [Address, Observation<ElasticIpProps, ElasticIpOutputs>] => [
+        address,
+        { state: 'present', props: { networkInterface: thing.NetworkInterfaceId || null, tags }, outputs: outputsOf(thing) },
+      ]),
+    );
+  },
+  diff: withTags((desired, observed) =>
+    fields<ElasticIpProps>({ networkInterface: desired.networkInterface === null ? 'ignore' : 'none', tags: 'ignore' })(
+      desired,
+      observed,
+    ),
+  ),
+  async create(props, ctx) {
+    const { ec2, ec2Once, owner } = ctx.clients;
+    const outputs = await createWithIntent(ctx, {
+      async find() {
+        const { Addresses: [found] = [] } = await ec2.send(
+          new DescribeAddressesCommand({ Filters: atAddress(owner.cluster, ctx.address) }),
+        );
+        return found && outputsOf(found);
+      },
+      async create() {
+        const command = new AllocateAddressCommand({ Domain: 'vpc', TagSpecifications: tagged('elastic-ip', props.tags) });
+        const answer = await ec2Once.send(command);
+        return { id: made(answer.AllocationId), address: made(answer.PublicIp) };
+      },
+    });
+    if (props.networkInterface !== null) await associate(outputs.id, props.networkInterface, ctx);
+    return outputs;
+  },
+  async update(props, outputs, ctx) {
+    if (props.networkInterface !== null) await associate(outputs.id, props.networkInterface, ctx);
+    await setTags(ctx, outputs.id, props.tags);
+    return outputs;
+  },
+  async delete({ id }, ctx) {
+    const { ec2 } = ctx.clients;
+    const found = await ec2.send(new DescribeAddressesCommand({ AllocationIds: [id] })).catch((error) => {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    });
+    const [there] = found?.Addresses ?? [];
+    if (!there) return;
+    // What a NAT gateway or balancer holds has an owner of AWS's: only its deletion frees it.
+    if (there.AssociationId && !there.NetworkInterfaceOwnerId?.startsWith('amazon'))
+      await ec2.send(new DisassociateAddressCommand({ AssociationId: there.AssociationId })).catch(unlessNotFound);
+    await whileHeld(
+      ctx,
+      async () => [`network interface ${there.NetworkInterfaceId}`],
+      () => ec2.send(new ReleaseAddressCommand({ AllocationId: id })),
+    );
+  },
+};
+
+const outputsOf = ({ AllocationId = '', PublicIp = '' }: ElasticIp): ElasticIpOutputs => ({
+  id: AllocationId,
+  address: PublicIp,
+});
+
+async function associate(id: string, networkInterface: string, ctx: Context<AwsClients>): Promise<void> {
+  const command = new AssociateAddressCommand({
+    AllocationId: id,
+    NetworkInterfaceId: networkInterface,
+    AllowReassociation: true,
+  });
+  await visible(ctx, () => ctx.clients.ec2.send(command));
+}

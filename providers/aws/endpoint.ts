@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  CreateVpcEndpointCommand,
+  DeleteVpcEndpointsCommand,
+  DescribeVpcEndpointsCommand,
+  ModifyVpcEndpointCommand,
+  type VpcEndpoint,
+} from '@aws-sdk/client-ec2';
+import { UserError } from '../../src/errors.ts';
+import { fields } from '../../src/plan/fields.ts';
+import type { Address, Context, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
+import { unlessNotFound } from './errors.ts';
+import { createWithToken } from './idempotency.ts';
+import { endpoints } from './network-queries.ts';
+import { type Tags, withTags } from './tags.ts';
+
+export interface EndpointProps {
+  readonly vpc: Ref<string>;
+  /** `com.amazonaws.eu-central-1.s3` */
+  readonly service: string;
+  readonly routeTables: readonly Ref<string>[];
+  readonly tags: Tags;
+}
+export interface EndpointOutputs {
+  readonly id: string;
+}
+
+/** A gateway to a service of AWS without a way through the Internet: to S3, where the store is, at no cost and also with `nat: none`. */
+export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> = {
+  name: 'aws.endpoint',
+  dependsOn: ['aws.route-table'],
+  timeoutMs: 300_000,
+  async observe(world) {
+    const { cluster } = world.clients.owner;
+    const own = ownOf(await world.read(endpoints), {
+      cluster,
+      type: endpoint.name,
+      idOf,
+      used: ({ RouteTableIds = [] }) => RouteTableIds.length > 0,
+    });
+    return new Map(
+      own.map(({ thing, tags, address }): [Address, Observation<EndpointProps, EndpointOutputs>] => [
+        address,
+        { state: 'present', props: { ...propsOf(thing), tags }, outputs: { id: idOf(thing) } },
+      ]),
+    );
+  },
+  diff: withTags(diffEndpoint),
+  async create(props, ctx) {
+    const { ec2 } = ctx.clients;
+    const id = await createWithToken(ctx, props, (ClientToken) =>
+      visible(ctx, async () => {
+        const command = new CreateVpcEndpointCommand({
+          VpcEndpointType: 'Gateway',
+          VpcId: props.vpc,
+          ServiceName: props.service,
+          RouteTableIds: [...props.routeTables],
+          ClientToken,
+          TagSpecifications: tagged('vpc-endpoint', props.tags),
+        });
+        return made((await ec2.send(command)).VpcEndpoint?.VpcEndpointId);
+      }),
+    );
+    return { id };
+  },
+  async update(props, outputs, ctx) {
+    const there = await visible(ctx, () => describe(outputs.id, ctx));
+    const now = propsOf(there ?? {});
+    if (now.vpc !== props.vpc || now.service !== props.service)
+      throw new UserError({
+        what: `the endpoint is one to ${now.service} in ${now.vpc}`,
+        where: `${ctx.address} (${outputs.id})`,
+        why: `cluster.yaml needs ${props.service} in ${props.vpc}`,
+        next: `delete ${outputs.id}, if nobody needs it, and run the same command again`,
+      });
+    const add = props.routeTables.filter((table) => !now.routeTables.includes(table));
+    const remove = now.routeTables.filter((table) => !props.routeTables.includes(table));
+    if (add.length + remove.length > 0)
+      await ctx.clients.ec2.send(
+        new ModifyVpcEndpointCommand({
+          VpcEndpointId: outputs.id,
+          ...(add.length > 0 && { AddRouteTableIds: add }),
+          ...(remove.length > 0 && { RemoveRouteTableIds: remove }),
+        }),
+      );
+    await setTags(ctx, outputs.id, props.tags);
+    return outputs;
+  },
+  async delete({ id }, ctx) {
+    const { Unsuccessful: [refused] = [] } = await ctx.clients.ec2.send(new DeleteVpcEndpointsCommand({ VpcEndpointIds: [id] }));
+    if (refused?.Error && !/NotFound/.test(refused.Error.Code ?? ''))
+      throw new UserError({
+        what: 'AWS does not delete the endpoint',
+        where: `${ctx.address} (${id})`,
+        why: `${refused.Error.Message} (${refused.Error.Code})`,
+        next: 'mend that, and run the same command again',
+      });
+    for (;;) {
+      const there = await describe(id, ctx).catch(unlessNotFound);
+      if (!there || /^deleted$/i.test(there.State ?? '')) return;
+      await sleep(pollMs, undefined, { signal: ctx.signal });
+    }
+  },
+};
+const pollMs = 1000;
+
+function diffEndpoint(desired: Resolved<EndpointProps>, observed: Resolved<EndpointProps>) {
+  const asObserved = { ...desired, routeTables: desired.routeTables.toSorted() };
+  return fields<EndpointProps>({ vpc: 'replace', service: 'replace', routeTables: 'none', tags: 'ignore' })(asObserved, observed);
+}
+
+const idOf = ({ VpcEndpointId = '' }: VpcEndpoint): string => VpcEndpointId;
+const propsOf = ({ VpcId = '', ServiceName = '', RouteTableIds = [] }: VpcEndpoint) => ({
+  vpc: VpcId,
+  service: ServiceName,
+  routeTables: RouteTableIds.toSorted(),
+});
+
+async function describe(id: string, ctx: Context<AwsClients>): Promise<VpcEndpoint | undefined> {
+  const { VpcEndpoints: [found] = [] } = await ctx.clients.ec2.send(new DescribeVpcEndpointsCommand({ VpcEndpointIds: [id] }), {
+    abortSignal: ctx.signal,
+  });
+  return found;
+}

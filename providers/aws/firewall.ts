@@ -1,0 +1,156 @@
+import {
+  AuthorizeSecurityGroupEgressCommand,
+  AuthorizeSecurityGroupIngressCommand,
+  DescribeSecurityGroupsCommand,
+  RevokeSecurityGroupEgressCommand,
+  RevokeSecurityGroupIngressCommand,
+  type SecurityGroup,
+} from '@aws-sdk/client-ec2';
+import { UserError } from '../../src/errors.ts';
+import type { Address, Context, FieldChange, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
+import { addressOf, nameOf } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { ownOf, visible } from './ec2.ts';
+import { codeOf, isNotFound, unlessNotFound } from './errors.ts';
+import { permissionOf, type Rule, rulesOf } from './firewall-rules.ts';
+import { securityGroups } from './network-queries.ts';
+import { securityGroup } from './security-group.ts';
+
+/** `tcp 2379 from master` → what for. */
+export type Rules = Readonly<Record<string, string>>;
+export interface FirewallProps {
+  /** IDs of the groups that the rules name. */
+  readonly groups: Readonly<Record<string, Ref<string>>>;
+  readonly ingress: Rules;
+  readonly egress: Rules;
+}
+export interface FirewallOutputs {
+  /** Of its group. */
+  readonly id: string;
+}
+
+/**
+ * All rules of the security group of the same name. One that somebody added is drift, and goes; those of Kubernetes' controllers stay.
+ * Removed before any group is deleted: a group that a rule names cannot be.
+ */
+export const firewall: ResourceType<FirewallProps, FirewallOutputs, AwsClients> = {
+  name: 'aws.firewall',
+  dependsOn: ['aws.security-group'],
+  async observe(world) {
+    const { cluster } = world.clients.owner;
+    const groups = await world.read(securityGroups);
+    const own = ownOf(groups, { cluster, type: securityGroup.name, idOf: ({ GroupId }) => GroupId });
+    const names = namesOf(own);
+    const found = new Map<Address, Observation<FirewallProps, FirewallOutputs>>();
+    for (const { thing, address } of own) {
+      const { ingress, egress } = rulesOf(thing, names, controllersGroups(groups, names));
+      // A group without any rule has none of ours: what `delete` leaves.
+      if (ingress.length + egress.length > 0)
+        found.set(addressOf('aws.firewall', nameOf(address)), {
+          state: 'present',
+          props: {
+            groups: Object.fromEntries([...names].map(([id, name]) => [name, id])),
+            ingress: textsOf(ingress),
+            egress: textsOf(egress),
+          },
+          outputs: { id: thing.GroupId ?? '' },
+        });
+    }
+    return found;
+  },
+  diff: (desired, observed) => [
+    ...ruleChanges('ingress', desired.ingress, observed.ingress),
+    ...ruleChanges('egress', desired.egress, observed.egress),
+  ],
+  async create(props, ctx) {
+    return { id: await converge(props, ctx) };
+  },
+  async update(props, _outputs, ctx) {
+    return { id: await converge(props, ctx) };
+  },
+  async delete({ id }, ctx) {
+    const group = await describe(id, ctx).catch((error) => {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    });
+    if (!group) return;
+    const { ingress, egress } = rulesOf(group, new Map(), new Set());
+    await revoke(id, 'ingress', ingress, ctx);
+    await revoke(id, 'egress', egress, ctx);
+  },
+};
+
+function ruleChanges(side: 'ingress' | 'egress', desired: Rules, observed: Rules): readonly FieldChange[] {
+  const change = (rule: string, before: string | null, after: string | null): FieldChange => ({
+    path: `${side}.${rule}`,
+    before,
+    after,
+    impact: 'none',
+  });
+  return [
+    ...Object.entries(desired).flatMap(([rule, why]) => (rule in observed ? [] : [change(rule, null, why)])),
+    ...Object.entries(observed).flatMap(([rule, why]) => (rule in desired ? [] : [change(rule, why, null)])),
+  ];
+}
+
+const textsOf = (rules: readonly Rule[]): Rules =>
+  Object.fromEntries(rules.filter(({ foreign }) => !foreign).map(({ text, why }) => [text, why]));
+/** ID → the name by which rules are shown. */
+const namesOf = (own: readonly { readonly thing: SecurityGroup; readonly address: Address }[]): ReadonlyMap<string, string> =>
+  new Map(own.map(({ thing, address }) => [thing.GroupId ?? '', nameOf(address)]));
+const controllersGroups = (groups: readonly SecurityGroup[], own: ReadonlyMap<string, string>): ReadonlySet<string> =>
+  new Set(groups.flatMap(({ GroupId = '' }) => (own.has(GroupId) ? [] : [GroupId])));
+
+async function converge(props: Resolved<FirewallProps>, ctx: Context<AwsClients>): Promise<string> {
+  const { clients } = ctx;
+  const id = props.groups[nameOf(ctx.address)];
+  if (id === undefined) throw new Error(`${ctx.address} names no group of its own`);
+  const names = new Map(Object.entries(props.groups).map(([name, group]) => [group, name]));
+  for (let attempt = 1; ; attempt++) {
+    const groups = await securityGroups(clients);
+    const group = await visible(ctx, () => describe(id, ctx));
+    const foreign = new Set(groups.flatMap(({ GroupId = '' }) => (names.has(GroupId) ? [] : [GroupId])));
+    const there = rulesOf(group, names, foreign);
+    try {
+      for (const side of ['ingress', 'egress'] as const) {
+        const missing = Object.entries(props[side]).filter(([text]) => !there[side].some((rule) => rule.text === text));
+        const extra = there[side].filter(({ text, foreign }) => !foreign && !(text in props[side]));
+        if (missing.length > 0) {
+          const permissions = missing.map(([text, why]) => permissionOf(text, why, props.groups));
+          const input = { GroupId: id, IpPermissions: permissions };
+          await visible(ctx, () =>
+            side === 'ingress'
+              ? clients.ec2.send(new AuthorizeSecurityGroupIngressCommand(input))
+              : clients.ec2.send(new AuthorizeSecurityGroupEgressCommand(input)),
+          );
+        }
+        await revoke(id, side, extra, ctx);
+      }
+      return id;
+    } catch (error) {
+      // The SDK has asked again after a lost answer, or somebody changes it at the same time: what is there is read anew.
+      if (codeOf(error) !== 'InvalidPermission.Duplicate' || attempt === 3) throw error;
+    }
+  }
+}
+
+async function revoke(
+  id: string,
+  side: 'ingress' | 'egress',
+  rules: readonly Rule[],
+  { clients }: Context<AwsClients>,
+): Promise<void> {
+  if (rules.length === 0) return;
+  const input = { GroupId: id, IpPermissions: rules.map(({ permission }) => permission) };
+  const revoked =
+    side === 'ingress'
+      ? clients.ec2.send(new RevokeSecurityGroupIngressCommand(input))
+      : clients.ec2.send(new RevokeSecurityGroupEgressCommand(input));
+  await revoked.catch((error) => void unlessNotFound(error));
+}
+
+async function describe(id: string, { clients, address }: Context<AwsClients>): Promise<SecurityGroup> {
+  const { SecurityGroups: [found] = [] } = await clients.ec2.send(new DescribeSecurityGroupsCommand({ GroupIds: [id] }));
+  if (!found) throw new UserError({ what: `security group ${id} is gone`, where: address, next: 'run the same command again' });
+  return found;
+}
