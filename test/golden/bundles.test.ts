@@ -32,6 +32,21 @@ describe.each(['cluster', 'full'])('examples/local/%s.yaml', (name) => {
   });
 });
 
+/** What runs in a cluster on AWS, and its kubelets' side of it. */
+describe('clusters/aws-ha.yaml', () => {
+  const topology = topologyOf('clusters/aws-ha.yaml');
+  const bundles = designBundles(topology);
+
+  it.each(['master', 'pool-workers'])('bundle %s', async (name) => {
+    const bundle = bundles.get(name);
+    await expect(bundle && bundleText(bundle)).toMatchFileSnapshot(`bundles/aws-ha/${name}.txt`);
+  });
+
+  it('addons', async () => {
+    await expect(`${JSON.stringify(designAddons(topology), undefined, 2)}\n`).toMatchFileSnapshot('bundles/aws-ha/addons.json');
+  });
+});
+
 function topologyOf(path: string): Topology {
   const text = readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8');
   const cluster = clusterSchema.parse(parse(text));

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest';
+import { mergeTaints } from '../../../src/kube/types/node.ts';
+
+const control = { key: 'node-role.kubernetes.io/control-plane', value: '', effect: 'NoSchedule' };
+const uninitialized = { key: 'node.cloudprovider.kubernetes.io/uninitialized', value: 'true', effect: 'NoSchedule' };
+const mine = { key: 'dedicated', value: 'gpu', effect: 'NoExecute' };
+
+test("the taint of a node that the cloud controller has not seen yet is the kubelet's: it stays when ours are set, and is never set by us", () => {
+  expect(mergeTaints([uninitialized, control], [], [control])).toEqual([uninitialized, control]);
+  expect(mergeTaints([uninitialized], [], [control])).toEqual([uninitialized, control]);
+  // The cloud controller took it between two looks of ours.
+  expect(mergeTaints([control], [control], [control])).toEqual([control]);
+});
+
+test('a taint of ours that is no longer designed goes, and one with another value is replaced', () => {
+  expect(mergeTaints([uninitialized, mine], [mine], [])).toEqual([uninitialized]);
+  expect(mergeTaints([mine], [mine], [{ ...mine, value: 'cpu' }])).toEqual([{ ...mine, value: 'cpu' }]);
+});
