@@ -1,4 +1,4 @@
-import type { Versions } from '../assets/catalogue.ts';
+import { forProvider, type Versions } from '../assets/catalogue.ts';
 import type { Cluster, Pool } from '../config/schema.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { assignSlots, noSlots, planAddresses, type Slots, zoneRanges } from './addresses.ts';
@@ -74,7 +74,7 @@ export function designTopology(cluster: Cluster, identity: ClusterIdentity, vers
   return {
     cluster,
     uid: identity.uid,
-    versions,
+    versions: forProvider(versions, cluster.provider),
     zones,
     ranges: Object.fromEntries(zones.map((zone) => [zone, zoneRanges(cluster.network.machines, slots, zone)])),
     machines,
