@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { UserError } from '../../src/errors.ts';
 import { canonicalJson } from '../../src/plan/canonical.ts';
 import { fields } from '../../src/plan/fields.ts';
-import type { Address, Context, Observation, ResourceType } from '../../src/plan/resource.ts';
+import type { Address, Context, FieldChange, Observation, Resolved, ResourceType } from '../../src/plan/resource.ts';
 import type { LocalClients } from './clients.ts';
 import { boot } from './container.ts';
 import { call, callMaybe } from './docker.ts';
@@ -56,26 +56,20 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, LocalClients
     }
     return found;
   },
-  diff: fields<BalancerProps>({
-    image: 'restart',
-    network: 'restart',
-    address: 'restart',
-    port: 'restart',
-    publish: 'restart',
-    backends: 'none',
-    running: 'none',
-  }),
+  diff: diffBalancer,
   create,
   async update(props, outputs, ctx) {
     const { docker } = ctx.clients;
     const found = await callMaybe(() => docker.getContainer(outputs.id).inspect(), ctx);
     const before = found && propsIn(found.Config.Labels, madeWith);
     const held = (of: MadeWith) => canonicalJson(Object.entries(madeWith.parse(of)).filter(([key]) => !ctx.hold.includes(key)));
+    const now = found ? backendsIn(await readConfig(docker, found.Id, ctx.signal)) : {};
+    const wanted = { ...props, backends: { ...pick(now, ctx.hold), ...props.backends } };
     if (!found || !before || held(props) !== held(before) || found.State.Status === 'created') {
       await remove(outputs, ctx);
-      return create(props, ctx);
+      return create(wanted, ctx);
     }
-    await putConfig(props, found.Id, ctx);
+    await putConfig(wanted, found.Id, ctx);
     // The master process reads the config again and hands its listening socket to a new worker: no connection is refused or cut.
     if (found.State.Status === 'running') await call(() => docker.getContainer(found.Id).kill({ signal: 'SIGUSR2' }), ctx);
     else if (found.State.Status === 'restarting') await call(() => docker.getContainer(found.Id).restart({ t: 0 }), ctx);
@@ -85,6 +79,33 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, LocalClients
   },
   delete: remove,
 };
+
+const differences = fields<BalancerProps>({
+  image: 'restart',
+  network: 'restart',
+  address: 'restart',
+  port: 'restart',
+  publish: 'restart',
+  backends: 'ignore',
+  running: 'none',
+});
+/** A master comes in as soon as it is designed. One that is no longer designed leaves with its machine, which `upgrade` removes: until then it serves. */
+export function diffBalancer(desired: Resolved<BalancerProps>, observed: Resolved<BalancerProps>): readonly FieldChange[] {
+  const names = [...new Set([...Object.keys(observed.backends), ...Object.keys(desired.backends)])];
+  return [
+    ...differences(desired, observed),
+    ...names.flatMap((name): FieldChange[] => {
+      const [before, after] = [observed.backends[name] ?? null, desired.backends[name] ?? null];
+      return before === after
+        ? []
+        : [{ path: `${backendPath}${name}`, before, after, impact: after === null ? 'restart' : 'none' }];
+    }),
+  ];
+}
+const backendPath = 'backends.';
+/** Those backends that this run must leave as they are. */
+const pick = (backends: Readonly<Record<string, string>>, hold: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(backends).filter(([name]) => hold.includes(`${backendPath}${name}`)));
 
 async function observation(
   docker: Docker,

@@ -42,6 +42,7 @@ export function directoryStore(root: string): Store {
           await expectVersion(path, key, condition.ifMatch);
           await rename(temporary, path);
         });
+      await syncFolders(dirname(path), root);
       return version;
     } finally {
       await rm(temporary, { force: true });
@@ -172,6 +173,14 @@ async function inDirectory(path: string, place: () => Promise<void>): Promise<vo
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || attempt === 20) throw error;
     }
+  }
+}
+
+/** A new name is on the disk once its folder is: a key that machines trust already must not be gone after a power cut. */
+async function syncFolders(folder: string, root: string): Promise<void> {
+  for (let at = folder; at.length >= root.length; at = dirname(at)) {
+    const opened = await open(at, 'r').catch(unlessAbsent);
+    await opened?.sync().finally(() => opened.close());
   }
 }
 

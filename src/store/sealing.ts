@@ -89,8 +89,15 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
 
   async function unseal(name: string): Promise<Uint8Array> {
     const object = await store.get(sealedKey(name));
-    if (!object)
-      throw new UserError({ what: `there is no secret ${name}`, where: store.url, next: 'run `cluster up`, which makes it' });
+    if (!object) {
+      // Made anew it would be another key than the one that machines trust.
+      const wasThere = (await publicPart(name)) !== undefined;
+      throw new UserError({
+        what: wasThere ? `the sealed secret ${name} is lost: only its public part is there` : `there is no secret ${name}`,
+        where: `${store.url}, key ${sealedKey(name)}`,
+        next: wasThere ? 'bring this file back from a backup of the store' : 'run `cluster up`, which makes it',
+      });
+    }
     const { readIdentities, recipientsOf, unsealWith } = await import('./age.ts');
     const identities = await readIdentities(identityFile);
     const own = await recipientsOf(identities);

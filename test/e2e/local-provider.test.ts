@@ -112,13 +112,17 @@ describe('a cluster on Docker', () => {
       ...desired.filter(({ type }) => type !== 'local.balancer'),
       ...grown.filter(({ type }) => type === 'local.balancer'),
     ];
-    expect(fieldsOf(chosenOf(await lab.apply(both)))).toEqual(['local.balancer/api: backends']);
+    expect(fieldsOf(chosenOf(await lab.apply(both)))).toEqual(['local.balancer/api: backends.master-a-2']);
     expect((await lab.plan(both)).changes).toEqual([]);
 
     expect(await held.say('after')).toContain('after');
     held.close();
     expect(await haproxy()).toBe(pid);
-    await lab.apply(desired);
+    // A master that is no longer designed serves until its machine goes.
+    expect(fieldsOf(leftOf(await lab.apply(desired)))).toEqual(['local.balancer/api: backends.master-a-2']);
+    expect((await lab.plan(both)).changes).toEqual([]);
+    await lab.apply(desired, { command: 'upgrade', allowDataLoss: false });
+    expect((await lab.plan(desired)).changes).toEqual([]);
   });
   const haproxy = async () => (await container('balancer').inspect()).State.Pid;
 

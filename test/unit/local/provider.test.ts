@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { backendsIn, renderConfig } from '../../../providers/local/balancer.ts';
+import { backendsIn, diffBalancer, renderConfig } from '../../../providers/local/balancer.ts';
 import { machineContainer } from '../../../providers/local/container.ts';
 import { design } from '../../../providers/local/design.ts';
 import { call, callMaybe, explain, openDocker } from '../../../providers/local/docker.ts';
@@ -104,6 +104,17 @@ describe('a host key', () => {
       rmSync(directory, { recursive: true });
     }
   });
+});
+
+test('the balancer takes a new master in at once, and lets one go only with its machine', () => {
+  const props = { image: 'i', network: 'n', address: 'a', port: 6443, publish: 0, running: true };
+  const observed = { ...props, backends: { 'master-a': '172.30.0.1', 'master-b': '172.30.1.1' } };
+  const desired = { ...props, backends: { 'master-a': '172.30.0.1', 'master-c': '172.30.2.1' } };
+  expect(diffBalancer(desired, observed)).toEqual([
+    { path: 'backends.master-b', before: '172.30.1.1', after: null, impact: 'restart' },
+    { path: 'backends.master-c', before: null, after: '172.30.2.1', impact: 'none' },
+  ]);
+  expect(diffBalancer(desired, desired)).toEqual([]);
 });
 
 describe('the balancer’s config', () => {

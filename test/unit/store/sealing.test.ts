@@ -113,7 +113,7 @@ describe('a sealed secret', () => {
     await mine.seal('ca', material, part);
     await store.delete('secrets/ca.age');
     expect(await mine.reveal('ca')).toEqual(material);
-    expect((await failure(sealing('anna').reveal('ca'))).message).toContain('there is no secret ca');
+    expect((await failure(sealing('anna').reveal('ca'))).message).toContain('the sealed secret ca is lost');
   });
 });
 
