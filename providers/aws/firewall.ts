@@ -108,7 +108,7 @@ async function converge(props: Resolved<FirewallProps>, ctx: Context<AwsClients>
   const names = new Map(Object.entries(props.groups).map(([name, group]) => [group, name]));
   for (let attempt = 1; ; attempt++) {
     const groups = await securityGroups(clients);
-    const group = await visible(ctx, () => describe(id, ctx));
+    const group = groups.find(({ GroupId }) => GroupId === id) ?? (await visible(ctx, () => describe(id, ctx)));
     const foreign = new Set(groups.flatMap(({ GroupId = '' }) => (names.has(GroupId) ? [] : [GroupId])));
     const there = rulesOf(group, names, foreign);
     try {

@@ -1,10 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  CreateNatGatewayCommand,
-  DeleteNatGatewayCommand,
-  DescribeNatGatewaysCommand,
-  type NatGateway,
-} from '@aws-sdk/client-ec2';
+import { CreateNatGatewayCommand, DeleteNatGatewayCommand, type NatGateway } from '@aws-sdk/client-ec2';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
@@ -12,7 +6,8 @@ import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
-import { natGateways } from './network-queries.ts';
+import { allNatGateways, natGateways } from './network-queries.ts';
+import { polled } from './polls.ts';
 import { type Tags, withTags } from './tags.ts';
 
 export interface NatGatewayProps {
@@ -20,7 +15,7 @@ export interface NatGatewayProps {
   /** Allocation of the Elastic IP by which the Internet sees the private machines. */
   readonly elasticIp: Ref<string>;
   /** One that could not be made stays for an hour, and does nothing. */
-  readonly available: true | false;
+  readonly available: boolean;
   readonly tags: Tags;
 }
 export interface NatGatewayOutputs {
@@ -52,7 +47,7 @@ export const natGateway: ResourceType<NatGatewayProps, NatGatewayOutputs, AwsCli
   diff: withTags(fields<NatGatewayProps>({ subnet: 'none', elasticIp: 'none', available: 'none', tags: 'ignore' })),
   create,
   async update(props, outputs, ctx) {
-    const there = await describe(outputs.id, ctx);
+    const there = (await allNatGateways(ctx.clients)).find((one) => idOf(one) === outputs.id);
     const now = there && propsOf(there);
     if (!there || there.State === 'failed' || now?.subnet !== props.subnet || now.elasticIp !== props.elasticIp) {
       await remove(outputs, ctx);
@@ -91,11 +86,12 @@ async function remove({ id }: NatGatewayOutputs, ctx: Context<AwsClients>): Prom
   await settled(id, 'deleted', ctx);
 }
 
-const pollMs = 1000;
+/** Of all that are being made or deleted, in one call. */
+const states = polled(allNatGateways, 1000);
 async function settled(id: string, wanted: 'available' | 'deleted', ctx: Context<AwsClients>): Promise<void> {
   const appears = performance.now() + ctx.clients.windowMs;
   for (;;) {
-    const found = await describe(id, ctx);
+    const found = (await states(ctx)).find((one) => idOf(one) === id);
     if (found?.State === wanted || (!found && wanted === 'deleted')) return;
     if (found?.State === 'failed')
       throw new UserError({
@@ -111,15 +107,7 @@ async function settled(id: string, wanted: 'available' | 'deleted', ctx: Context
         next: 'run the same command again',
       });
     ctx.progress(`${id} is ${found?.State ?? 'not visible yet'}`);
-    await sleep(pollMs, undefined, { signal: ctx.signal });
   }
-}
-
-async function describe(id: string, { clients, signal }: Context<AwsClients>): Promise<NatGateway | undefined> {
-  const answer = await clients.ec2
-    .send(new DescribeNatGatewaysCommand({ NatGatewayIds: [id] }), { abortSignal: signal })
-    .catch(unlessNotFound);
-  return answer?.NatGateways?.[0];
 }
 
 const idOf = ({ NatGatewayId = '' }: NatGateway): string => NatGatewayId;

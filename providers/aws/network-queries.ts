@@ -2,6 +2,7 @@ import {
   DescribeAddressesCommand,
   DescribeVpcAttributeCommand,
   GetSubnetCidrReservationsCommand,
+  type NatGateway,
   paginateDescribeInternetGateways,
   paginateDescribeNatGateways,
   paginateDescribeRouteTables,
@@ -13,7 +14,6 @@ import {
   type Vpc,
 } from '@aws-sdk/client-ec2';
 import type { AwsClients } from './clients.ts';
-import { type Own, ownOf } from './ec2.ts';
 import { ofCluster, type Tags } from './tags.ts';
 
 /** What the network's types ask through `world.read`: one call a kind, for the whole cluster. */
@@ -42,9 +42,6 @@ export async function subnets({ ec2, owner, existing }: AwsClients): Promise<rea
   const filters = existing.vpc === undefined ? ofCluster(owner.cluster) : [{ Name: 'vpc-id', Values: [existing.vpc] }];
   return flat(paginateDescribeSubnets({ client: ec2, pageSize }, { Filters: filters }), ({ Subnets }) => Subnets);
 }
-export const ownSubnets = async (clients: AwsClients): Promise<readonly Own<Subnet>[]> =>
-  ownOf(await subnets(clients), { cluster: clients.owner.cluster, type: 'aws.subnet', idOf: ({ SubnetId }) => SubnetId });
-
 /** AWS tells them of one subnet at a time. */
 export async function reservationsOf({ ec2 }: AwsClients, subnet: string): Promise<readonly Reservation[]> {
   const { SubnetIpv4CidrReservations: found = [] } = await ec2.send(new GetSubnetCidrReservationsCommand({ SubnetId: subnet }));
@@ -69,14 +66,13 @@ export async function addresses({ ec2, owner }: AwsClients) {
   return Addresses;
 }
 
-/** Those that are gone stay in the list for an hour. */
-export async function natGateways({ ec2, owner }: AwsClients) {
-  const all = await flat(
-    paginateDescribeNatGateways({ client: ec2, pageSize }, { Filter: ofCluster(owner.cluster) }),
-    (page) => page.NatGateways,
-  );
-  return all.filter(({ State }) => State !== 'deleted' && State !== 'deleting');
+/** Also those that are gone: they stay in the list for an hour. */
+export async function allNatGateways({ ec2, owner }: AwsClients): Promise<readonly NatGateway[]> {
+  const pages = paginateDescribeNatGateways({ client: ec2, pageSize }, { Filter: ofCluster(owner.cluster) });
+  return flat(pages, (page) => page.NatGateways);
 }
+export const natGateways = async (clients: AwsClients): Promise<readonly NatGateway[]> =>
+  (await allNatGateways(clients)).filter(({ State }) => State !== 'deleted' && State !== 'deleting');
 
 export async function routeTables({ ec2, owner }: AwsClients) {
   return flat(

@@ -68,7 +68,8 @@ export const routeTable: ResourceType<RouteTableProps, RouteTableOutputs, AwsCli
         return made((await ec2.send(command)).RouteTable?.RouteTableId);
       }),
     );
-    await converge(id, props, ctx);
+    await route(id, null, props.internet, ctx);
+    await associate(id, props.subnets, ctx);
     return { id };
   },
   async update(props, outputs, ctx) {
@@ -121,7 +122,6 @@ const propsOf = (table: RouteTable) => {
 };
 
 async function converge(id: string, props: Omit<Resolved<RouteTableProps>, 'tags'>, ctx: Context<AwsClients>): Promise<void> {
-  const { ec2 } = ctx.clients;
   const there = await visible(ctx, async () => propsOf(await existing(id, ctx)));
   if (there.vpc !== props.vpc)
     throw new UserError({
@@ -130,45 +130,42 @@ async function converge(id: string, props: Omit<Resolved<RouteTableProps>, 'tags
       next: `delete ${id}, if nobody needs it, and run the same command again`,
     });
   const differing = new Set(diffTable({ ...props, tags: {} }, { ...there, tags: {} }).map(({ path }) => path));
-  if (differing.has('internet')) {
-    const route = { RouteTableId: id, DestinationCidrBlock: everywhere };
-    const to = {
-      ...route,
-      ...(props.internet?.startsWith('nat-') ? { NatGatewayId: props.internet } : { GatewayId: props.internet ?? '' }),
-    };
-    if (props.internet === null) await ec2.send(new DeleteRouteCommand(route)).catch(unlessNotFound);
-    else if (there.internet === null)
-      await visible(ctx, () => ec2.send(new CreateRouteCommand(to))).catch((error) => {
-        // A lost answer, and the SDK has asked again; had somebody else made it, the next plan shows it.
-        if (codeOf(error) !== 'RouteAlreadyExists') throw error;
-      });
-    else await visible(ctx, () => ec2.send(new ReplaceRouteCommand(to)));
+  if (differing.has('internet')) await route(id, there.internet, props.internet, ctx);
+  const missing = props.subnets.filter((one) => !there.subnets.includes(one));
+  if (missing.length > 0) await associate(id, missing, ctx);
+}
+
+async function route(id: string, before: string | null, after: string | null, ctx: Context<AwsClients>): Promise<void> {
+  const { ec2 } = ctx.clients;
+  const place = { RouteTableId: id, DestinationCidrBlock: everywhere };
+  if (after === null) {
+    if (before !== null) await ec2.send(new DeleteRouteCommand(place)).catch(unlessNotFound);
+    return;
   }
-  if (differing.has('subnets'))
-    await associate(
-      id,
-      props.subnets.filter((subnet) => !there.subnets.includes(subnet)),
-      ctx,
-    );
+  const to = { ...place, ...(after.startsWith('nat-') ? { NatGatewayId: after } : { GatewayId: after }) };
+  if (before !== null) await visible(ctx, () => ec2.send(new ReplaceRouteCommand(to)));
+  else
+    await visible(ctx, () => ec2.send(new CreateRouteCommand(to))).catch((error) => {
+      // A lost answer, and the SDK has asked again; had somebody else made it, the next plan shows it.
+      if (codeOf(error) !== 'RouteAlreadyExists') throw error;
+    });
 }
 
 /** A subnet has one table: another that it has been given is taken from it in one call, so that it is never without. */
 async function associate(id: string, subnets: readonly string[], ctx: Context<AwsClients>): Promise<void> {
   const { ec2 } = ctx.clients;
-  const { RouteTables = [] } = await ec2.send(
-    new DescribeRouteTablesCommand({ Filters: [{ Name: 'association.subnet-id', Values: [...subnets] }] }),
-  );
-  const associations = new Map(
-    RouteTables.flatMap(({ Associations = [] }) => Associations.map((one) => [one.SubnetId, one] as const)),
-  );
+  const Filters = [{ Name: 'association.subnet-id', Values: [...subnets] }];
+  const { RouteTables = [] } = await ec2.send(new DescribeRouteTablesCommand({ Filters }));
+  const elsewhere = new Map(RouteTables.flatMap(({ Associations = [] }) => Associations).map((one) => [one.SubnetId, one]));
   for (const subnet of subnets) {
-    const there = associations.get(subnet);
+    const there = elsewhere.get(subnet);
     if (there?.RouteTableId === id) continue;
-    if (there)
-      await ec2.send(new ReplaceRouteTableAssociationCommand({ AssociationId: there.RouteTableAssociationId, RouteTableId: id }));
+    const AssociationId = there?.RouteTableAssociationId;
+    if (AssociationId !== undefined) await ec2.send(new ReplaceRouteTableAssociationCommand({ AssociationId, RouteTableId: id }));
     else
       await visible(ctx, () => ec2.send(new AssociateRouteTableCommand({ RouteTableId: id, SubnetId: subnet }))).catch(
         (error) => {
+          // A lost answer, and the SDK has asked again; had somebody else done it, the next plan shows it.
           if (codeOf(error) !== 'Resource.AlreadyAssociated') throw error;
         },
       );

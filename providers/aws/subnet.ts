@@ -11,10 +11,10 @@ import { exitCodes, UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { atAddress, made, setTags, tagged, visible, whileHeld } from './ec2.ts';
+import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { createWithIntent } from './idempotency.ts';
-import { ownSubnets, reservationsOf, subnets } from './network-queries.ts';
+import { reservationsOf, subnets } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
 import { interfacesIn } from './vpc.ts';
 
@@ -43,7 +43,8 @@ export const subnet: ResourceType<SubnetProps, SubnetOutputs, AwsClients> = {
   keeps: ({ existing }) => existing !== null,
   async observe(world) {
     const { clients } = world;
-    const [all, own] = await Promise.all([world.read(subnets), world.read(ownSubnets)]);
+    const all = await world.read(subnets);
+    const own = ownOf(all, { cluster: clients.owner.cluster, type: subnet.name, idOf: ({ SubnetId }) => SubnetId });
     const byId = new Map(all.map((one) => [one.SubnetId, one]));
     const named = Object.entries(clients.existing.subnets).flatMap(([address, id]) => {
       const thing = byId.get(id);
