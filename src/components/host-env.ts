@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import { hasWorkers, type MachineSpec, type Topology } from '../cluster/topology.ts';
 import type { Pool } from '../config/schema.ts';
 import type { Ref } from '../plan/resource.ts';
 
@@ -52,6 +52,10 @@ export const nodeLabels = (machine: MachineSpec, topology: Topology): Record<str
         'node.kubernetes.io/instance-type': machine.instanceType,
       }),
   ...(machine.role === 'master' ? { 'node-role.kubernetes.io/control-plane': '' } : {}),
+  // Else a cloud controller sends the traffic of Services there too.
+  ...(machine.role === 'master' && hasCloudController(topology) && hasWorkers(topology)
+    ? { 'node.kubernetes.io/exclude-from-external-load-balancers': '' }
+    : {}),
   ...(machine.pool ? { 'slipway.dev/pool': machine.pool } : {}),
   ...(poolOf(machine, topology)?.labels ?? {}),
 });

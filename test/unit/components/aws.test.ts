@@ -175,8 +175,12 @@ describe('nodes on AWS', () => {
 
   test('labels that the cloud controller sets are neither registered nor applied by us', () => {
     const master = onAws().machines.find(({ role }) => role === 'master')!;
-    expect(nodeLabels(master, onAws())).toEqual({ 'node-role.kubernetes.io/control-plane': '' });
-    expect(identityOf(master, onAws()).NODE_LABELS).toBe('');
+    expect(nodeLabels(master, onAws())).toEqual({
+      'node-role.kubernetes.io/control-plane': '',
+      'node.kubernetes.io/exclude-from-external-load-balancers': '',
+    });
+    expect(nodeLabels(master, onAws({}, { pools: [] }))).toEqual({ 'node-role.kubernetes.io/control-plane': '' });
+    expect(identityOf(master, onAws()).NODE_LABELS).toBe('node.kubernetes.io/exclude-from-external-load-balancers=');
     const local = topologyOf({});
     expect(nodeLabels(local.machines.find(({ role }) => role === 'master')!, local)).toHaveProperty(
       'topology.kubernetes.io/zone',
