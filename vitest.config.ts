@@ -5,6 +5,16 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'fast', include: ['test/{unit,golden,contract}/**/*.test.ts'], testTimeout: 20_000 } },
+      // The AWS provider against an emulated API (moto, see scripts/moto-setup) behind a proxy that adds what moto lacks.
+      {
+        test: {
+          name: 'aws',
+          include: ['test/aws/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          maxWorkers: 2,
+        },
+      },
       // Real programs (etcd, kube-apiserver) as processes on loopback: they need the asset cache, and no machines.
       {
         test: {
