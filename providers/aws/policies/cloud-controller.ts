@@ -1,11 +1,12 @@
-import { arn, ifOwned, ifTagged, type Scope, type Statement } from './statement.ts';
+import { partitionOf } from './document.ts';
+import { arn, ifOwned, ifTagged, type NamedStatement, type Scope } from './statement.ts';
 
 /**
  * The cloud controller (k8s.io/cloud-provider-aws): instances for nodes, load balancers for Services. What it calls was read from its source
  * at 1.36.1; routes (--configure-cloud-routes=false), volumes (the CSI driver) and Auto Scaling groups, which upstream's policy names, it
  * never touches. It changes only what carries the cluster's tag: the group of the workers must, and one group a node at most.
  */
-export function cloudControllerStatements(scope: Scope): readonly Statement[] {
+export function cloudControllerStatements(scope: Scope): readonly NamedStatement[] {
   const balancers = ['loadbalancer/*', 'targetgroup/*', 'listener/*'].map((each) => arn(scope, 'elasticloadbalancing', each));
   const group = arn(scope, 'ec2', 'security-group/*');
   return [
@@ -105,7 +106,7 @@ export function cloudControllerStatements(scope: Scope): readonly Statement[] {
       Sid: 'CloudControllerFirstBalancer',
       Effect: 'Allow',
       Action: ['iam:CreateServiceLinkedRole'],
-      Resource: `arn:${scope.partition}:iam::${scope.account}:role/aws-service-role/elasticloadbalancing.amazonaws.com/*`,
+      Resource: `arn:${partitionOf(scope.region)}:iam::${scope.account}:role/aws-service-role/elasticloadbalancing.amazonaws.com/*`,
       Condition: { StringEquals: { 'iam:AWSServiceName': 'elasticloadbalancing.amazonaws.com' } },
     },
   ];

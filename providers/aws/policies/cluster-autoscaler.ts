@@ -1,4 +1,4 @@
-import { arn, type Scope, type Statement } from './statement.ts';
+import { arn, type NamedStatement, type Scope } from './statement.ts';
 
 /** What makes an Auto Scaling group the autoscaler's: its two tags. Groups of a fixed size carry neither. */
 export const autoscalerTags = (cluster: string): Readonly<Record<string, string>> => ({
@@ -7,7 +7,7 @@ export const autoscalerTags = (cluster: string): Readonly<Record<string, string>
 });
 
 /** cluster-autoscaler, upstream's "full features" policy without EKS, and with changes to this cluster's groups only. */
-export const clusterAutoscalerStatements = (scope: Scope): readonly Statement[] => [
+export const clusterAutoscalerStatements = (scope: Scope): readonly NamedStatement[] => [
   {
     Sid: 'AutoscalerLooks',
     Effect: 'Allow',

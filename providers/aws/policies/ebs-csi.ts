@@ -1,11 +1,11 @@
-import { arn, ifOwned, ifTagged, type Scope, type Statement } from './statement.ts';
+import { arn, ifOwned, ifTagged, type NamedStatement, type Scope } from './statement.ts';
 
 /**
  * The controller of the EBS CSI driver. Upstream's policy lets it use any volume that some cluster's driver made; this one only those that
  * carry this cluster's tag (--k8s-tag-cluster-id), so never etcd's. Snapshots are not part of it: nothing here makes any. A volume that is
  * brought by hand (a PersistentVolume that names it) must be tagged so, too.
  */
-export function ebsCsiStatements(scope: Scope): readonly Statement[] {
+export function ebsCsiStatements(scope: Scope): readonly NamedStatement[] {
   const volume = arn(scope, 'ec2', 'volume/*');
   const instance = arn(scope, 'ec2', 'instance/*');
   return [
@@ -47,22 +47,30 @@ export function ebsCsiStatements(scope: Scope): readonly Statement[] {
       Resource: instance,
       Condition: ifOwned(scope),
     },
-    ...(scope.kmsKey === undefined ? [] : kms(scope.kmsKey)),
+    ...(scope.kmsKey === undefined ? [] : kms(scope, scope.kmsKey)),
   ];
 }
 
-const kms = (key: string): readonly Statement[] => [
-  {
-    Sid: 'EbsCsiEncrypts',
-    Effect: 'Allow',
-    Action: ['kms:Decrypt', 'kms:DescribeKey', 'kms:GenerateDataKeyWithoutPlaintext', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'],
-    Resource: key,
-  },
-  {
-    Sid: 'EbsCsiLetsEc2Encrypt',
-    Effect: 'Allow',
-    Action: ['kms:CreateGrant'],
-    Resource: key,
-    Condition: { Bool: { 'kms:GrantIsForAWSResource': 'true' } },
-  },
-];
+/** `key`: ARN, ID or alias. A policy knows a key by its alias through a condition only. */
+function kms(scope: Scope, key: string): readonly NamedStatement[] {
+  const alias = /(?:^|:)(alias\/.+)$/.exec(key)?.[1];
+  const Resource =
+    key.startsWith('arn:') && alias === undefined ? key : arn(scope, 'kms', `key/${alias === undefined ? key : '*'}`);
+  const byAlias = alias === undefined ? {} : { 'ForAnyValue:StringEquals': { 'kms:ResourceAliases': alias } };
+  return [
+    {
+      Sid: 'EbsCsiEncrypts',
+      Effect: 'Allow',
+      Action: ['kms:Decrypt', 'kms:DescribeKey', 'kms:GenerateDataKeyWithoutPlaintext', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'],
+      Resource,
+      ...(alias === undefined ? {} : { Condition: byAlias }),
+    },
+    {
+      Sid: 'EbsCsiLetsEc2Encrypt',
+      Effect: 'Allow',
+      Action: ['kms:CreateGrant'],
+      Resource,
+      Condition: { ...byAlias, Bool: { 'kms:GrantIsForAWSResource': 'true' } },
+    },
+  ];
+}

@@ -1,33 +1,21 @@
-/** One statement of an IAM policy, as IAM writes it. */
-export interface Statement {
-  readonly Sid: string;
-  readonly Effect: 'Allow' | 'Deny';
-  readonly Action: readonly string[];
-  readonly Resource: string | readonly string[];
-  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
-}
+import { type PolicyScope, partitionOf, type Statement } from './document.ts';
 
 /** Where a role may act. */
-export interface Scope {
-  readonly cluster: string;
-  /** `aws`, `aws-cn`, `aws-us-gov` */
-  readonly partition: string;
-  readonly region: string;
-  readonly account: string;
-  /** The ARN of `provider.aws.kmsKey`, where there is one; a name of it will not do in a policy. */
-  readonly kmsKey?: string | undefined;
+export type Scope = Pick<PolicyScope, 'cluster' | 'account' | 'region' | 'kmsKey'>;
+
+/** A statement that says of itself what it is for, and names its actions one by one. */
+export interface NamedStatement extends Statement {
+  readonly Sid: string;
+  readonly Action: readonly string[];
+  readonly Resource: string | readonly string[];
 }
 
-export const arn = ({ partition, region, account }: Scope, service: string, resource: string): string =>
-  `arn:${partition}:${service}:${region}:${account}:${resource}`;
+export const arn = ({ region, account }: Scope, service: string, resource: string): string =>
+  `arn:${partitionOf(region)}:${service}:${region}:${account}:${resource}`;
 
 /** What Kubernetes' own programs tag as theirs, and look for. */
-export const kubernetesTag = (cluster: string): string => `kubernetes.io/cluster/${cluster}`;
+const tag = ({ cluster }: Scope): string => `kubernetes.io/cluster/${cluster}`;
 
 /** Only what carries the tag of this cluster, and only with it may something be made. */
-export const ifOwned = ({ cluster }: Scope) => ({
-  StringEquals: { [`aws:ResourceTag/${kubernetesTag(cluster)}`]: 'owned' },
-});
-export const ifTagged = ({ cluster }: Scope) => ({
-  StringEquals: { [`aws:RequestTag/${kubernetesTag(cluster)}`]: 'owned' },
-});
+export const ifOwned = (scope: Scope) => ({ StringEquals: { [`aws:ResourceTag/${tag(scope)}`]: 'owned' } });
+export const ifTagged = (scope: Scope) => ({ StringEquals: { [`aws:RequestTag/${tag(scope)}`]: 'owned' } });

@@ -1,0 +1,113 @@
+import { type AutoScalingGroup, paginateDescribeAutoScalingGroups } from '@aws-sdk/client-auto-scaling';
+import {
+  DescribeLaunchTemplateVersionsCommand,
+  type Instance,
+  type LaunchTemplate,
+  type LaunchTemplateVersion,
+  type NetworkInterface,
+  paginateDescribeInstances,
+  paginateDescribeLaunchTemplates,
+  paginateDescribeLaunchTemplateVersions,
+  paginateDescribeNetworkInterfaces,
+  paginateDescribeVolumes,
+  type Volume,
+} from '@aws-sdk/client-ec2';
+import type { AwsClients } from './clients.ts';
+import { partitionOf } from './policies/document.ts';
+import { ofCluster, resourceTag } from './tags.ts';
+
+/** What the machines' types ask through `world.read`: one call a kind, for the whole cluster. */
+
+const pageSize = 1000;
+const ofTypes = (cluster: string, ...types: readonly string[]) => [
+  ...ofCluster(cluster),
+  { Name: `tag:${resourceTag}`, Values: types.map((type) => `${type}/*`) },
+];
+async function collect<P, T>(pages: AsyncIterable<P>, of: (page: P) => readonly T[] | undefined): Promise<readonly T[]> {
+  const all: T[] = [];
+  for await (const page of pages) all.push(...(of(page) ?? []));
+  return all;
+}
+
+/** Of the design, not of pools, in any state: those that are gone stay in the answer for an hour. */
+export async function allInstances({ ec2, owner }: AwsClients): Promise<readonly Instance[]> {
+  const pages = paginateDescribeInstances({ client: ec2, pageSize }, { Filters: ofTypes(owner.cluster, 'aws.machine') });
+  return collect(pages, ({ Reservations = [] }) => Reservations.flatMap(({ Instances = [] }) => Instances));
+}
+export const instances = async (clients: AwsClients): Promise<readonly Instance[]> =>
+  (await allInstances(clients)).filter((instance) => !isGone(instance));
+/** Going counts as gone: it comes back no more. */
+export const isGone = ({ State }: Instance): boolean => State?.Name === 'terminated' || State?.Name === 'shutting-down';
+
+/** Members of pools that still hold something: network interfaces, capacity. */
+export async function poolInstances({ ec2, owner }: AwsClients): Promise<readonly Instance[]> {
+  const living = { Name: 'instance-state-name', Values: ['pending', 'running', 'shutting-down', 'stopping', 'stopped'] };
+  const pages = paginateDescribeInstances(
+    { client: ec2, pageSize },
+    { Filters: [...ofTypes(owner.cluster, 'aws.pool'), living] },
+  );
+  return collect(pages, ({ Reservations = [] }) => Reservations.flatMap(({ Instances = [] }) => Instances));
+}
+
+/** Those of etcd, and the root volumes of the design's machines. */
+export async function volumes({ ec2, owner }: AwsClients): Promise<readonly Volume[]> {
+  const filters = ofTypes(owner.cluster, 'aws.volume', 'aws.machine');
+  return collect(paginateDescribeVolumes({ client: ec2, pageSize }, { Filters: filters }), ({ Volumes }) => Volumes);
+}
+
+export async function networkInterfaces({ ec2, owner }: AwsClients): Promise<readonly NetworkInterface[]> {
+  const filters = ofTypes(owner.cluster, 'aws.network-interface');
+  const pages = paginateDescribeNetworkInterfaces({ client: ec2, pageSize }, { Filters: filters });
+  return collect(pages, (page) => page.NetworkInterfaces);
+}
+
+export interface Template {
+  readonly template: LaunchTemplate;
+  /** The default version: what groups launch. */
+  readonly version: LaunchTemplateVersion;
+}
+export async function templates(clients: AwsClients): Promise<readonly Template[]> {
+  const { ec2, owner } = clients;
+  const own = await collect(
+    paginateDescribeLaunchTemplates({ client: ec2, pageSize: 200 }, { Filters: ofCluster(owner.cluster) }),
+    ({ LaunchTemplates }) => LaunchTemplates,
+  );
+  const ids = new Set(own.map(({ LaunchTemplateId }) => LaunchTemplateId));
+  if (ids.size === 0) return [];
+  const found = await defaultVersions(clients, ids);
+  return own.flatMap((template) => {
+    const version = found.get(template.LaunchTemplateId ?? '');
+    return version ? [{ template, version }] : [];
+  });
+}
+
+/**
+ * One answer holds the default versions of all templates of the account: those that name an instance profile of ours. Somebody may have
+ * changed that: then the one template is asked for.
+ */
+async function defaultVersions({ ec2, account, region, owner }: AwsClients, ids: ReadonlySet<string | undefined>) {
+  const profiles = `arn:${partitionOf(region)}:iam::${account}:instance-profile/slipway/${owner.cluster}/*`;
+  const filters = [{ Name: 'iam-instance-profile', Values: [profiles] }];
+  const input = { Versions: ['$Default'] };
+  const pages = paginateDescribeLaunchTemplateVersions({ client: ec2, pageSize: 200 }, { ...input, Filters: filters });
+  const versions = new Map<string, LaunchTemplateVersion>();
+  const add = (found: readonly LaunchTemplateVersion[] = []): void => {
+    for (const version of found) {
+      const { LaunchTemplateId: id } = version;
+      if (id !== undefined && ids.has(id)) versions.set(id, version);
+    }
+  };
+  for await (const page of pages) {
+    add(page.LaunchTemplateVersions);
+    if (versions.size === ids.size) break;
+  }
+  for (const id of ids)
+    if (id !== undefined && !versions.has(id))
+      add((await ec2.send(new DescribeLaunchTemplateVersionsCommand({ ...input, LaunchTemplateId: id }))).LaunchTemplateVersions);
+  return versions;
+}
+
+export async function groups({ autoscaling, owner }: AwsClients): Promise<readonly AutoScalingGroup[]> {
+  const pages = paginateDescribeAutoScalingGroups({ client: autoscaling, pageSize: 100 }, { Filters: ofCluster(owner.cluster) });
+  return collect(pages, ({ AutoScalingGroups }) => AutoScalingGroups);
+}

@@ -1,0 +1,165 @@
+import {
+  CreateVolumeCommand,
+  DeleteVolumeCommand,
+  DescribeVolumesCommand,
+  ModifyVolumeCommand,
+  type Volume,
+} from '@aws-sdk/client-ec2';
+import { UserError } from '../../src/errors.ts';
+import { fields } from '../../src/plan/fields.ts';
+import { type Address, addressOf, type Context, nameOf, type Observation, type Resolved, type ResourceType, type World } from '../../src/plan/resource.ts';
+import type { AwsClients } from './clients.ts';
+import { type Own, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
+import { codeOf, unlessNotFound } from './errors.ts';
+import { createWithToken } from './idempotency.ts';
+import { volumes } from './machine-queries.ts';
+import { type Tags, withTags } from './tags.ts';
+
+export interface VolumeProps {
+  readonly zone: string;
+  readonly gb: number;
+  /** As in cluster.yaml; null: AWS's own key of the account. */
+  readonly kmsKey: string | null;
+  readonly encrypted: boolean;
+  readonly tags: Tags;
+}
+export interface VolumeOutputs {
+  readonly id: string;
+}
+
+/** What cluster.yaml called the key: AWS answers with its ARN, whatever it was called. */
+const keyTag = 'slipway.dev/kms-key';
+export const withKeyTag = (tags: Tags, kmsKey: string | null): Tags => (kmsKey === null ? tags : { ...tags, [keyTag]: kmsKey });
+
+/** One etcd member's data: it outlives its machine, and goes only where loss of data was allowed. */
+export const volume: ResourceType<VolumeProps, VolumeOutputs, AwsClients> = {
+  name: 'aws.volume',
+  shrink: 'data-loss',
+  timeoutMs: 600_000,
+  async observe(world) {
+    const found = new Map<Address, Observation<VolumeProps, VolumeOutputs>>();
+    for (const one of await ownVolumes(world)) {
+      const { thing, tags, address } = one;
+      if (isSpare(one)) continue;
+      const { VolumeId: id = '', AvailabilityZone: zone = '', Size: gb = 0, Encrypted: encrypted = false } = thing;
+      const props = { zone, gb, kmsKey: tags[keyTag] ?? null, encrypted, tags };
+      found.set(address, { state: 'present', props, outputs: { id } });
+    }
+    return found;
+  },
+  diff: withTags(diffVolume),
+  async create(props, ctx) {
+    const { ec2 } = ctx.clients;
+    const id = await createWithToken(ctx, props, async (ClientToken) => {
+      const { VolumeId = '' } = await ec2.send(
+        new CreateVolumeCommand({
+          AvailabilityZone: props.zone,
+          Size: props.gb,
+          VolumeType: 'gp3',
+          Encrypted: true,
+          ...(props.kmsKey !== null && { KmsKeyId: props.kmsKey }),
+          ClientToken,
+          TagSpecifications: tagged('volume', props.tags),
+        }),
+      );
+      return VolumeId;
+    });
+    return { id };
+  },
+  async update(props, outputs, ctx) {
+    const { ec2 } = ctx.clients;
+    const { Volumes: [there] = [] } = await ec2.send(new DescribeVolumesCommand({ VolumeIds: [outputs.id] }));
+    if (!there) throw new Error(`AWS does not show ${outputs.id}`);
+    const moved = there.AvailabilityZone !== props.zone || there.Encrypted !== props.encrypted;
+    const { Size: gb = 0 } = there;
+    if ((moved && !ctx.hold.includes('zone') && !ctx.hold.includes('encrypted')) || (gb > props.gb && !ctx.hold.includes('gb')))
+      throw new UserError({
+        what: 'a volume cannot shrink, move to another zone or change its key',
+        where: `${ctx.address} (${outputs.id}, ${gb} GiB in ${there.AvailabilityZone})`,
+        next: 'set cluster.yaml as it was; or take a backup, and restore it into a new cluster',
+      });
+    if (gb < props.gb) await grow(outputs.id, props.gb, ctx);
+    await setTags(ctx, outputs.id, props.tags);
+    return outputs;
+  },
+  async delete({ id }, ctx) {
+    const { ec2 } = ctx.clients;
+    const holders = async () => (await attachmentsOf(id, ctx)).map((instance) => `instance ${instance}`);
+    await whileHeld(ctx, holders, () => ec2.send(new DeleteVolumeCommand({ VolumeId: id })));
+  },
+};
+
+/** Growing interrupts nobody; what cannot be changed would lose the data. */
+function diffVolume(desired: Resolved<VolumeProps>, observed: Resolved<VolumeProps>) {
+  const table = { zone: 'data-loss', kmsKey: 'data-loss', encrypted: 'data-loss', tags: 'ignore' } as const;
+  return fields<VolumeProps>({ ...table, gb: desired.gb >= observed.gb ? 'none' : 'data-loss' })(desired, observed);
+}
+
+/**
+ * Those of etcd. Of two at one address (a create whose answer was lost for long) the used one keeps it, then the older; the other gets an
+ * address that no design has.
+ */
+export async function ownVolumes(world: World<AwsClients>): Promise<readonly Own<Volume>[]> {
+  const { cluster } = world.clients.owner;
+  const living = (await world.read(volumes)).filter(({ State }) => State !== 'deleting' && State !== 'deleted');
+  const byAge = living.toSorted((a, b) => (a.CreateTime?.getTime() ?? 0) - (b.CreateTime?.getTime() ?? 0));
+  const age = new Map(byAge.map((one, index) => [one, String(index).padStart(6, '0')]));
+  const own = ownOf(living, {
+    cluster,
+    type: volume.name,
+    idOf: (one) => `${age.get(one) ?? ''}~${one.VolumeId}`,
+    used: (one) => !isBlank(one),
+  });
+  return own.map(({ address, ...one }) => ({ ...one, address: `aws.volume/${nameOf(address).replace(/~\d{6}~/, '~')}` }));
+}
+/** Never used: one that was made from a snapshot is somebody's data, whoever put our tags on it. */
+const isBlank = ({ Attachments = [], SnapshotId }: Volume): boolean => Attachments.length === 0 && !SnapshotId;
+const isSpare = ({ thing, address }: Own<Volume>): boolean => address.includes('~') && isBlank(thing);
+
+/** The unused one of two volumes at one address (hard part 18): it goes at once. */
+export const spareVolume: ResourceType<object, VolumeOutputs, AwsClients> = {
+  name: 'aws.spare-volume',
+  shrink: 'now',
+  async observe(world) {
+    const found = new Map<Address, Observation<object, VolumeOutputs>>();
+    for (const one of (await ownVolumes(world)).filter(isSpare))
+      found.set(addressOf(spareVolume.name, nameOf(one.address)), {
+        state: 'present',
+        props: {},
+        outputs: { id: one.thing.VolumeId ?? '' },
+      });
+    return found;
+  },
+  diff: () => [],
+  async delete({ id }, { clients }) {
+    // Attached since: then it is in use, and AWS refuses.
+    await clients.ec2.send(new DeleteVolumeCommand({ VolumeId: id })).catch(unlessNotFound);
+  },
+};
+
+/** Instances that hold it, or are about to let it go. */
+export async function attachmentsOf(id: string, { clients }: Context<AwsClients>): Promise<readonly string[]> {
+  const { Volumes: [there] = [] } = await clients.ec2.send(new DescribeVolumesCommand({ VolumeIds: [id] }));
+  return (there?.Attachments ?? []).flatMap(({ InstanceId, State }) => (InstanceId && State !== 'detached' ? [InstanceId] : []));
+}
+
+/** AWS works on it for hours, and it serves all the while; it is once in six hours at most that a volume can change. */
+export async function grow(id: string, gb: number, ctx: Context<AwsClients>): Promise<void> {
+  try {
+    await visible(ctx, () => ctx.clients.ec2.send(new ModifyVolumeCommand({ VolumeId: id, Size: gb })));
+  } catch (error) {
+    if (codeOf(error) === 'IncorrectModificationState')
+      throw new UserError({
+        what: `${id} is being changed already`,
+        where: ctx.address,
+        why: error instanceof Error ? error.message : codeOf(error),
+        next: 'run the same command again in some hours',
+      });
+    if (codeOf(error) !== 'VolumeModificationRateExceeded') throw error;
+    throw new UserError({
+      what: `${id} was changed less than six hours ago`,
+      where: ctx.address,
+      next: 'run the same command again later: AWS changes a volume once in six hours',
+    });
+  }
+}
