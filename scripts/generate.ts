@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { renderConfigReference, renderJsonSchema } from '../src/config/json-schema.ts';
+import { statusSchema } from '../src/health/status.ts';
 import { planSchema } from '../src/plan/plan.ts';
 import { eventSchema } from '../src/run/events.ts';
 import { renderCommandReference } from './command-reference.ts';
@@ -23,6 +24,7 @@ const files: Readonly<Record<string, string>> = {
     'Slipway event',
     'One line of what `cluster up -o json` writes while it runs; its last line is the result',
   ),
+  'schema/status.schema.json': published(statusSchema, 'Slipway status', 'What `cluster status -o json` writes'),
 };
 
 const current = (file: string): string | undefined => {

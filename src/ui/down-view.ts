@@ -3,6 +3,7 @@ import { plural } from './text.ts';
 import type { View } from './view.ts';
 
 export const downView: View<DownResult> = {
+  json: (result) => ({ formatVersion: 1, ...result }),
   human({ cluster, outcome, deleted, kept }) {
     const head = {
       done: `${cluster} is down: ${plural(deleted, 'thing')} deleted.`,

@@ -4,6 +4,7 @@ import { plural } from './text.ts';
 import type { View } from './view.ts';
 
 export const upView: View<UpResult> = {
+  json: (result) => ({ formatVersion: 1, ...result }),
   human({ cluster, outcome, changed, left, runId, findings }, look) {
     const { style } = look;
     const lines = [headline(cluster, outcome, changed, runId), ...findings.map((finding) => findingText(finding, look))];

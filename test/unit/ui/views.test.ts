@@ -1,11 +1,14 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { Status } from '../../../src/health/status.ts';
+import { type Status, statusSchema } from '../../../src/health/status.ts';
 import type { Event } from '../../../src/run/events.ts';
+import { downView } from '../../../src/ui/down-view.ts';
 import { findingsView } from '../../../src/ui/findings-view.ts';
 import { openLive } from '../../../src/ui/live.ts';
 import { statusView } from '../../../src/ui/status-view.ts';
 import { plainLook } from '../../../src/ui/style.ts';
+import { upView } from '../../../src/ui/up-view.ts';
+import { render } from '../../../src/ui/view.ts';
 
 describe('findings', () => {
   const findings = [
@@ -195,5 +198,18 @@ describe('progress without a terminal', () => {
         .split('\n')
         .map((line) => JSON.parse(line)),
     ).toEqual(events);
+  });
+});
+
+describe('what programs read', () => {
+  it('is, of a status, what its published schema says', () => {
+    const written: unknown = JSON.parse(render(statusView, status, 'json', plainLook));
+    expect(statusSchema.parse(written)).toEqual(written);
+  });
+  it('tells its format, of up and down too', () => {
+    const up = { cluster: 'demo', runId: 'r', outcome: 'done', changed: 1, left: [], findings: [] } as const;
+    const down = { cluster: 'demo', outcome: 'done', deleted: 1, kept: [] } as const;
+    expect(JSON.parse(render(upView, up, 'json', plainLook))).toEqual({ formatVersion: 1, ...up });
+    expect(JSON.parse(render(downView, down, 'json', plainLook))).toEqual({ formatVersion: 1, ...down });
   });
 });
