@@ -23,8 +23,8 @@ export interface Provider<C = unknown> extends Layer<C> {
   machineAddress(name: string): `${string}/${string}`;
   /** Where nodes are known to a cloud: what it calls this machine (`aws:///ZONE/i-…`). */
   providerId?(name: string): Ref<string>;
-  /** Where volumes are attached under a name of the cloud's: what it calls those of this machine, for its host.env (`VOLUME_MAIN`). */
-  volumeIds?(machine: MachineSpec, topology: Topology): Readonly<Record<string, Ref<string>>>;
+  /** Further facts for this machine's host.env that only the cloud can tell: what it calls an etcd machine's volumes (`VOLUME_MAIN`). */
+  machineFacts?(machine: MachineSpec, topology: Topology): Readonly<Record<string, Ref<string>>>;
   /** Where the cloud's API is, instead of its own endpoints, also for what runs in the cluster: for tests. */
   readonly cloudEndpoint?: string | undefined;
   access(topology: Topology, seen: Observed): Access;

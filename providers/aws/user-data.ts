@@ -43,6 +43,9 @@ export function renderUserData(spec: UserDataSpec): string {
     POOL_DIGEST: pool?.bundle.digest ?? '',
     STORE_URL: endpoints.s3 === undefined ? bucketUrl(spec) : `${endpoints.s3}/${spec.bucket}`,
     STORE_REGION: spec.region,
+    STORE_BUCKET: spec.bucket,
+    // Empty: AWS's own. For the agent on the masters.
+    CLOUD_ENDPOINT: endpoints.s3 ?? '',
     METADATA_URL: endpoints.metadata ?? linkLocal,
   };
   const values: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@ import type { BundleFile } from './bundle.ts';
 import { etcdClustersOf, etcdEndpoints } from './etcd.ts';
 import { execStart, featureGateFlag } from './flags.ts';
 import { isLocal, serviceAddress } from './host-env.ts';
+import { machinesJoin } from './joining.ts';
 import { type Part, textFile } from './part.ts';
 import { assets, installed } from './paths.ts';
 import { certFile, certificate, cipherSuites, identities, keyFile, trust, trustFile } from './pki.ts';
@@ -154,6 +155,8 @@ function command(topology: Topology): string {
 
       'client-ca-file': trustFile('api-clients'),
       'authentication-config': configs.authentication,
+      // New machines of pools ask for their certificates by a token, which may do no more.
+      'enable-bootstrap-token-auth': machinesJoin(topology) ? true : undefined,
       'authorization-mode': 'Node,RBAC',
       'enable-admission-plugins': ['NodeRestriction', ...admission.enable].join(','),
       'disable-admission-plugins': admission.disable.length > 0 ? admission.disable.join(',') : undefined,

@@ -41,6 +41,7 @@ export const identities = {
   adminGroup: 'slipway:admins',
   kubeletClient: 'slipway:kube-apiserver',
   flannel: 'slipway:flanneld',
+  agent: 'slipway:agent',
 } as const;
 
 /** TLS 1.2 suites with forward secrecy and AEAD; TLS 1.3 has its own and no choice. */

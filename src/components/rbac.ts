@@ -1,5 +1,6 @@
 import type { Topology } from '../cluster/topology.ts';
 import type { Addon } from './addons.ts';
+import { joinObjects } from './joining.ts';
 import { manifest } from './manifest.ts';
 import { identities } from './pki.ts';
 
@@ -10,6 +11,7 @@ export const rbac = (topology: Topology): Addon => ({
     ...(topology.cluster.network.plugin === 'flannel'
       ? manifest('addons/flannel-rbac.yaml', { flannel: identities.flannel })
       : []),
+    ...joinObjects(topology),
   ],
   ready: [],
   certificates: [],

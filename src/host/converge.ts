@@ -52,26 +52,43 @@ export async function applyBundle(host: Host, application: Application, signal?:
   return { restarted: said('restarts'), wrote: said('wrote') };
 }
 
-async function bundleTar({ bundle, identity, contents, held, generation }: Application): Promise<Buffer> {
-  const digests = new Map([...contents].map(([path, content]) => [path, sha256(content)]));
+async function bundleTar(application: Application): Promise<Buffer> {
+  return packed(await bundleEntries(application));
+}
+
+export interface TarEntry {
+  readonly name: string;
+  readonly mode: string;
+  readonly content: string | Uint8Array;
+}
+/** The same entries make the same bytes. */
+export function packed(entries: readonly TarEntry[]): Promise<Buffer> {
   const tar = pack();
-  const add = (name: string, mode: string, content: string | Uint8Array) =>
+  for (const { name, mode, content } of entries)
     tar.entry(
-      { name, mode: Number.parseInt(mode, 8), uid: 0, gid: 0 },
+      { name, mode: Number.parseInt(mode, 8), uid: 0, gid: 0, mtime: new Date(0) },
       typeof content === 'string' ? content : Buffer.from(content),
     );
-  add('converge', '0600', await script('converge'));
-  add('manifest', '0600', renderManifest({ bundle, identity, digests }));
-  add('settings', '0600', `generation=${generation}\nheld=${quote(held.join(' '))}\n`);
-  for (const file of filesOf(bundle)) {
-    const content = contents.get(file.path);
-    if (!content) throw new Error(`no content of ${file.path}`);
-    add(`root${file.path}`, file.mode, content);
-  }
-  for (const unit of bundle.units) add(`root${unitDirectory}/${unit.name}`, '0644', unit.text);
-  add(`root${hostEnvPath}`, '0644', renderHostEnv(identity));
   tar.finalize();
   return buffer(tar);
+}
+
+/** What `converge commit` wants in its directory. */
+export async function bundleEntries({ bundle, identity, contents, held, generation }: Application): Promise<readonly TarEntry[]> {
+  const digests = new Map([...contents].map(([path, content]) => [path, sha256(content)]));
+  const contentOf = (path: string): Uint8Array => {
+    const content = contents.get(path);
+    if (!content) throw new Error(`no content of ${path}`);
+    return content;
+  };
+  return [
+    { name: 'converge', mode: '0600', content: await script('converge') },
+    { name: 'manifest', mode: '0600', content: renderManifest({ bundle, identity, digests }) },
+    { name: 'settings', mode: '0600', content: `generation=${generation}\nheld=${quote(held.join(' '))}\n` },
+    ...filesOf(bundle).map(({ path, mode }) => ({ name: `root${path}`, mode, content: contentOf(path) })),
+    ...bundle.units.map(({ name, text }) => ({ name: `root${unitDirectory}/${name}`, mode: '0644', content: text })),
+    ...(identity ? [{ name: `root${hostEnvPath}`, mode: '0644', content: renderHostEnv(identity) }] : []),
+  ];
 }
 
 export interface Started {

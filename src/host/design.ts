@@ -40,7 +40,7 @@ export interface UnitsProps {
 
 const shared = new WeakMap<Bundle, { readonly bundle: Omit<BundleProps, 'identity'>; readonly units: UnitsProps }>();
 /** Built once a bundle: a pool of 5,000 hosts shares these objects. */
-function propsOf(bundle: Bundle) {
+export function propsOf(bundle: Bundle) {
   let props = shared.get(bundle);
   if (!props) {
     props = {

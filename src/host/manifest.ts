@@ -42,7 +42,8 @@ const conditionsOf = (unit: BundleUnit): readonly string[] =>
 
 export interface ManifestInput {
   readonly bundle: Bundle;
-  readonly identity: Readonly<Record<string, string>>;
+  /** Undefined: of a pool, whose machines add the line of their own host.env. */
+  readonly identity: Readonly<Record<string, string>> | undefined;
   /** Sha256 of the content of each file of `filesOf(bundle)`, by path. */
   readonly digests: ReadonlyMap<string, string>;
 }
@@ -58,7 +59,7 @@ export function renderManifest({ bundle, identity, digests }: ManifestInput): st
   const lines = [
     line('bundle', plain(bundle.name)),
     ...filesOf(bundle).map((file) => line('file', file.mode, digestOf(file.path), plain(file.path))),
-    line('file', '0644', sha256(renderHostEnv(identity)), hostEnvPath),
+    ...(identity ? [line('file', '0644', sha256(renderHostEnv(identity)), hostEnvPath)] : []),
     ...bundle.certificates.map((spec) => line('certificate', plain(spec.name), ...pathsOf(spec.files).map(plain))),
     ...bundle.units.flatMap((unit) => [
       line('unit', plain(unit.name), sha256(unit.text), unit.serving ? 'serving' : 'plain'),

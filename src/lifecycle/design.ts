@@ -8,6 +8,7 @@ import type { Manifest } from '../config/manifests.ts';
 import type { Cluster } from '../config/schema.ts';
 import { etcdClusterAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
+import { poolBundleResources } from '../host/pools.ts';
 import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
@@ -30,7 +31,7 @@ export interface ClusterDesign {
 export function designCluster(
   cluster: Cluster,
   record: ClusterRecord | undefined,
-  provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'volumeIds' | 'cloudEndpoint' | 'delivery'>,
+  provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoint' | 'delivery'>,
   manifests: readonly Manifest[] = [],
 ): ClusterDesign {
   const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
@@ -47,7 +48,7 @@ export function designCluster(
     const identity = identityOf(machine, topology);
     const known = {
       ...identityOf(machine, topology, provider.providerId?.(machine.name)),
-      ...provider.volumeIds?.(machine, topology),
+      ...provider.machineFacts?.(machine, topology),
     };
     return [
       ...hostResources(
@@ -63,6 +64,7 @@ export function designCluster(
   const resources = [
     ...secretResources(cluster),
     ...uploads,
+    ...poolBundleResources(topology, bundles, uploaded),
     ...provider.design(topology),
     ...hosts,
     ...etcdResources(topology),

@@ -11,6 +11,7 @@ import { readFacts } from '../host/facts.ts';
 import type { HostsClients } from '../host/host.ts';
 import { openHosts } from '../host/ssh.ts';
 import { hostBundle } from '../host/types/bundle.ts';
+import { type PoolBundleClients, poolBundle } from '../host/types/pool-bundle.ts';
 import { hostUnits } from '../host/types/units.ts';
 import type { KubeClients } from '../kube/clients.ts';
 import { connectKube } from '../kube/connect.ts';
@@ -34,7 +35,7 @@ import type { LayersInput, LayersOutput } from './opened.ts';
 
 /** The types of the layers that every provider shares. */
 export const commonTypes = {
-  secrets: [pkiAuthority, secret, storedAssetsType],
+  secrets: [pkiAuthority, secret, storedAssetsType, poolBundle],
   hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
   kube: [kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
 } as const;
@@ -52,7 +53,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   const hosts = hostsClients(input, store, sealing, () => seen);
   const kube = kubeClients(input, sealing, hosts);
 
-  const secretsLayer: Layer<SecretsClients & UploadClients> = {
+  const secretsLayer: Layer<SecretsClients & UploadClients & PoolBundleClients> = {
     name: 'secrets',
     types: commonTypes.secrets,
     connect: async () => ({
@@ -61,6 +62,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
       now: opened.now,
       store,
       assetFile: (path) => opened.assets.file(path),
+      poolBundle: (pool) => design.bundles.get(design.topology.groups.find((group) => group.pool === pool)?.bundle ?? ''),
     }),
   };
   const hostsLayer: Layer<HostsClients> = {

@@ -177,6 +177,7 @@ describe('an API server whose configuration changes', () => {
       generation: 1,
       records: { get: notHere, put: notHere },
       delivery: 'mounted',
+      storedAssets: notHere,
       assetFile: (path) => path,
       now: () => 0,
     };
