@@ -63,11 +63,20 @@ function duplicates(manifests: readonly Manifest[]): readonly Finding[] {
   });
 }
 
-/** Kubernetes reads YAML 1.1 (0644 is octal, `on` is true), but for times and numbers to the base of 60, which are text. */
-const kubernetesTags = (tags: Tags): Tags =>
-  tags
-    .filter((tag) => typeof tag === 'string' || !('format' in tag && tag.format === 'TIME'))
-    .filter((tag) => typeof tag === 'string' || !/:(timestamp|binary|omap|pairs|set)$/.test(tag.tag));
+/** Kubernetes reads YAML 1.1 (0644 is octal, `on` is true) with 0o17 of 1.2; times and numbers to the base of 60 are text. */
+const kubernetesTags = (tags: Tags): Tags => [
+  ...tags.filter(
+    (tag) =>
+      typeof tag === 'string' ||
+      !(('format' in tag && tag.format === 'TIME') || /:(timestamp|binary|omap|pairs|set)$/.test(tag.tag)),
+  ),
+  {
+    tag: 'tag:yaml.org,2002:int',
+    default: true,
+    test: /^0o[0-7]+$/,
+    resolve: (text: string) => Number.parseInt(text.slice(2), 8),
+  },
+];
 const maxAliases = 100;
 
 /** All objects of one text in YAML or JSON: its documents, and what is in lists. */

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { isSecret, type ManifestObject, manifestKey } from '../config/manifest-object.ts';
 import type { Manifest } from '../config/manifests.ts';
 import { digestOf, keyedDigest } from '../plan/canonical.ts';
@@ -106,19 +107,31 @@ function toApplied(object: KubeObject, { manifests, uid }: KubeClients): Applied
   };
 }
 
-/** A CustomResourceDefinition may serve another version now than when its kind was recorded. */
-async function servedVersion(api: KubeApi, version: string, kind: string, signal: AbortSignal): Promise<string | undefined> {
-  if (await api.kind(version, kind, signal)) return version;
+/** The version in which a kind is served now: a CustomResourceDefinition may serve another one than when it was recorded, or observed. */
+export async function servedVersion(
+  api: KubeApi,
+  version: string,
+  kind: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const group = groupOf(version);
+  if (isUpstream(version) && (await api.kind(version, kind, signal))) return version;
   if (group === '') return undefined;
-  try {
-    const answer = await api.raw(`/apis/${group}`, { signal });
-    const versions = [...answer.matchAll(/"groupVersion":\s*"([^"]+)"/g)].map(([, found]) => found ?? '');
-    for (const other of new Set(versions)) if (await api.kind(other, kind, signal)) return other;
-  } catch (error) {
-    if (!(error instanceof KubeRefusal && error.status === 404)) throw error;
-  }
+  const served = await versionsOf(api, group, signal);
+  for (const candidate of new Set([version, ...served]))
+    if (served.includes(candidate) && (await api.kind(candidate, kind, signal))) return candidate;
   return undefined;
+}
+
+const groupSchema = z.object({ versions: z.array(z.object({ groupVersion: z.string() })) });
+async function versionsOf(api: KubeApi, group: string, signal: AbortSignal): Promise<readonly string[]> {
+  try {
+    const { versions } = groupSchema.parse(JSON.parse(await api.raw(`/apis/${group}`, { signal })));
+    return versions.map(({ groupVersion }) => groupVersion);
+  } catch (error) {
+    if (error instanceof KubeRefusal && error.status === 404) return [];
+    throw error;
+  }
 }
 
 const record = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system', name: 'slipway-manifests' } as const;

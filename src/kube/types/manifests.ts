@@ -28,6 +28,7 @@ import {
   orderOf,
   readApplied,
   rememberKinds,
+  servedVersion,
 } from '../manifests.ts';
 import { marks } from '../objects.ts';
 
@@ -152,7 +153,11 @@ async function remove(
   for (let order = lastOrder; order >= 0; order--)
     await all(
       applied.filter((object) => orderOf(object) === order),
-      (object) => (object.adopted ? letGo(api, object, signal) : removeOne(api, object, signal)),
+      async (object) => {
+        // Its definition may have changed since it was observed, by this very run.
+        const apiVersion = await servedVersion(api, object.apiVersion, object.kind, signal);
+        if (apiVersion !== undefined) await (object.adopted ? letGo : removeOne)(api, { ...object, apiVersion }, signal);
+      },
       'objects could not be deleted',
     );
   progress(`${applied.length} objects removed`);

@@ -50,10 +50,10 @@ describe('what is read', () => {
     expect(manifests.map(({ key }) => key)).toEqual(['ConfigMap/a', 'ConfigMap/b', 'ConfigMap/c']);
   });
   test('YAML as Kubernetes reads it: octal modes, but times and dates are text', () => {
-    const spec = '{ mode: 0644, at: 10:30, on: 2026-01-02, enabled: yes, text: "on" }';
+    const spec = '{ mode: 0644, new: 0o17, at: 10:30, on: 2026-01-02, enabled: yes, text: "on" }';
     const { manifests } = parseManifest(`apiVersion: v1\nkind: X\nmetadata: { name: x }\nspec: ${spec}\n`, 'x');
     expect(manifests[0]?.object).toMatchObject({
-      spec: { mode: 420, at: '10:30', true: '2026-01-02', enabled: true, text: 'on' },
+      spec: { mode: 420, new: 15, at: '10:30', true: '2026-01-02', enabled: true, text: 'on' },
     });
   });
   test('what the API server writes itself is left out', () => {
