@@ -19,7 +19,33 @@ export function choose(
   policy: Policy,
 ): readonly Change[] {
   const blocked = whatHangsOnTheUnseen(differences, desired, types);
-  return differences.flatMap((difference) => chooseOne(difference, blocked.get(difference.address), types, policy));
+  const changes = differences.flatMap((difference) => chooseOne(difference, blocked.get(difference.address), types, policy));
+  return leaveInUse(changes, types);
+}
+
+/**
+ * What stands on a thing goes first: while the deletion of a machine is left, so is that of whatever machines stand on (a volume, also
+ * where its loss is allowed).
+ */
+function leaveInUse(changes: readonly Change[], types: Types): readonly Change[] {
+  const deletions = changes.filter(({ action }) => action === 'delete');
+  /** Type → one of those that stay and stand on things of it. */
+  const inUse = new Map<string, Address>();
+  const staying = deletions.filter(({ when }) => 'left' in when && when.left === 'upgrade').map(({ address }) => address);
+  for (const address of staying) {
+    for (const below of types.get(typeOf(address))?.dependsOn ?? []) {
+      if (inUse.has(below)) continue;
+      inUse.set(below, address);
+      const next = deletions.find((deletion) => typeOf(deletion.address) === below);
+      if (next) staying.push(next.address);
+    }
+  }
+  const holder = ({ address, action, when }: Change): Address | undefined =>
+    action === 'delete' && 'now' in when ? inUse.get(typeOf(address)) : undefined;
+  return changes.map((change): Change => {
+    const above = holder(change);
+    return above === undefined ? change : { ...change, when: { left: 'upgrade', because: `${above} may stand on it` } };
+  });
 }
 
 function chooseOne(difference: Difference, hangsOn: Address | undefined, types: Types, policy: Policy): readonly Change[] {

@@ -100,6 +100,29 @@ describe('plan', () => {
     expect(leftOf(plan([], observed, 'down', true))).toEqual([]);
   });
 
+  test('data goes only after what uses it, whatever is allowed', () => {
+    const withDisk = new Map([...types, ['machine', type('machine', { dependsOn: ['net', 'volume'] })]]);
+    const world = seen(['machine/m', { size: 's' }], ['volume/v', {}]);
+    const left = (observed: ObservedMap, command: 'up' | 'upgrade') =>
+      makePlan({
+        tool: 't',
+        cluster: 'c',
+        specDigest: 's',
+        desired: [],
+        observed,
+        types: withDisk,
+        policy: { command, allowDataLoss: true },
+      }).changes.map(({ address, when }) => [address, 'left' in when ? when.left : 'now']);
+    expect(left(world, 'up')).toEqual([
+      ['machine/m', 'upgrade'],
+      ['volume/v', 'upgrade'],
+    ]);
+    expect(left(seen(['volume/v', {}]), 'up')).toEqual([['volume/v', 'now']]);
+    expect(left(world, 'upgrade')).toEqual([
+      ['machine/m', 'now'],
+      ['volume/v', 'now'],
+    ]);
+  });
   test('deletion goes the other way: what stands on a thing goes first', () => {
     const steps = plan([], seen(['net/n', {}], ['machine/m', {}]), 'down').steps;
     expect(steps.find((s) => s.id === 'delete net/n')?.after).toEqual(['delete machine/m']);
