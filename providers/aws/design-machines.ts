@@ -5,6 +5,7 @@ import { type ImageProps, imageAddress } from './image.ts';
 import type { LaunchTemplateProps } from './launch-template.ts';
 import { type BootSpec, type MachineProps, metadataOptions, roleTag } from './machine.ts';
 import type { NetworkInterfaceProps } from './network-interface.ts';
+import { autoscalerTags as groupOfAutoscaler } from './policies/cluster-autoscaler.ts';
 import { machinePolicy, trust } from './policies/machine.ts';
 import type { PoolProps } from './pool.ts';
 import type { RoleProps } from './role.ts';
@@ -51,7 +52,8 @@ export function designMachines(topology: Topology, given: MachinesGiven): readon
 function roleOf(role: Role, topology: Topology, { owner, account, bucket }: MachinesGiven): Resource<RoleProps> {
   const address = addressOf('aws.role', role);
   const { region, cluster } = topology;
-  const scope = { cluster: owner.cluster, account, region, bucket, kmsKey: cluster.provider.aws?.kmsKey };
+  const { kmsKey, addons } = cluster.provider.aws ?? {};
+  const scope = { cluster: owner.cluster, account, region, bucket, kmsKey, addons };
   return {
     address,
     type: 'aws.role',
@@ -84,7 +86,10 @@ function volumesOf(spec: MachineSpec, topology: Topology, { owner }: MachinesGiv
 }
 
 const interfaceAddress = (host: string): Address => addressOf('aws.network-interface', host);
-function interfaceOf({ name, role, zone, address: fixed }: MachineSpec, { owner }: MachinesGiven): Resource<NetworkInterfaceProps> {
+function interfaceOf(
+  { name, role, zone, address: fixed }: MachineSpec,
+  { owner }: MachinesGiven,
+): Resource<NetworkInterfaceProps> {
   const address = interfaceAddress(name);
   return {
     address,
@@ -107,7 +112,12 @@ const nodeTags = (role: Role, cluster: string): Tags => ({
   ...((role === 'master' || role === 'worker') && { [`kubernetes.io/cluster/${cluster}`]: 'owned' }),
 });
 
-function bootOf(role: Role, machine: BootSpec['machine'], { region }: Topology, { owner, bucket, endpoints }: MachinesGiven): BootSpec {
+function bootOf(
+  role: Role,
+  machine: BootSpec['machine'],
+  { region }: Topology,
+  { owner, bucket, endpoints }: MachinesGiven,
+): BootSpec {
   return {
     cluster: owner.cluster,
     region,
@@ -164,7 +174,12 @@ function templateOf(pool: Pool, topology: Topology, given: MachinesGiven): Resou
       rootGb: rootGb.worker,
       kmsKey: kmsKeyOf(topology),
       metadata: metadataOptions,
-      boot: bootOf('worker', { pool: pool.name, bundle: { key: ref(bundle, 'key'), digest: ref(bundle, 'digest') } }, topology, given),
+      boot: bootOf(
+        'worker',
+        { pool: pool.name, bundle: { key: ref(bundle, 'key'), digest: ref(bundle, 'digest') } },
+        topology,
+        given,
+      ),
       volumeTags: tags,
       tags,
     },
@@ -172,13 +187,11 @@ function templateOf(pool: Pool, topology: Topology, given: MachinesGiven): Resou
   };
 }
 
-const autoscaler = 'k8s.io/cluster-autoscaler';
 /** From these the autoscaler knows what a machine of an empty group would be like. */
 function autoscalerTags(pool: Pool, zone: string, cluster: string): Tags {
-  const template = `${autoscaler}/node-template`;
+  const template = 'k8s.io/cluster-autoscaler/node-template';
   return {
-    [`${autoscaler}/enabled`]: 'true',
-    [`${autoscaler}/${cluster}`]: 'owned',
+    ...groupOfAutoscaler(cluster),
     [`${template}/label/topology.ebs.csi.aws.com/zone`]: zone,
     ...Object.fromEntries(Object.entries(pool.labels).map(([key, value]) => [`${template}/label/${key}`, value])),
     ...Object.fromEntries(pool.taints.map(({ key, value, effect }) => [`${template}/taint/${key}`, `${value}:${effect}`])),
@@ -218,4 +231,6 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
 const unit: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 /** `1h30m` → 5400 */
 const seconds = (duration: string): number =>
-  Math.ceil([...duration.matchAll(/(\d+)(ms|s|m|h)/g)].reduce((sum, [, count, of = 's']) => sum + Number(count) * (unit[of] ?? 0), 0));
+  Math.ceil(
+    [...duration.matchAll(/(\d+)(ms|s|m|h)/g)].reduce((sum, [, count, of = 's']) => sum + Number(count) * (unit[of] ?? 0), 0),
+  );

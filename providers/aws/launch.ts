@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DescribeInstancesCommand, DescribeNetworkInterfacesCommand, type Instance, RunInstancesCommand } from '@aws-sdk/client-ec2';
+import {
+  DescribeInstancesCommand,
+  DescribeNetworkInterfacesCommand,
+  type Instance,
+  RunInstancesCommand,
+} from '@aws-sdk/client-ec2';
 import { messageOf, UserError } from '../../src/errors.ts';
 import type { Context } from '../../src/plan/resource.ts';
 import { heldBy } from './attach.ts';

@@ -165,10 +165,21 @@ const notObserved: Resolved<BootSpec> = {
 };
 
 function propsOf(instance: Instance, disks: readonly Volume[], cluster: string) {
-  const { InstanceId = '', ImageId = '', InstanceType = '', Placement, IamInstanceProfile, MetadataOptions, Tags, State } = instance;
+  const {
+    InstanceId = '',
+    ImageId = '',
+    InstanceType = '',
+    Placement,
+    IamInstanceProfile,
+    MetadataOptions,
+    Tags,
+    State,
+  } = instance;
   const address = resourceIn(tagsFrom(Tags), cluster, machine.name) ?? machine.name;
   const attached = disks.flatMap((disk): [string, string][] => {
-    const held = disk.Attachments?.some(({ InstanceId: by, State: state }) => by === InstanceId && state !== 'detaching' && state !== 'detached');
+    const held = disk.Attachments?.some(
+      ({ InstanceId: by, State: state }) => by === InstanceId && state !== 'detaching' && state !== 'detached',
+    );
     const own = resourceIn(tagsFrom(disk.Tags), cluster, 'aws.volume');
     if (!held || own === undefined || disk.VolumeId === undefined) return [];
     const [host, name = ''] = nameOf(own).split('.');
@@ -179,7 +190,8 @@ function propsOf(instance: Instance, disks: readonly Volume[], cluster: string) 
     image: ImageId,
     type: String(InstanceType),
     zone: Placement?.AvailabilityZone ?? '',
-    networkInterface: instance.NetworkInterfaces?.find(({ Attachment }) => Attachment?.DeviceIndex === 0)?.NetworkInterfaceId ?? '',
+    networkInterface:
+      instance.NetworkInterfaces?.find(({ Attachment }) => Attachment?.DeviceIndex === 0)?.NetworkInterfaceId ?? '',
     profile: IamInstanceProfile?.Arn?.replace(/^.*\//, '') ?? '',
     volumes: Object.fromEntries(attached),
     rootGb: rootOf(instance, disks)?.Size ?? 0,
@@ -246,7 +258,11 @@ async function terminate(id: string, ctx: Context<AwsClients>): Promise<void> {
   await instanceWhen(id, ctx, 'terminated', (instance) => instance === undefined || instance.State?.Name === 'terminated');
 }
 
-async function setMetadata(id: string, { tokens, hopLimit, tags }: MetadataOptions, { clients }: Context<AwsClients>): Promise<void> {
+async function setMetadata(
+  id: string,
+  { tokens, hopLimit, tags }: MetadataOptions,
+  { clients }: Context<AwsClients>,
+): Promise<void> {
   await clients.ec2.send(
     new ModifyInstanceMetadataOptionsCommand({
       InstanceId: id,
@@ -271,4 +287,3 @@ async function setProfile(id: string, profile: string, ctx: Context<AwsClients>)
       : ec2.send(new ReplaceIamInstanceProfileAssociationCommand({ AssociationId, IamInstanceProfile })),
   );
 }
-

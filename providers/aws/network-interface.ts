@@ -149,7 +149,12 @@ const propsOf = ({
 });
 
 /** AWS takes one attribute a call; only what differs is sent. */
-async function setAttributes(id: string, props: Wanted, there: NetworkInterface | undefined, ctx: Context<AwsClients>): Promise<void> {
+async function setAttributes(
+  id: string,
+  props: Wanted,
+  there: NetworkInterface | undefined,
+  ctx: Context<AwsClients>,
+): Promise<void> {
   const { ec2 } = ctx.clients;
   const before = there ? propsOf(there) : { ...props, sourceDestCheck: true, stays: true };
   const modify = (input: object) =>

@@ -10,7 +10,15 @@ import {
 } from '@aws-sdk/client-auto-scaling';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
-import { type Address, type Context, nameOf, type Observation, type Ref, type Resolved, type ResourceType } from '../../src/plan/resource.ts';
+import {
+  type Address,
+  type Context,
+  nameOf,
+  type Observation,
+  type Ref,
+  type Resolved,
+  type ResourceType,
+} from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { profileVisible } from './launch.ts';
@@ -203,8 +211,7 @@ async function change(there: AutoScalingGroup, props: Wanted, ctx: Context<AwsCl
     ),
   );
   await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: groupTags(name, props.tags) }));
-  for (const hook of hooks(props))
-    await autoscaling.send(new PutLifecycleHookCommand({ AutoScalingGroupName: name, ...hook }));
+  for (const hook of hooks(props)) await autoscaling.send(new PutLifecycleHookCommand({ AutoScalingGroupName: name, ...hook }));
   const desired = Math.min(Math.max(there.DesiredCapacity ?? 0, wanted.min), wanted.max);
   return { name, min: wanted.min, max: wanted.max, desired };
 }

@@ -3,7 +3,7 @@ import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
 import type { MachineSpec, Topology } from '../../src/cluster/topology.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
-import { addressOf, type Ref, ref } from '../../src/plan/resource.ts';
+import { addressOf, type Ref, type ResourceType, ref } from '../../src/plan/resource.ts';
 import type { Provider } from '../../src/provider.ts';
 import { access } from './access.ts';
 import { balancer } from './balancer.ts';
@@ -12,22 +12,36 @@ import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { design } from './design.ts';
 import { codeOf } from './errors.ts';
 import { existingOf } from './existing.ts';
+import { explained } from './explain.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
 import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
+import { machineTypes } from './machine-types.ts';
 import { networkTypes } from './network-types.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
+import type { UserDataSpec } from './user-data.ts';
 import { zone } from './zone.ts';
 
 export interface AwsOptions extends Omit<SdkOptions, 'region'> {
   readonly cluster: Cluster;
   /** How long AWS may hide what was just made, in milliseconds. */
   readonly windowMs?: number;
+  /** What machines talk to instead of AWS's own: for tests. */
+  readonly machineEndpoints?: UserDataSpec['endpoints'];
 }
 
 /** Measured by others at a few seconds; after half a minute nobody has seen it. */
 const windowMs = 30_000;
+
+const types: readonly ResourceType<object, object, AwsClients>[] = [
+  ...networkTypes,
+  ...machineTypes,
+  targetGroup,
+  balancer,
+  listener,
+  zone,
+];
 
 /** Amazon Web Services as the place where machines run. */
 export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>> {
@@ -38,14 +52,16 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   const sdk = openSdk({ ...options, region });
   const owner = { cluster: cluster.name, extra: aws.tags };
   let asked: Promise<string> | undefined;
-  const account = (signal: AbortSignal): Promise<string> => {
+  let known: string | undefined;
+  const account = async (signal: AbortSignal): Promise<string> => {
     asked ??= accountOf(sdk, aws.accountIds, signal);
-    return asked;
+    known = await asked;
+    return known;
   };
   const bucketOf = async (signal: AbortSignal): Promise<string> => bucketName(await account(signal), region, cluster.name);
   return {
     name: 'infrastructure',
-    types: [...networkTypes, targetGroup, balancer, listener, zone],
+    types: types.map(explained),
     leftovers,
     delivery: 'fetched',
     async connect(_below, signal) {
@@ -65,7 +81,16 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
         windowMs: options.windowMs ?? windowMs,
       };
     },
-    design: (topology) => design(topology, owner),
+    design(topology) {
+      // Every session opens the store before it designs, and the store is found by the account.
+      if (known === undefined) throw new Error('designed before it was known in which account');
+      return design(topology, {
+        owner,
+        account: known,
+        bucket: bucketName(known, region, cluster.name),
+        ...(options.machineEndpoints && { endpoints: options.machineEndpoints }),
+      });
+    },
     machineAddress: (name) => addressOf('aws.machine', name),
     machineFacts,
     providerId: (name) => ref<string>(addressOf('aws.machine', name), 'providerId'),

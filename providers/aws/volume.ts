@@ -7,7 +7,16 @@ import {
 } from '@aws-sdk/client-ec2';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
-import { type Address, addressOf, type Context, nameOf, type Observation, type Resolved, type ResourceType, type World } from '../../src/plan/resource.ts';
+import {
+  type Address,
+  addressOf,
+  type Context,
+  nameOf,
+  type Observation,
+  type Resolved,
+  type ResourceType,
+  type World,
+} from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { type Own, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';

@@ -1,16 +1,24 @@
 import type { Role } from '../../../src/cluster/topology.ts';
+import { cloudControllerStatements } from './cloud-controller.ts';
+import { clusterAutoscalerStatements } from './cluster-autoscaler.ts';
 import { type PolicyDocument, type PolicyScope, partitionOf, policy, type Statement } from './document.ts';
+import { ebsCsiStatements } from './ebs-csi.ts';
 
 /** Instances may take the role. The service has the same name in China. */
 export const trust: PolicyDocument = policy([
   { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
 ]);
 
+/** Controllers that are left out in cluster.yaml need nothing. */
+export interface MachineScope extends PolicyScope {
+  readonly addons?: { readonly ebsCsi: boolean; readonly clusterAutoscaler: boolean } | undefined;
+}
+
 /**
  * What a machine may do with its instance profile. Where it may write, the path holds its own identity (`ROLE-ID:INSTANCE-ID`), which IAM
  * puts in: no machine can speak for another.
  */
-export function machinePolicy(role: Role, scope: PolicyScope): PolicyDocument {
+export function machinePolicy(role: Role, scope: MachineScope): PolicyDocument {
   const { bucket, region } = scope;
   const arn = `arn:${partitionOf(region)}:s3:::${bucket}`;
   const may = (Sid: string, Action: string, ...paths: readonly string[]): Statement => ({
@@ -21,7 +29,6 @@ export function machinePolicy(role: Role, scope: PolicyScope): PolicyDocument {
   });
   const common = [
     may('FetchAssets', 's3:GetObject', 'assets/*', 'fetch/*'),
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of IAM's.
     may('PublishHostKey', 's3:PutObject', 'hosts/${aws:userid}/*'),
   ];
   const own: Readonly<Record<Role, readonly Statement[]>> = {
@@ -38,10 +45,14 @@ export function machinePolicy(role: Role, scope: PolicyScope): PolicyDocument {
         Condition: { StringLike: { 's3:prefix': 'volumes/*' } },
       },
     ],
-    master: agent(scope, may, arn),
+    master: [
+      ...agent(scope, may, arn),
+      ...cloudControllerStatements(scope),
+      ...(scope.addons?.ebsCsi === false ? [] : ebsCsiStatements(scope)),
+      ...(scope.addons?.clusterAutoscaler === false ? [] : clusterAutoscalerStatements(scope)),
+    ],
     worker: [
       may('FetchBundle', 's3:GetObject', 'pools/*', 'join/*'),
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of IAM's.
       may('AskToJoin', 's3:PutObject', 'join/requests/${aws:userid}/*'),
     ],
   };
