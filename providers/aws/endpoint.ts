@@ -13,7 +13,7 @@ import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
-import { endpoints } from './network-queries.ts';
+import { endpoints, isGoing } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
 
 export interface EndpointProps {
@@ -50,18 +50,22 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
   diff: withTags(diffEndpoint),
   async create(props, ctx) {
     const { ec2 } = ctx.clients;
-    const id = await createWithToken(ctx, props, (ClientToken) =>
-      visible(ctx, async () => {
-        const command = new CreateVpcEndpointCommand({
-          VpcEndpointType: 'Gateway',
-          VpcId: props.vpc,
-          ServiceName: props.service,
-          RouteTableIds: [...props.routeTables],
-          ClientToken,
-          TagSpecifications: tagged('vpc-endpoint', props.tags),
-        });
-        return made((await ec2.send(command)).VpcEndpoint?.VpcEndpointId);
-      }),
+    const id = await createWithToken(
+      ctx,
+      props,
+      (ClientToken) =>
+        visible(ctx, async () => {
+          const command = new CreateVpcEndpointCommand({
+            VpcEndpointType: 'Gateway',
+            VpcId: props.vpc,
+            ServiceName: props.service,
+            RouteTableIds: [...props.routeTables],
+            ClientToken,
+            TagSpecifications: tagged('vpc-endpoint', props.tags),
+          });
+          return made((await ec2.send(command)).VpcEndpoint?.VpcEndpointId);
+        }),
+      async (id, open) => open && isAway(await visible(ctx, () => describe(id, ctx)).catch(unlessNotFound)),
     );
     return { id };
   },
@@ -111,6 +115,7 @@ function diffEndpoint(desired: Resolved<EndpointProps>, observed: Resolved<Endpo
   return fields<EndpointProps>({ vpc: 'replace', service: 'replace', routeTables: 'none', tags: 'ignore' })(asObserved, observed);
 }
 
+const isAway = (one: VpcEndpoint | undefined): boolean => one === undefined || isGoing(one);
 const idOf = ({ VpcEndpointId = '' }: VpcEndpoint): string => VpcEndpointId;
 const propsOf = ({ VpcId = '', ServiceName = '', RouteTableIds = [] }: VpcEndpoint) => ({
   vpc: VpcId,

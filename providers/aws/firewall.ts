@@ -80,11 +80,13 @@ export const firewall: ResourceType<FirewallProps, FirewallOutputs, AwsClients> 
   },
 };
 
+/** Of a rule without a description. */
+const open = 'open';
 function ruleChanges(side: 'ingress' | 'egress', desired: Rules, observed: Rules): readonly FieldChange[] {
   const change = (rule: string, before: string | null, after: string | null): FieldChange => ({
     path: `${side}.${rule}`,
-    before,
-    after,
+    before: before === '' ? open : before,
+    after: after === '' ? open : after,
     impact: 'none',
   });
   return [

@@ -55,23 +55,23 @@ interface Creating {
 
 /**
  * A create that takes a token: sent again with the same one after a crash, however often. `dead` says that what came back is gone already
- * (a token stays bound to an instance that was terminated): then a new one is made.
+ * (a token stays bound to an instance that was terminated): then a new one is made. Its `open`: the token is one of an earlier run.
  */
 export async function createWithToken<T>(
   { address, clients }: Creating,
   props: object,
   create: (token: string) => Promise<T>,
-  dead: (made: T) => boolean = () => false,
+  dead: (made: T, open: boolean) => boolean | Promise<boolean> = () => false,
 ): Promise<T> {
   const { uid, nonces } = clients;
   for (let attempt = 1; ; attempt++) {
-    const { nonce } = await nonces.take(address);
+    const { nonce, open } = await nonces.take(address);
     // EC2 takes 64 characters, ELB and NAT gateways fewer or as many.
     const token = sha256(`${uid} ${address} ${digestOf(props)} ${nonce}`).slice(0, 60);
     try {
       const made = await create(token);
       await nonces.drop(address);
-      if (!dead(made)) return made;
+      if (!(await dead(made, open))) return made;
       if (attempt === 3)
         throw new UserError({ what: 'what was made is gone again at once', where: address, next: 'run the same command again' });
     } catch (error) {

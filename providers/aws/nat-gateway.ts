@@ -6,7 +6,7 @@ import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
-import { allNatGateways, natGateways } from './network-queries.ts';
+import { allNatGateways, isGone, natGateways } from './network-queries.ts';
 import { polled } from './polls.ts';
 import { type Tags, withTags } from './tags.ts';
 
@@ -65,16 +65,20 @@ async function create(
   ctx: Context<AwsClients>,
 ): Promise<NatGatewayOutputs> {
   const { ec2 } = ctx.clients;
-  const id = await createWithToken(ctx, props, (ClientToken) =>
-    visible(ctx, async () => {
-      const command = new CreateNatGatewayCommand({
-        SubnetId: props.subnet,
-        AllocationId: props.elasticIp,
-        ClientToken,
-        TagSpecifications: tagged('natgateway', props.tags),
-      });
-      return made((await ec2.send(command)).NatGateway?.NatGatewayId);
-    }),
+  const id = await createWithToken(
+    ctx,
+    props,
+    (ClientToken) =>
+      visible(ctx, async () => {
+        const command = new CreateNatGatewayCommand({
+          SubnetId: props.subnet,
+          AllocationId: props.elasticIp,
+          ClientToken,
+          TagSpecifications: tagged('natgateway', props.tags),
+        });
+        return made((await ec2.send(command)).NatGateway?.NatGatewayId);
+      }),
+    async (id, open) => open && (await allNatGateways(ctx.clients)).some((one) => idOf(one) === id && isGone(one)),
   );
   await settled(id, 'available', ctx);
   return { id };

@@ -12,6 +12,7 @@ import {
   paginateDescribeVpcs,
   type Subnet,
   type Vpc,
+  type VpcEndpoint,
 } from '@aws-sdk/client-ec2';
 import type { AwsClients } from './clients.ts';
 import { ofCluster, type Tags } from './tags.ts';
@@ -72,7 +73,8 @@ export async function allNatGateways({ ec2, owner }: AwsClients): Promise<readon
   return flat(pages, (page) => page.NatGateways);
 }
 export const natGateways = async (clients: AwsClients): Promise<readonly NatGateway[]> =>
-  (await allNatGateways(clients)).filter(({ State }) => State !== 'deleted' && State !== 'deleting');
+  (await allNatGateways(clients)).filter((one) => !isGone(one));
+export const isGone = ({ State }: NatGateway): boolean => State === 'deleted' || State === 'deleting';
 
 export async function routeTables({ ec2, owner }: AwsClients) {
   return flat(
@@ -86,8 +88,9 @@ export async function endpoints({ ec2, owner }: AwsClients) {
     paginateDescribeVpcEndpoints({ client: ec2, pageSize }, { Filters: ofCluster(owner.cluster) }),
     (page) => page.VpcEndpoints,
   );
-  return all.filter(({ State }) => !/^(deleted|deleting|expired)$/i.test(State ?? ''));
+  return all.filter((one) => !isGoing(one));
 }
+export const isGoing = ({ State }: VpcEndpoint): boolean => /^(deleted|deleting|expired)$/i.test(State ?? '');
 
 /** Ours, and those that Kubernetes' controllers made: whose group a rule names decides whose rule it is. */
 export async function securityGroups({ ec2, owner }: AwsClients) {

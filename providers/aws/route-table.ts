@@ -58,15 +58,16 @@ export const routeTable: ResourceType<RouteTableProps, RouteTableOutputs, AwsCli
   diff: withTags(diffTable),
   async create(props, ctx) {
     const { ec2 } = ctx.clients;
-    const id = await createWithToken(ctx, { vpc: props.vpc, tags: props.tags }, (ClientToken) =>
-      visible(ctx, async () => {
-        const command = new CreateRouteTableCommand({
-          VpcId: props.vpc,
-          ClientToken,
-          TagSpecifications: tagged('route-table', props.tags),
-        });
-        return made((await ec2.send(command)).RouteTable?.RouteTableId);
-      }),
+    const id = await createWithToken(
+      ctx,
+      { vpc: props.vpc, tags: props.tags },
+      (ClientToken) =>
+        visible(ctx, async () => {
+          const TagSpecifications = tagged('route-table', props.tags);
+          const command = new CreateRouteTableCommand({ VpcId: props.vpc, ClientToken, TagSpecifications });
+          return made((await ec2.send(command)).RouteTable?.RouteTableId);
+        }),
+      async (id, open) => open && (await visible(ctx, () => existing(id, ctx)).catch(unlessNotFound)) === undefined,
     );
     await route(id, null, props.internet, ctx);
     await associate(id, props.subnets, ctx);
