@@ -272,7 +272,7 @@ export const clusterSchema = z.strictObject({
       machines: cidr.default('172.30.0.0/16').describe('Machines; split into 16 fixed slots, one a zone'),
       pods: cidr.default('10.244.0.0/16').describe('Pods; each node takes a /24 of it'),
       services: cidr.default('10.96.0.0/16').describe('Services'),
-      plugin: z.enum(['flannel', 'none']).default('flannel').describe('Pod network; none leaves it to an addon of your own'),
+      plugin: z.enum(['flannel', 'none']).default('flannel').describe('Pod network; none leaves it to you: by addons.manifests, or by hand'),
       zoneSlots: z
         .record(z.string(), z.int().min(0).max(15))
         .default({})
@@ -343,7 +343,7 @@ export const clusterSchema = z.strictObject({
         .array(any('the path of a manifest'))
         .max(1000)
         .default([])
-        .describe('Manifests of your own, applied with the addons: paths relative to cluster.yaml'),
+        .describe('Files and directories of manifests of your own, applied with the addons and pruned: paths relative to cluster.yaml'),
     })
     .prefault({})
     .describe('What runs in every cluster'),
