@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Cluster, ProviderName } from '../config/schema.ts';
 import { exitCodes, UserError } from '../errors.ts';
+import type { Address, Observed } from '../plan/resource.ts';
 
 /**
  * What a cluster stands on and can never change while it stands: certificates, etcd's data, every Pod and every Service hold these. Each name is the
@@ -9,6 +10,7 @@ import { exitCodes, UserError } from '../errors.ts';
 export const foundationSchema = z.strictObject({
   provider: z.enum(['local', 'aws', 'gcp']),
   region: z.string().optional(),
+  'provider.aws.vpc.id': z.string().optional(),
   'network.machines': z.string(),
   'network.pods': z.string(),
   'network.services': z.string(),
@@ -21,6 +23,7 @@ export function foundationOf({ provider, network }: Cluster): Foundation {
   return {
     provider: nameOf(provider),
     ...(region !== undefined && { region }),
+    ...(provider.aws?.vpc && { 'provider.aws.vpc.id': provider.aws.vpc.id }),
     'network.machines': network.machines,
     'network.pods': network.pods,
     'network.services': network.services,
@@ -47,4 +50,16 @@ export function refuseMoved(founded: Foundation | undefined, cluster: Cluster, f
     },
     exitCodes.config,
   );
+}
+
+/** Throws when a key that this cluster had is gone: made anew it would be another, which no machine trusts and no stored Secret opens. */
+export function refuseLostKeys(recorded: readonly Address[] | undefined, seen: Observed, where: string): void {
+  const lost = (recorded ?? []).filter((address) => seen.get(address) === undefined);
+  if (lost.length === 0) return;
+  throw new UserError({
+    what: `keys of this cluster are lost: ${lost.join(', ')}`,
+    where,
+    why: 'others in their place would cut off every machine that trusts these',
+    next: 'bring back `secrets` of the store from a backup of it',
+  });
 }

@@ -6,6 +6,7 @@ import { type ClusterIdentity, noIdentity, slotsFor } from '../cluster/design.ts
 import type { Cluster } from '../config/schema.ts';
 import { UserError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
+import type { Address } from '../plan/resource.ts';
 import type { Lock } from '../run/lock.ts';
 import type { Store } from '../store/store.ts';
 import { type Foundation, foundationSchema } from './foundation.ts';
@@ -50,6 +51,8 @@ const recordSchema = z.strictObject({
   foundation: foundationSchema.optional(),
   /** Written when `up` has come to its end, since only then every machine has them: `up` heals and grows at these; see in-force.ts. */
   settings: settingsSchema.optional(),
+  /** Authorities and secrets that were there then: one that is missing later is lost, and never made anew. */
+  keys: z.array(z.templateLiteral([z.string(), '/', z.string()])).optional(),
 });
 export type ClusterRecord = z.infer<typeof recordSchema>;
 const key = 'cluster.json';
@@ -96,7 +99,7 @@ export async function ensureRecord(store: Store, cluster: Cluster, newUid: () =>
 /** Under the lock: adds what a run has reached, or (undefined) takes it away. */
 export async function amendRecord(
   { store, lock }: { readonly store: Store | undefined; readonly lock: Pick<Lock, 'check'> | undefined },
-  reached: { readonly foundation?: Foundation; readonly settings?: Settings | undefined },
+  reached: { readonly foundation?: Foundation; readonly settings?: Settings | undefined; readonly keys?: Address[] },
 ): Promise<void> {
   if (!store || !lock) throw new Error('records are written under the lock');
   await lock.check();

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { exitCodes, messageOf, UserError } from '../errors.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
+import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';
 import { planSession, withSession } from './session.ts';
 
@@ -9,7 +10,11 @@ export { unseenOf } from '../plan/make.ts';
 
 /** What `up` would do now. Takes no lock and makes nothing. */
 export const planCluster = (opened: Opened): Promise<Plan> =>
-  withSession(opened, (session) => planSession(session, { command: 'up', allowDataLoss: false }));
+  withSession(opened, async (session) => {
+    const plan = await planSession(session, { command: 'up', allowDataLoss: false });
+    refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
+    return plan;
+  });
 
 export async function savePlan(plan: Plan, file: string): Promise<void> {
   await writeFile(file, `${JSON.stringify(plan, null, 2)}\n`, { mode: 0o600 });

@@ -6,11 +6,12 @@ import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.
 import type { Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
 import { assetsOfBundles, assetsToUpload } from './assets.ts';
-import { foundationOf } from './foundation.ts';
+import { foundationOf, refuseLostKeys } from './foundation.ts';
 import { amendRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
 import { errorsOfPlace, refuseErrors } from './preflight.ts';
 import { runPlan } from './round.ts';
+import { secretResources } from './secrets.ts';
 import { type Look, lookSession, type Session, withLockedSession } from './session.ts';
 import { settingsOf } from './settings.ts';
 import { lastLook } from './status.ts';
@@ -47,6 +48,7 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
   return withLockedSession(opened, { command: 'up', waitMs: options.lockWaitMs }, async (session) => {
     let look = await lookSession(session, policy);
     refuseLostStore(session);
+    refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
     refuseStale(look.plan, options.saved);
     const result = (outcome: UpResult['outcome'], changed: number, findings: readonly Finding[] = []): UpResult => ({
       cluster: opened.cluster.name,
@@ -59,7 +61,11 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
     const finish = async (outcome: UpResult['outcome'], changed: number): Promise<UpResult> => {
       refuseBlind(look.plan);
       const findings = await verify(session, look, policy);
-      await amendRecord(session, { foundation: foundationOf(opened.cluster), settings: settingsOf(session.inForce.cluster) });
+      await amendRecord(session, {
+        foundation: foundationOf(opened.cluster),
+        settings: settingsOf(session.inForce.cluster),
+        keys: secretResources(opened.cluster).map(({ address }) => address),
+      });
       return result(outcome, changed, findings);
     };
     if (chosenOf(look.plan).length === 0) return finish('nothing to do', 0);

@@ -133,6 +133,21 @@ describe('up', () => {
     await expect(go(memoryOpened(cluster, world))).rejects.toThrow(/records are not/);
   });
 
+  test.each(['pki.authority/etcd', 'secret/encryption-config'] as const)(
+    'a %s that is lost is not made anew: nothing would trust it, or open with it',
+    async (lost) => {
+      const world = new MemoryWorld();
+      const store = freshStore();
+      const opened = memoryOpened(cluster, world, { store });
+      await go(opened);
+      world.things.delete(lost);
+      world.log.length = 0;
+      for (const act of [planCluster, go])
+        await expect(act(opened)).rejects.toThrow(new RegExp(`keys of this cluster are lost: ${lost}`));
+      expect(world.log).toEqual([]);
+    },
+  );
+
   test('the refusal writes a record, and the next `up` is refused all the same', async () => {
     const world = new MemoryWorld();
     const store = freshStore();
