@@ -54,10 +54,47 @@ export async function startMetadata(instance: {
     response.statusCode = answer === undefined ? 404 : 200;
     response.end(answer ?? '');
   });
+  return { url: await listen(server), close: () => void server.close() };
+}
+
+/**
+ * In front of moto: EC2 in a region without DescribeInstanceTopology. moto has not that action and answers 500, which the controller tries
+ * again for seconds, node by node; AWS answers with this refusal, or with the topology of large instances. `asked`: actions as IAM names them.
+ */
+export async function startWithoutTopology(
+  moto: string,
+): Promise<{ readonly url: string; readonly asked: ReadonlySet<string>; close(): void }> {
+  const asked = new Set<string>();
+  const server = createServer((request, response) => {
+    void (async () => {
+      const body = Buffer.concat(await Array.fromAsync(request));
+      const service = /\/([a-z0-9]+)\/aws4_request/.exec(request.headers.authorization ?? '')?.[1];
+      asked.add(`${service}:${new URLSearchParams(body.toString()).get('Action')}`);
+      if (body.includes('Action=DescribeInstanceTopology')) {
+        const error = '<Error><Code>UnsupportedOperation</Code><Message>not in this region</Message></Error>';
+        response.writeHead(400, { 'content-type': 'text/xml' });
+        return response.end(`<Response><Errors>${error}</Errors><RequestID>1</RequestID></Response>`);
+      }
+      const { host: _, connection: __, 'content-length': ___, ...headers } = request.headers;
+      const plain = Object.entries(headers).flatMap(([name, value]) =>
+        typeof value === 'string' ? [[name, value] as const] : [],
+      );
+      const answer = await fetch(`${moto}${request.url}`, {
+        method: request.method ?? 'GET',
+        headers: plain.map(([n, v]) => [n, v]),
+        body,
+      });
+      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'text/xml' });
+      response.end(Buffer.from(await answer.arrayBuffer()));
+    })().catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined));
+  });
+  return { url: await listen(server), asked, close: () => void server.close() };
+}
+
+async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  return { url: `http://127.0.0.1:${port}`, close: () => void server.close() };
+  return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
 }
 
 /** The program, with what it says kept for messages. */
