@@ -32,6 +32,8 @@ export const publicBases: Bases = {
 };
 
 const authorities = '/etc/ssl/certs/ca-certificates.crt';
+/** Where distributions keep them; what the compiler itself has fetched modules with. */
+const ownAuthorities = [authorities, '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
 // As upstream's images have it: root, nobody, and the user that upstream's images run as.
 const passwd = [
   'root:x:0:0:root:/root',
@@ -51,7 +53,8 @@ async function archive(recipe: ImageRecipe, program: string, file: string): Prom
     },
   ];
   if (recipe.base) files.push({ path: '/etc/passwd', content: passwd });
-  if (recipe.base && existsSync(authorities)) files.push({ path: authorities, content: { file: authorities } });
+  const known = ownAuthorities.find((path) => existsSync(path));
+  if (recipe.base && known !== undefined) files.push({ path: authorities, content: { file: known } });
   await writeImageArchive({ name: recipe.name, entrypoint: [`/${recipe.program}`], user: recipe.user, files }, file);
 }
 
