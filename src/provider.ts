@@ -25,8 +25,8 @@ export interface Provider<C = unknown> extends Layer<C> {
   providerId?(name: string): Ref<string>;
   /** Further facts for this machine's host.env that only the cloud can tell: what it calls an etcd machine's volumes (`VOLUME_MAIN`). */
   machineFacts?(machine: MachineSpec, topology: Topology): Readonly<Record<string, Ref<string>>>;
-  /** Where the cloud's API is, instead of its own endpoints, also for what runs in the cluster: for tests. */
-  readonly cloudEndpoint?: string | undefined;
+  /** Where the cloud's API and instance metadata are for what runs in the cluster, instead of the cloud's own: for tests. */
+  readonly cloudEndpoints?: { readonly api?: string | undefined; readonly metadata?: string | undefined } | undefined;
   access(topology: Topology, seen: Observed): Access;
   /** undefined: none yet; `plan` reads it as empty. `create` makes it, idempotently, before the first lock. */
   store(cluster: Cluster, options: { readonly create: boolean }, signal: AbortSignal): Promise<Store | undefined>;

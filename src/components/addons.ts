@@ -27,16 +27,16 @@ export interface AddonCertificate extends Omit<CertificateSpec, 'files' | 'owner
 
 /** Given by the provider; absent in any real cluster. */
 export interface AddonOptions {
-  /** Where the cloud's API is, instead of the cloud's own endpoints: for tests. */
-  readonly cloudEndpoint?: string | undefined;
+  /** Where the cloud's API and instance metadata are, instead of the cloud's own: for tests. */
+  readonly cloudEndpoints?: { readonly api?: string | undefined; readonly metadata?: string | undefined } | undefined;
 }
 
 /** The addons of a cluster, in the order to apply them. `rbac` is what the rest stands on; the cloud controller makes nodes usable. */
-export function designAddons(topology: Topology, { cloudEndpoint }: AddonOptions = {}): readonly Addon[] {
+export function designAddons(topology: Topology, { cloudEndpoints }: AddonOptions = {}): readonly Addon[] {
   const { addons, provider } = topology.cluster;
   return [
     rbac(topology),
-    ...(hasCloudController(topology) ? [awsCloudController(topology, cloudEndpoint)] : []),
+    ...(hasCloudController(topology) ? [awsCloudController(topology, cloudEndpoints)] : []),
     coredns(topology),
     ...(addons.metricsServer ? [metricsServer(topology)] : []),
     ...(provider.aws?.addons.ebsCsi ? [ebsCsi(topology)] : []),

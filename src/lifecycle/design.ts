@@ -31,12 +31,12 @@ export interface ClusterDesign {
 export function designCluster(
   cluster: Cluster,
   record: ClusterRecord | undefined,
-  provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoint' | 'delivery'>,
+  provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoints' | 'delivery'>,
   manifests: readonly Manifest[] = [],
 ): ClusterDesign {
   const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
   const bundles = designBundles(topology);
-  const addons = designAddons(topology, { cloudEndpoint: provider.cloudEndpoint });
+  const addons = designAddons(topology, { cloudEndpoints: provider.cloudEndpoints });
   refuseOwn(manifests, addons);
   // A master's programs need etcd first: started earlier they would only fail, wait and try again.
   const etcd = etcdClusterAddresses(topology);

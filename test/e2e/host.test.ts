@@ -91,7 +91,7 @@ describe('a host', () => {
     const machine = clients.machines.get(name)!;
     const [ofBundle, ofUnits] = hostResources({ name }, bundle, machine.identity, ['local.machine/x']);
     // The digest that the store's layer would say: this test holds the same material on both sides.
-    return { ...ofBundle.props, units: ofBundle.props.units, ofUnits: ofUnits.props };
+    return { ...ofBundle.props, identity: machine.identity, units: ofBundle.props.units, ofUnits: ofUnits.props };
   };
   const context = (address: `${string}/${string}`, of: HostsClients, hold: readonly string[] = []): Context<HostsClients> => ({
     address,

@@ -84,10 +84,10 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
     ends.push(() => metadata.close());
     cloud = await startWithoutTopology(moto.url);
     ends.push(() => cloud.close());
-    const addon = awsCloudController(topology, cloud.url);
+    const addon = awsCloudController(topology, { api: cloud.url, metadata: metadata.url });
     const objects = addon.objects.map((object) => kubeObjectSchema.parse(object));
     for (const object of objects) await kube.apply(object);
-    controller = await start(objects, metadata.url);
+    controller = await start(objects);
   }, 120_000);
   afterAll(async () => {
     controller?.close();
@@ -141,7 +141,7 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
   }
 
   /** As the pod of the manifest would run, with the rights of its service account. */
-  async function start(objects: readonly KubeObject[], metadata: string) {
+  async function start(objects: readonly KubeObject[]) {
     const program = await programOf(
       cloudControllerArchive,
       join(tmpdir(), 'slipway-aws-cloud-controller-1.36.1'),
@@ -199,7 +199,6 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
         ...Object.fromEntries(env.map(({ name, value }) => [name, value])),
         AWS_ACCESS_KEY_ID: credentials.accessKeyId,
         AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-        AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata,
       },
     );
   }

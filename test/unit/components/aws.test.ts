@@ -138,7 +138,7 @@ describe('what runs in a cluster on AWS', () => {
       workloads(onAws(), options).flatMap(({ spec }) =>
         spec.template.spec.containers.flatMap(({ env }) => env.map((e) => e.value)),
       );
-    expect(said({ cloudEndpoint: 'http://10.0.0.2:5000' })).toContain('http://10.0.0.2:5000');
+    expect(said({ cloudEndpoints: { api: 'http://10.0.0.2:5000' } })).toContain('http://10.0.0.2:5000');
     expect(said({})).not.toContain('http://10.0.0.2:5000');
     expect(JSON.stringify(designAddons(onAws()))).not.toContain('AWS_ENDPOINT_URL');
   });
