@@ -82,17 +82,18 @@ describe('a cluster whose API is behind the bastion', () => {
     await cluster.must('up', '--yes');
     expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(0);
     const status = JSON.parse((await cluster.must('status', '-o', 'json')).stdout);
-    expect(status.api).toMatchObject({ url: expect.stringMatching(/^https:\/\/172\.28\.[\d.]+:6443$/), state: 'ready' });
+    expect(status.api).toMatchObject({ url: `https://${apiName}:6443`, state: 'ready' });
   });
 
-  test('its name is resolved on the bastion, and only there', async () => {
-    const { address } = /https:\/\/(?<address>[\d.]+):/.exec((await cluster.must('status', '-o', 'json')).stdout)?.groups ?? {};
-    cluster.environment.SLIPWAY_TEST_API = 'name';
-    const unknown = await cluster.run('kubectl', '--', 'get', 'nodes');
-    expect(unknown.code).toBe(1);
-    expect(unknown.stderr).toContain(`no way from the bastion to ${apiName}:6443`);
-    await cluster.ssh('bastion', `echo ${address} ${apiName} >>/etc/hosts`);
-    expect(await cluster.kubectl('get', 'nodes', '-o', 'name')).toContain(`node/${worker}`);
+  test('a name that the bastion does not know is said with the bastion, and what is behind it is unknown', async () => {
+    cluster.environment.SLIPWAY_TEST_API = 'api.nowhere.internal';
+    const { code, stderr } = await cluster.run('kubectl', '--', 'get', 'nodes');
+    expect(code).toBe(1);
+    expect(stderr).toContain('no way from the bastion to api.nowhere.internal:6443');
+    const status = await cluster.run('status');
+    expect(status.code).toBe(69);
+    expect(status.stdout).toMatch(/through bastion 127\.0\.0\.1:\d+/);
+    delete cluster.environment.SLIPWAY_TEST_API;
   });
 });
 
@@ -122,11 +123,12 @@ describe('cluster kubectl, through the bastion', () => {
     const port = await says(forward, /127\.0\.0\.1:(\d+)/);
     const bodies = await Promise.all(Array.from({ length: 10 }, async () => (await fetch(`http://127.0.0.1:${port}/`)).text()));
     for (const body of bodies) expect(body).toContain('client');
-    forward.kill('SIGINT');
-    expect((await end).code).toBe(0);
+    forward.kill('SIGTERM');
+    // As a shell says it of a program that a signal ended.
+    expect((await end).code).toBe(143);
   });
 
-  test('a watch sees what happens; a signal ends it, with the code that a shell would give, and nothing is left', async () => {
+  test('a watch sees what happens; a signal ends it, and nothing is left', async () => {
     const watch = cluster.start('kubectl', '--', 'get', 'configmap', '-w', '-o', 'name');
     const end = ended(watch);
     await says(watch, /configmap\/kube-root-ca\.crt/);
@@ -134,7 +136,8 @@ describe('cluster kubectl, through the bastion', () => {
     await cluster.kubectl('create', 'configmap', 'fresh');
     await seen;
     watch.kill('SIGTERM');
-    expect((await end).code).toBe(143);
+    // kubectl's own: it takes the signal itself here.
+    expect((await end).code).toBe(1);
     expect(temporaries()).toEqual(before);
   });
 
@@ -152,10 +155,10 @@ describe('cluster kubectl, through the bastion', () => {
 
   test('then everything behind it is unknown, and nothing of it is to be created', async () => {
     const { stdout } = await cluster.must('plan', '-o', 'json');
-    const plan: { changes: { action: string; address: string }[]; unknown: { address: string }[] } = JSON.parse(stdout);
-    const kube = ({ address }: { address: string }): boolean => address.startsWith('kube.');
-    expect(plan.changes.filter(kube)).toEqual([]);
-    expect(plan.unknown.filter(kube).length).toBeGreaterThan(0);
+    const plan: { changes: { action: string; address: string }[] } = JSON.parse(stdout);
+    const kube = plan.changes.filter(({ address }) => address.startsWith('kube.'));
+    expect(kube.map(({ address }) => address)).toContain(`kube.node/${worker}`);
+    expect(new Set(kube.map(({ action }) => action))).toEqual(new Set(['unknown']));
     expect((await cluster.run('status')).code).toBe(69);
     const refused = await cluster.run('kubectl', '--', 'get', 'nodes');
     expect(refused.code).toBe(1);
@@ -163,8 +166,6 @@ describe('cluster kubectl, through the bastion', () => {
   });
 
   test('and up mends it, and finds everything else as it was', async () => {
-    // Its name is in no /etc/hosts of a machine that was started again.
-    delete cluster.environment.SLIPWAY_TEST_API;
     await cluster.must('up', '--yes');
     expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(0);
     expect(await cluster.kubectl('get', 'pod', 'client', '-o', 'jsonpath={.status.containerStatuses[0].restartCount}')).toBe('0');
@@ -177,6 +178,8 @@ describe('cluster tunnel', () => {
   let url: string;
   let kubectl: Kubectl;
   beforeAll(async () => {
+    // Forwarded connections are no sessions.
+    await cluster.ssh('bastion', 'echo MaxSessions 2 >/etc/ssh/sshd_config.d/00-test.conf; kill -HUP $(cat /run/sshd.pid)');
     open = cluster.start('tunnel', '--port', '0');
     end = ended(open);
     url = await says(open, /http:\/\/127\.0\.0\.1:\d+/);
@@ -189,13 +192,12 @@ describe('cluster tunnel', () => {
     expect(plain).toContain('cluster tunnel');
     kubectl = await openKubectl(cluster, '1.36.3', 'default', ['--proxy-url', url]);
     const { clusters } = parse(readFileSync(join(cluster.directory, 'kubeconfig'), 'utf8'));
-    expect(clusters[0].cluster).toMatchObject({ server: expect.stringContaining('172.28.'), 'proxy-url': url });
+    expect(clusters[0].cluster).toMatchObject({ server: `https://${apiName}:6443`, 'proxy-url': url });
     expect(await kubectl('get', 'nodes', '-o', 'name')).toContain(worker);
     expect(await kubectl('exec', 'client', '--', '/testapp', 'echo', 'hello')).toBe('hello\n');
   });
 
   test('thirty programs at once share one SSH connection, whatever sshd allows of sessions', async () => {
-    await cluster.ssh('bastion', 'echo MaxSessions 2 >/etc/ssh/sshd_config.d/00-test.conf; kill -HUP $(cat /run/sshd.pid)');
     const answers = await Promise.all(Array.from({ length: 30 }, () => kubectl('get', '--raw', '/readyz')));
     expect(new Set(answers)).toEqual(new Set(['ok']));
     const watches = Array.from({ length: 20 }, () => kubectl.start('get', 'configmap', '-w', '-o', 'name'));

@@ -1,5 +1,5 @@
-// Given to a built `cluster` by --import: the local provider's API is then reached as on a cloud, behind the bastion, at the balancer's address in
-// the machines' network; or, with SLIPWAY_TEST_API=name, at its name, which then has to resolve on the bastion.
+// Given to a built `cluster` by --import: the local provider's API is then reached as on a cloud, behind the bastion and by its name, which machines know; or by that
+// of SLIPWAY_TEST_API.
 import { registerHooks } from 'node:module';
 
 const real = new URL('../../dist/providers/local/access.js', import.meta.url).href;
@@ -8,9 +8,11 @@ const { access: direct } = await import(real);
 /** In place of providers/local/access.ts. */
 export function access(topology, seen) {
   const found = direct(topology, seen);
-  const { name, address, port } = topology.api;
-  const host = process.env.SLIPWAY_TEST_API === 'name' ? name : address;
-  return { ...found, api: found.api && { server: `https://${host}:${port}`, tlsServerName: name, via: 'bastion' } };
+  const { name, port } = topology.api;
+  return {
+    ...found,
+    api: found.api && { server: `https://${process.env.SLIPWAY_TEST_API ?? name}:${port}`, tlsServerName: name, via: 'bastion' },
+  };
 }
 
 registerHooks({
