@@ -98,7 +98,10 @@ async function applyOnce(
 async function wasThere(api: KubeApi, name: ObjectName, signal: AbortSignal): Promise<boolean> {
   const found = await api.get(name, signal);
   if (found?.metadata.deletionTimestamp !== undefined) throw new StillThere({ what: whyItStays(found) });
-  return found !== undefined && (!isApplied(found) || marks.adopted in (found.metadata.annotations ?? {}));
+  if (!found) return false;
+  const { labels = {}, annotations = {} } = found.metadata;
+  // What an addon of ours has left to a manifest was never anybody else's.
+  return marks.adopted in annotations || !(isApplied(found) || marks.addon in labels);
 }
 
 /**

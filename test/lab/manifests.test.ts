@@ -4,6 +4,7 @@ import type { KubeApi } from '../../src/kube/client.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { connectKube } from '../../src/kube/connect.ts';
 import { manifestResources } from '../../src/kube/manifests.ts';
+import { kubeAddon } from '../../src/kube/types/addon.ts';
 import { kubeHolders, kubeObjects } from '../../src/kube/types/manifests.ts';
 import { choose } from '../../src/plan/choose.ts';
 import { type Difference, diff } from '../../src/plan/diff.ts';
@@ -367,6 +368,82 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     expect(it.progress.join()).toContain('Widget.example.com/late waits');
     expect(await it.differences()).toEqual([]);
     await empty();
+  });
+
+  test('a webhook that does not answer yet is waited for', async () => {
+    const webhook = {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingWebhookConfiguration',
+      metadata: { name: 'closed' },
+      webhooks: [
+        {
+          name: 'closed.example.com',
+          clientConfig: { url: 'https://127.0.0.1:9/' },
+          rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['*'], resources: ['configmaps'], scope: 'Namespaced' }],
+          objectSelector: { matchLabels: { ask: 'webhook' } },
+          sideEffects: 'None',
+          admissionReviewVersions: ['v1'],
+        },
+      ],
+    };
+    await api.apply(webhook, { manager: 'somebody' });
+    const it = cluster(configMap('asked', 'a').replace('name: asked', 'name: asked, labels: { ask: webhook }'));
+    const running = it.carryOut();
+    await new Promise((wake) => setTimeout(wake, 3500));
+    await api.delete({ apiVersion: webhook.apiVersion, kind: webhook.kind, name: 'closed' });
+    await running;
+    expect(it.progress.join()).toMatch(/ConfigMap\/asked waits: .*failed calling webhook/);
+    expect(await it.differences()).toEqual([]);
+    await empty();
+  });
+
+  test('objects that a dead webhook should convert are unknown, and never absent', async () => {
+    const converting = definition('widgets', 'Widget', 'Namespaced', ['v1', 'v1beta1']).replace(
+      '  scope:',
+      `  conversion: { strategy: Webhook, webhook: { conversionReviewVersions: [v1], clientConfig: { url: "https://127.0.0.1:9/" } } }\n  scope:`,
+    );
+    const text = `${converting}${widget('one', 1)}`;
+    await cluster(text).carryOut(true);
+    expect(await cluster(text).differences()).toEqual([]);
+    const other = cluster(text.replace('example.com/v1\nkind: Widget', 'example.com/v1beta1\nkind: Widget'));
+    expect((await other.found()).map(({ action, address }) => `${action} ${address}`)).toEqual([
+      'unknown kube.holders/manifests',
+      'unknown kube.objects/manifests',
+    ]);
+    await cluster(text).carryOut(true);
+    await empty();
+  });
+
+  test('what an addon leaves and a manifest takes over stays in place, and goes with the manifest', async () => {
+    const name = { apiVersion: 'v1', kind: 'ConfigMap', name: 'moved', namespace: 'default' };
+    const clients = open[0];
+    if (!clients) throw new Error('not connected');
+    const ctx: Context<KubeClients> = {
+      address: 'kube.addon/old',
+      clients,
+      signal: AbortSignal.timeout(20_000),
+      token: '',
+      since: 0,
+      hold: [],
+      secrets: { reveal: async () => new Uint8Array() },
+      progress: () => {},
+    };
+    const object = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'moved', namespace: 'default' },
+      data: { value: 'a' },
+    };
+    const outputs = await kubeAddon.create?.({ objects: { 'ConfigMap/default/moved': object } }, ctx);
+    const before = await api.get(name);
+    const it = cluster(configMap('moved', 'a'));
+    await it.carryOut();
+    if (outputs) await kubeAddon.delete?.(outputs, ctx);
+    expect((await api.get(name))?.metadata.uid).toBe(before?.metadata.uid);
+    expect((await api.get(name))?.metadata.labels).not.toHaveProperty(['slipway.dev/addon']);
+    expect(await it.differences()).toEqual([]);
+    await empty();
+    expect(await api.get(name)).toBeUndefined();
   });
 
   test('a hundred objects take seconds', async () => {
