@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../../src/errors.ts';
 import { digestOf, sha256 } from '../../src/plan/canonical.ts';
-import type { Address } from '../../src/plan/resource.ts';
+import type { Address, Observed } from '../../src/plan/resource.ts';
 import { type Store, StoreConflict } from '../../src/store/store.ts';
 import { isRefusal, isThrottle } from './errors.ts';
 
@@ -13,11 +13,14 @@ export interface Nonces {
   /** The open nonce of this address, or a new one; `open`: an earlier run wrote it and never said what became of it. */
   take(address: Address): Promise<{ readonly nonce: string; readonly open: boolean }>;
   drop(address: Address): Promise<void>;
+  /** What an earlier run made, and could not say that it did: seen, it is open no more. */
+  settle(seen: Observed): Promise<void>;
 }
 
 /** Nonces as objects `nonces/TYPE/NAME` of the cluster's store. */
 export function storedNonces(store: Store, random: () => string): Nonces {
-  const keyOf = (address: Address): string => `nonces/${address}`;
+  const prefix = 'nonces/';
+  const keyOf = (address: Address): string => `${prefix}${address}`;
   const read = async (address: Address): Promise<string | undefined> => {
     const found = await store.get(keyOf(address));
     return found && new TextDecoder().decode(await found.bytes());
@@ -36,6 +39,11 @@ export function storedNonces(store: Store, random: () => string): Nonces {
       }
     },
     drop: (address) => store.delete(keyOf(address)),
+    async settle(seen) {
+      const open = new Set(await store.list(prefix));
+      const made = [...seen.entries()].filter(([address, { state }]) => state === 'present' && open.has(keyOf(address)));
+      await Promise.all(made.map(([address]) => store.delete(keyOf(address))));
+    },
   };
 }
 
@@ -45,6 +53,7 @@ export const noNonces: Nonces = {
     throw new Error(`nothing can be made before the store: ${address}`);
   },
   drop: async () => undefined,
+  settle: async () => undefined,
 };
 
 interface Creating {

@@ -3,7 +3,7 @@ import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
 import type { MachineSpec, Topology } from '../../src/cluster/topology.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
-import { addressOf, type Ref, type ResourceType, ref } from '../../src/plan/resource.ts';
+import { addressOf, type Observed, type Ref, type ResourceType, ref } from '../../src/plan/resource.ts';
 import type { Provider } from '../../src/provider.ts';
 import { access } from './access.ts';
 import { balancer } from './balancer.ts';
@@ -53,6 +53,9 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   const owner = { cluster: cluster.name, extra: aws.tags };
   let asked: Promise<string> | undefined;
   let known: string | undefined;
+  /** Commands that change something open the store to write. */
+  let writes = false;
+  const connections = new WeakMap<AwsClients, { readonly seen: Observed; readonly signal: AbortSignal }>();
   const account = async (signal: AbortSignal): Promise<string> => {
     asked ??= accountOf(sdk, aws.accountIds, signal);
     known = await asked;
@@ -64,10 +67,10 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     types: types.map(explained),
     leftovers,
     delivery: 'fetched',
-    async connect(_below, signal) {
+    async connect(seen, signal) {
       const bucket = await bucketOf(signal);
       const store = (await hasBucket(sdk.s3, bucket, await account(signal))) ? s3Store(sdk.s3, bucket) : undefined;
-      return {
+      const clients: AwsClients = {
         ...sdk,
         owner,
         // Account, region and name of the cluster in one, and nobody else's.
@@ -80,6 +83,13 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
         nonces: store ? storedNonces(store, randomUUID) : noNonces,
         windowMs: options.windowMs ?? windowMs,
       };
+      connections.set(clients, { seen, signal });
+      return clients;
+    },
+    async close(clients) {
+      const { seen, signal } = connections.get(clients) ?? {};
+      // An intent that stays open costs its next create a wait: no reason to fail.
+      if (writes && seen && !signal?.aborted) await clients.nonces.settle(seen).catch(() => undefined);
     },
     design(topology) {
       // Every session opens the store before it designs, and the store is found by the account.
@@ -93,11 +103,13 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     },
     machineAddress: (name) => addressOf('aws.machine', name),
     machineFacts,
+    cloudEndpoints: options.machineEndpoints && { api: options.machineEndpoints.s3, metadata: options.machineEndpoints.metadata },
     providerId: (name) => ref<string>(addressOf('aws.machine', name), 'providerId'),
     access,
     async store(_cluster, { create }, signal) {
       const bucket = await bucketOf(signal);
       const id = await account(signal);
+      writes ||= create;
       if (create)
         await ensureBucket(sdk.s3, { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey });
       else if (!(await hasBucket(sdk.s3, bucket, id))) return undefined;
