@@ -98,7 +98,14 @@ export function diffBalancer(desired: Resolved<BalancerProps>, observed: Resolve
       const [before, after] = [observed.backends[name] ?? null, desired.backends[name] ?? null];
       return before === after
         ? []
-        : [{ path: `${backendPath}${name}`, before, after, impact: after === null ? 'restart' : 'none' }];
+        : [
+            {
+              path: `${backendPath}${name}`,
+              before,
+              after,
+              ...(after === null ? { impact: 'restart', note: 'it serves until its machine goes' } : { impact: 'none' }),
+            },
+          ];
     }),
   ];
 }

@@ -34,7 +34,12 @@ export function inForce(cluster: Cluster, record: ClusterRecord | undefined): In
   const differing = settings.filter((setting) => canonicalJson(setting.of(cluster)) !== canonicalJson(setting.of(kept)));
   if (differing.length === 0) return { cluster, left };
   const standing = servingDigest(kept, record);
-  const interrupting = differing.filter((setting) => servingDigest(setting.copy(cluster, kept), record) !== standing);
+  const interrupting = differing.filter(
+    (setting) =>
+      servingDigest(setting.copy(cluster, kept), record) !== standing ||
+      // Written for the version that the file asks for: the one in force may not know such a flag.
+      (left.length > 0 && setting.path.startsWith('kubernetes.extraArgs.')),
+  );
   const fields = interrupting.map(
     (setting): FieldChange => ({
       path: setting.path,
@@ -57,7 +62,8 @@ const settingsChange = (fields: FieldChange[]): Change => ({
   reason: 'cluster.yaml asks for other settings than those in force',
   when: {
     left: 'upgrade',
-    because: 'it would restart API servers or etcd members; until then new machines get the settings in force',
+    because:
+      'it would restart API servers or etcd members, or belongs to another version; until then new machines get the settings in force',
   },
 });
 

@@ -6,9 +6,7 @@ import { applyYaml, eventually, importTestImage } from '../support/workloads.ts'
  * The main job on real machines: from nothing to a highly available cluster, healed after each kind of damage, and gone again.
  * Tests of this file follow one another on one cluster.
  */
-const cluster = new TestCluster(
-  'up',
-  (name) => `apiVersion: slipway/v1
+const file = (name: string): string => `apiVersion: slipway/v1
 kind: Cluster
 name: ${name}
 provider: { local: {} }
@@ -17,8 +15,8 @@ network: { machines: 10.211.0.0/16 }
 pools:
   - name: workers
     count: 3
-`,
-);
+`;
+const cluster = new TestCluster('up', file);
 const workers = ['workers-a-1', 'workers-b-1', 'workers-c-1'];
 const masters = ['master-a', 'master-b', 'master-c'];
 
@@ -174,6 +172,35 @@ describe('damage is shown exactly, and healed exactly', () => {
     expect(await cluster.ssh('master-a', 'tail -1 /etc/kubernetes/audit-policy.yaml')).toContain('by hand');
     await cluster.ssh('master-a', 'sed -i "$ d" /etc/kubernetes/audit-policy.yaml');
     expect(await planned()).toEqual([]);
+  });
+
+  test('an API server that only crashes is mended, since it serves nobody', async () => {
+    await cluster.ssh(
+      'master-b',
+      'sed -i s/--secure-port=6443/--no-such-flag=1/ /etc/systemd/system/kube-apiserver.service && systemctl daemon-reload && systemctl restart --no-block kube-apiserver',
+    );
+    await eventually(async () => expect(await planned()).toContain('update host.bundle/master-b'), 30_000);
+    await cluster.must('up', '--yes');
+    expect(await planned()).toEqual([]);
+  });
+
+  test('an edit of what the cluster stands on is refused, and one that would restart what serves is left', async () => {
+    const edited = async (yaml: string) => {
+      cluster.write(yaml);
+      try {
+        return await cluster.run('plan');
+      } finally {
+        cluster.write(file(cluster.name));
+      }
+    };
+    const moved = await edited(file(cluster.name).replace('10.211.0.0/16', '10.211.0.0/16, pods: 10.240.0.0/16'));
+    expect({ code: moved.code, said: moved.stderr }).toMatchObject({
+      code: 65,
+      said: expect.stringContaining('network.pods is 10.244.0.0/16 in the cluster, and 10.240.0.0/16 in the file'),
+    });
+    const gate = await edited(`${file(cluster.name)}kubernetes: { featureGates: { GracefulNodeShutdown: false } }\n`);
+    expect(gate.stdout).toContain('rollout/settings');
+    expect(gate.stdout).toContain('nothing to do now; 1 left');
   });
 
   test('a certificate that was deleted', async () => {

@@ -278,6 +278,18 @@ describe('edits of a cluster that stands', () => {
     expect(world.log.filter((act) => act === 'update host.bundle/master-a')).toHaveLength(1);
   });
 
+  test('a flag that comes with another version waits for it', async () => {
+    const { world, file } = await standing({ kubernetes: { version: '1.35.4' } });
+    const { left } = await go(
+      file({ kubernetes: { version: '1.36.3', maxPods: 60, extraArgs: { kubelet: { 'new-in-1-36': 'true' } } } }),
+    );
+    expect(left.map(({ address, fields }) => [address, fields.map(({ path }) => path)])).toEqual([
+      ['rollout/kubernetes', ['version']],
+      ['rollout/settings', ['kubernetes.extraArgs.kubelet']],
+    ]);
+    expect(world.log.filter((act) => act.startsWith('update host.bundle/workers'))).toHaveLength(3);
+  });
+
   test('the events cluster is neither dropped nor added by up', async () => {
     for (const events of [true, false]) {
       const { world, file } = await standing({ etcd: { events } });

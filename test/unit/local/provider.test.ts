@@ -111,7 +111,13 @@ test('the balancer takes a new master in at once, and lets one go only with its 
   const observed = { ...props, backends: { 'master-a': '172.30.0.1', 'master-b': '172.30.1.1' } };
   const desired = { ...props, backends: { 'master-a': '172.30.0.1', 'master-c': '172.30.2.1' } };
   expect(diffBalancer(desired, observed)).toEqual([
-    { path: 'backends.master-b', before: '172.30.1.1', after: null, impact: 'restart' },
+    {
+      path: 'backends.master-b',
+      before: '172.30.1.1',
+      after: null,
+      impact: 'restart',
+      note: 'it serves until its machine goes',
+    },
     { path: 'backends.master-c', before: null, after: '172.30.2.1', impact: 'none' },
   ]);
   expect(diffBalancer(desired, desired)).toEqual([]);
