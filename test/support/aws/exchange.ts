@@ -31,6 +31,7 @@ export interface Call {
 export interface Exchange {
   readonly call: Call;
   readonly decoded: Decoded;
+  readonly body: Buffer;
   /** Milliseconds, monotonic. */
   now(): number;
   /** Asks moto itself, as the same account and outside of all faults: its answer's document. */
@@ -38,11 +39,11 @@ export interface Exchange {
 }
 
 /**
- * One thing that AWS does and moto does not. `before` may refuse what moto would accept; `after` may change what moto answers. Both run
- * while no other request is carried out.
+ * One thing that AWS does and moto does not. `before` may refuse what moto would accept, or answer in its place; `after` may change what
+ * moto answers. Both run while no other request is carried out.
  */
 export interface Behaviour {
-  before?(exchange: Exchange): Promise<Refusal | undefined> | Refusal | undefined;
+  before?(exchange: Exchange): Promise<Refusal | Answer | undefined> | Refusal | Answer | undefined;
   after?(exchange: Exchange, answer: Answer): Promise<Answer> | Answer;
 }
 

@@ -47,6 +47,7 @@ export interface Operation {
   readonly http: { readonly method: string; readonly requestUri: string };
   readonly input?: { readonly shape: string };
   readonly output?: { readonly shape: string };
+  readonly deprecated?: boolean;
 }
 export interface Model {
   readonly metadata: { readonly protocol: 'ec2' | 'query' | 'rest-xml' | 'json'; readonly targetPrefix?: string };

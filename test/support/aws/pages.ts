@@ -1,6 +1,5 @@
-import type { Answer, Refusal } from './answers.ts';
-import { refuse } from './answers.ts';
-import { type Exchange, textOf, withBody } from './exchange.ts';
+import { type Answer, refuse } from './answers.ts';
+import { type Behaviour, type Exchange, textOf, withBody } from './exchange.ts';
 import type { Model, Service, Shape } from './model.ts';
 import { listing } from './xml.ts';
 
@@ -46,9 +45,7 @@ interface Rest {
  * Pages as EC2 makes them. moto takes MaxResults in few calls, counts reservations instead of instances, and cuts some lists at 15 or
  * 100 by itself; so it is asked for all at once, and what it answers is cut here.
  */
-export interface Pages {
-  /** A page that was kept; undefined for a first page. */
-  next(exchange: Exchange): Answer | Refusal | undefined;
+export interface Pages extends Behaviour {
   /** The body for moto: without the client's own paging. */
   whole(exchange: Exchange, body: Buffer): Buffer;
   /** Cuts an answer to what the client asked for, without the things that `hidden` names. */
@@ -73,7 +70,8 @@ export function pages(mostItems: () => number): Pages {
     return { status: 200, headers, body: Buffer.from(before + items.slice(0, size).join('') + end) };
   };
   return {
-    next(exchange) {
+    /** A page that was kept. */
+    before(exchange) {
       const token = textOf(exchange.call.params, 'NextToken');
       const { service, model, action } = exchange.decoded;
       if (token === undefined || listOf(service, model, action) === undefined) return undefined;

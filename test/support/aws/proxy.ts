@@ -3,6 +3,7 @@ import { Agent, createServer, request as httpRequest, type IncomingMessage, type
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, answerOf, failed, invalid, type Refusal, throttled } from './answers.ts';
+import { bucketPolicies } from './bucket-policies.ts';
 import { consistency } from './consistency.ts';
 import { dependencies } from './dependencies.ts';
 import { type Behaviour, type Call, type Exchange, isMutating } from './exchange.ts';
@@ -71,6 +72,8 @@ export interface AwsProxy {
     params?: Readonly<Record<string, string>>,
     region?: string,
   ): Promise<string>;
+  /** The same for services with paths: S3 and Route 53. */
+  get(account: string, region: string, service: Service, path: string): Promise<string>;
   /** Forgets calls, violations and accidents, and clears the sky. */
   clear(): void;
   close(): Promise<void>;
@@ -102,13 +105,16 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     () => weather.settleMs,
     (target) => weather.healthy(target),
   );
-  // A repeated token is answered before all others look: what it asks for was allowed once.
   const guards: readonly Behaviour[] = [
+    // A repeated token is answered before all others look: what it asks for was allowed once.
+    known,
     hiding,
     quotas(() => weather.quotas),
     placement(),
     dependencies(() => weather.settleMs),
     lasting,
+    bucketPolicies(),
+    paging,
   ];
   const watchers: readonly Behaviour[] = [hiding, known, lasting];
 
@@ -130,13 +136,20 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
       up.once('error', reject);
       up.end(request.body);
     });
+  const signed = (service: Service, region: string) => ({
+    authorization: `AWS4-HMAC-SHA256 Credential=proxy/20260101/${region}/${service}/aws4_request, SignedHeaders=host, Signature=none`,
+  });
+  const get: AwsProxy['get'] = async (account, region, service, url) => {
+    const answer = await forward(account, { method: 'GET', url, headers: signed(service, region), body: Buffer.alloc(0) });
+    return answer.body.toString();
+  };
   const ask: AwsProxy['ask'] = async (account, service, action, params = {}, region = 'eu-west-1') => {
     const answer = await forward(account, {
       method: 'POST',
       url: '/',
       headers: {
         'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
-        authorization: `AWS4-HMAC-SHA256 Credential=proxy/20260101/${region}/${service}/aws4_request, SignedHeaders=host, Signature=none`,
+        ...signed(service, region),
       },
       body: Buffer.from(new URLSearchParams({ Action: action, Version: versions[service] ?? '', ...params }).toString()),
     });
@@ -152,40 +165,42 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     return mine;
   };
 
-  /** The answer of AWS; undefined: the client was dead before its request was carried out. */
+  /** The answer of AWS; undefined: the client was dead before its request was carried out, or died with it. */
   const carryOut = (exchange: Exchange, request: WireRequest): Promise<Answer | undefined> =>
     alone(async () => {
-      const { call, decoded } = exchange;
+      const { call } = exchange;
       if (dead) return undefined;
-      const no = (refusal: Refusal): Answer => {
-        call.code = refusal.code;
-        return answerOf(call.service, refusal, randomUUID());
-      };
-      const mismatch = known.before(exchange);
-      if (mismatch) return no(mismatch);
-      const before = await known.replay(exchange);
-      if (before) return before;
-      for (const guard of guards) {
-        const refusal = await guard.before?.(exchange);
-        if (refusal) return no(refusal);
-      }
-      const page = paging.next(exchange);
-      if (page) return 'code' in page ? no(page) : page;
-      let answer = await forward(call.account, { ...request, body: paging.whole(exchange, request.body) });
-      if (answer.status >= 500) {
-        accidents.push({ call, status: answer.status, body: answer.body.toString().slice(0, 2_000) });
-        return no(failed(call.service, answer.status === 501 ? 501 : 500));
-      }
-      call.committed = call.mutating && answer.status < 300;
-      if (answer.status >= 400) call.code = /<Code>([^<]*)/.exec(answer.body.toString())?.[1] ?? String(answer.status);
-      for (const watcher of watchers) answer = (await watcher.after?.(exchange, answer)) ?? answer;
+      const answer = (await guarded(exchange)) ?? (await byMoto(exchange, request));
       if (call.committed && dying && --dying.left <= 0) {
         dead = true;
         call.fault = 'killed';
         dying.died(call);
       }
-      return decoded.service === 'ec2' ? paging.cut(exchange, answer, hiding.hides(call.account, now())) : answer;
+      return answer;
     });
+  const no = (call: Call, refusal: Refusal): Answer => {
+    call.code = refusal.code;
+    return answerOf(call.service, refusal, randomUUID());
+  };
+  const guarded = async (exchange: Exchange): Promise<Answer | undefined> => {
+    for (const guard of guards) {
+      const found = await guard.before?.(exchange);
+      if (found) return 'code' in found ? no(exchange.call, found) : found;
+    }
+    return undefined;
+  };
+  const byMoto = async (exchange: Exchange, request: WireRequest): Promise<Answer> => {
+    const { call } = exchange;
+    let answer = await forward(call.account, { ...request, body: paging.whole(exchange, request.body) });
+    if (answer.status >= 500) {
+      accidents.push({ call, status: answer.status, body: answer.body.toString().slice(0, 2_000) });
+      return no(call, failed(call.service, answer.status === 501 ? 501 : 500));
+    }
+    call.committed = call.mutating && answer.status < 300;
+    if (answer.status >= 400) call.code = /<Code>([^<]*)/.exec(answer.body.toString())?.[1] ?? String(answer.status);
+    for (const watcher of watchers) answer = (await watcher.after?.(exchange, answer)) ?? answer;
+    return call.service === 'ec2' ? paging.cut(exchange, answer, hiding.hides(call.account, now())) : answer;
+  };
 
   const roomFor = (call: Call): boolean => {
     if (!weather.throttle) return true;
@@ -211,12 +226,16 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     const request: WireRequest = { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers: incoming.headers, body };
     if (dead) return cut();
     const decoded = decode(request);
-    if (!decoded) return send(outgoing, await forward(motosOwnAccount, request), request.method);
+    if (!decoded) {
+      violations.push({ service: '', action: '', at: `${request.method} ${request.url}`, why: 'is no request of a known service' });
+      return send(outgoing, { status: 400, headers: {}, body: Buffer.from('no such service') }, request.method);
+    }
     const call = callOf(decoded, request, calls.length + 1, now());
     calls.push(call);
     const exchange: Exchange = {
       call,
       decoded,
+      body,
       now,
       ask: (service, action, params) => ask(call.account, service, action, params, decoded.region),
     };
@@ -225,24 +244,21 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
       await onCall(call);
       send(outgoing, answer, request.method);
     };
-    const no = (refusal: Refusal): Promise<void> => {
-      call.code = refusal.code;
-      return reply(answerOf(call.service, refusal, randomUUID()));
-    };
+    const refused = (refusal: Refusal): Promise<void> => reply(no(call, refusal));
 
     const fault = faultOf(call);
     if (fault) call.fault = nameOfFault(fault);
     if (fault === 'drop-before') return cut();
-    if (fault === 'throttle') return no(throttled(call.service));
-    if (fault === 'error') return no(failed(call.service, 500));
-    if (fault === 'unavailable') return no(failed(call.service, 503));
-    if (typeof fault === 'object' && 'refuse' in fault) return no(fault.refuse);
+    if (fault === 'throttle') return refused(throttled(call.service));
+    if (fault === 'error') return refused(failed(call.service, 500));
+    if (fault === 'unavailable') return refused(failed(call.service, 503));
+    if (typeof fault === 'object' && 'refuse' in fault) return refused(fault.refuse);
     if (typeof fault === 'object') await sleep(fault.delayMs);
 
     const wrong = violationsOf(decoded);
     violations.push(...wrong);
     const [first] = wrong;
-    if (first) return no(invalid(call.service, first.at, first.why));
+    if (first) return refused(invalid(call.service, first.at, first.why));
 
     const answer = await carryOut(exchange, request);
     if (!answer || dead || fault === 'drop-after') return cut();
@@ -307,6 +323,7 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
       return was;
     },
     ask,
+    get,
     clear() {
       calls.length = 0;
       violations.length = 0;

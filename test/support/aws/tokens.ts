@@ -1,4 +1,4 @@
-import { type Answer, type Refusal, refuse } from './answers.ts';
+import { type Answer, refuse } from './answers.ts';
 import { type Behaviour, type Exchange, textOf, withBody } from './exchange.ts';
 import { tokenOf } from './model.ts';
 import { textsOf } from './xml.ts';
@@ -12,32 +12,23 @@ interface Used {
  * Idempotency tokens, which moto ignores: the same token and request give the first answer again, also when what it made is gone since;
  * the same token with another request is an error.
  */
-export interface Tokens extends Behaviour {
-  before(exchange: Exchange): Refusal | undefined;
-  /** The first answer to this token. */
-  replay(exchange: Exchange): Promise<Answer | undefined>;
-}
-
-export function tokens(): Tokens {
+export function tokens(): Behaviour {
   const used = new Map<string, Used>();
   const keyOf = ({ call, decoded }: Exchange): string | undefined => {
     const name = tokenOf(decoded.model, call.action);
     const token = name === undefined ? undefined : textOf(call.params, name);
     return token && `${call.account} ${decoded.region} ${call.action} ${token}`;
   };
-  const before = (exchange: Exchange): Used | undefined => used.get(keyOf(exchange) ?? '');
   return {
-    before(exchange) {
-      const first = before(exchange);
-      if (!first || first.request === JSON.stringify(exchange.call.params)) return undefined;
-      return refuse(
-        'IdempotentParameterMismatch',
-        'The request uses the same client token as a previous, but non-identical request.',
-      );
-    },
-    async replay(exchange) {
-      const first = before(exchange);
-      return first && withBody(first.answer, await asOfNow(exchange, first.answer.body.toString()));
+    async before(exchange) {
+      const first = used.get(keyOf(exchange) ?? '');
+      if (!first) return undefined;
+      if (first.request !== JSON.stringify(exchange.call.params))
+        return refuse(
+          'IdempotentParameterMismatch',
+          'The request uses the same client token as a previous, but non-identical request.',
+        );
+      return withBody(first.answer, await asOfNow(exchange, first.answer.body.toString()));
     },
     after(exchange, answer) {
       const key = keyOf(exchange);

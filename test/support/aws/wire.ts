@@ -152,10 +152,12 @@ function routes(model: Model): readonly Route[] {
       names.push(name);
       return greedy ? '/(.+)' : '/([^/]+)';
     });
-    return { operation, names, path: new RegExp(`^${pattern}/?$`), query: new Map(new URLSearchParams(query)) };
+    return { operation, names, path: new RegExp(`^${pattern.replace(/\/$/, '')}/?$`), query: new Map(new URLSearchParams(query)) };
   });
-  // Constants of the query tell ?versioning from the bucket itself: what names more of them is asked first.
-  made.sort((a, b) => b.query.size - a.query.size || a.names.length - b.names.length);
+  // Constants of the query tell ?versioning from the bucket itself: what names more of them is asked first. PutBucketLifecycle has the
+  // same path as what has replaced it.
+  const old = ({ operation }: Route): number => Number(operation.deprecated ?? false);
+  made.sort((a, b) => b.query.size - a.query.size || a.names.length - b.names.length || old(a) - old(b));
   routesOf.set(model, made);
   return made;
 }

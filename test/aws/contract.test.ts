@@ -1,0 +1,36 @@
+import { afterAll, beforeAll } from 'vitest';
+import { withProviderDefaults } from '../../src/config/provider-defaults.ts';
+import { clusterSchema } from '../../src/config/schema.ts';
+import { providerContract } from '../contract/provider.ts';
+import { type Moto, startMoto } from '../support/aws/moto.ts';
+import { awsPlace } from '../support/aws/place.ts';
+
+let moto: Moto;
+beforeAll(async () => {
+  moto = await startMoto();
+});
+afterAll(() => moto.stop());
+
+/** The smallest that has one of everything: one zone, one etcd machine, one master, one pool. */
+const small = clusterSchema.parse(
+  withProviderDefaults({
+    apiVersion: 'slipway/v1',
+    kind: 'Cluster',
+    name: 'demo',
+    provider: { aws: { region: 'eu-west-1', image: { owner: 'amazon', name: 'amzn2-ami-hvm-2.*-x86_64-*' } } },
+    zones: ['eu-west-1a'],
+    etcd: { count: 1 },
+    masters: { count: 1 },
+    pools: [{ name: 'workers', count: 1 }],
+  }),
+);
+
+const runs = Number(process.env.SLIPWAY_CONTRACT_RUNS ?? 10);
+providerContract({
+  name: 'aws',
+  place: () => awsPlace(moto, small),
+  drifts: [],
+  given: { 'secret/ssh': { publicKey: `ssh-ed25519 ${'A'.repeat(68)}` } },
+  ...(process.env.SLIPWAY_CONTRACT_TRACE && { emit: (event) => console.error(performance.now() | 0, JSON.stringify(event)) }),
+  runs: { storms: runs, firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1), killEvery: runs >= 100 ? 1 : 7, atOnce: 8 },
+});
