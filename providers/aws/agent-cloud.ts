@@ -1,0 +1,115 @@
+import {
+  AutoScalingClient,
+  CompleteLifecycleActionCommand,
+  paginateDescribeAutoScalingGroups,
+  RecordLifecycleActionHeartbeatCommand,
+} from '@aws-sdk/client-auto-scaling';
+import { EC2Client, paginateDescribeInstances } from '@aws-sdk/client-ec2';
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import type { AgentCloud, HeldMachine, Instance } from '../../src/agent/cloud.ts';
+import { codeOf, isNotFound } from './errors.ts';
+import { isSigned } from './identity-document.ts';
+import { clusterTag, tagsFrom } from './tags.ts';
+
+export interface AgentCloudOptions {
+  readonly cluster: string;
+  readonly region: string;
+  readonly bucket: string;
+  /** ID of the workers' role: below it lie the proofs of its machines. */
+  readonly workerRoleId: string;
+  /** Certificates (PEM) with which AWS signs instance identity documents in this region. */
+  readonly certificates: readonly string[];
+  /** Instead of AWS's own: for tests. */
+  readonly endpoint?: string | undefined;
+}
+
+/** Hooks of our groups, by their names (providers/aws/pool.ts). */
+const hooks = { launch: 'slipway-launch', terminate: 'slipway-terminate' } as const;
+const poolTag = 'slipway.dev/pool';
+
+/** AWS as `cluster agent` needs it, with the credentials of the machine it runs on. */
+export function openAgentCloud({ cluster, region, bucket, workerRoleId, certificates, endpoint }: AgentCloudOptions): AgentCloud {
+  const common = { region, retryMode: 'adaptive', maxAttempts: 6, ...(endpoint !== undefined && { endpoint }) };
+  const ec2 = new EC2Client(common);
+  const autoscaling = new AutoScalingClient(common);
+  const s3 = new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) });
+
+  const read = async (Key: string, abortSignal: AbortSignal): Promise<string | undefined> => {
+    try {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key }), { abortSignal });
+      return await Body?.transformToString();
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  };
+  return {
+    async instances(ids) {
+      const found = new Map<string, Instance>();
+      // By filter: an ID that does not exist is an error of the call otherwise, and hides the others.
+      for (let from = 0; from < ids.length; from += 200) {
+        const Filters = [{ Name: 'instance-id', Values: ids.slice(from, from + 200) }];
+        for await (const page of paginateDescribeInstances({ client: ec2 }, { Filters }))
+          for (const { Instances = [], OwnerId = '' } of page.Reservations ?? [])
+            for (const instance of Instances) {
+              const tags = tagsFrom(instance.Tags);
+              const id = instance.InstanceId ?? '';
+              found.set(id, {
+                id,
+                account: OwnerId,
+                state: instance.State?.Name ?? '',
+                address: instance.PrivateIpAddress ?? '',
+                zone: instance.Placement?.AvailabilityZone ?? '',
+                launched: instance.LaunchTime?.getTime() ?? 0,
+                cluster: tags[clusterTag],
+                pool: tags[poolTag],
+              });
+            }
+      }
+      return found;
+    },
+    async held() {
+      const Filters = [{ Name: `tag:${clusterTag}`, Values: [cluster] }];
+      const held: HeldMachine[] = [];
+      for await (const page of paginateDescribeAutoScalingGroups({ client: autoscaling }, { Filters }))
+        for (const { AutoScalingGroupName: group = '', Instances = [], Tags } of page.AutoScalingGroups ?? []) {
+          if (tagsFrom(Tags)[clusterTag] !== cluster) continue;
+          for (const { InstanceId: instance = '', LifecycleState } of Instances) {
+            if (LifecycleState === 'Pending:Wait') held.push({ instance, group, why: 'launch' });
+            if (LifecycleState === 'Terminating:Wait') held.push({ instance, group, why: 'terminate' });
+          }
+        }
+      return held;
+    },
+    async release({ instance, group, why }, how, abortSignal) {
+      const LifecycleActionResult = how === 'continue' ? 'CONTINUE' : 'ABANDON';
+      const command = new CompleteLifecycleActionCommand({
+        AutoScalingGroupName: group,
+        LifecycleHookName: hooks[why],
+        InstanceId: instance,
+        LifecycleActionResult,
+      });
+      await autoscaling.send(command, { abortSignal }).catch(unlessOver);
+    },
+    async keepHolding({ instance, group, why }, abortSignal) {
+      const command = new RecordLifecycleActionHeartbeatCommand({
+        AutoScalingGroupName: group,
+        LifecycleHookName: hooks[why],
+        InstanceId: instance,
+      });
+      await autoscaling.send(command, { abortSignal }).catch(unlessOver);
+    },
+    // Only the instance itself may write here: IAM puts its own ID into the path that its role allows.
+    proof: (instance, signal) => read(`join/requests/${workerRoleId}:${instance}/request.json`, signal),
+    isGenuine: (document, signature, signal) => isSigned(document, signature, certificates, signal),
+    token: (pool, signal) => read(`join/${pool}/token`, signal),
+    async putToken(pool, token, abortSignal) {
+      await s3.send(new PutObjectCommand({ Bucket: bucket, Key: `join/${pool}/token`, Body: `${token}\n` }), { abortSignal });
+    },
+  };
+}
+
+/** The hook's time was up, or somebody was faster: nothing is held any more. */
+function unlessOver(error: unknown): void {
+  if (codeOf(error) !== 'ValidationError') throw error;
+}
