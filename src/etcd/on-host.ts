@@ -34,8 +34,8 @@ export interface MemberHost {
   readonly peerUrl: string;
   /** `waitMs`: how long a volume that is only now being mounted is waited for. */
   volume(signal: AbortSignal, waitMs?: number): Promise<Volume>;
-  /** Undefined: the member gives no answer. */
-  view(signal: AbortSignal): Promise<MemberView | undefined>;
+  /** Undefined: the member gives no answer. `waitMs`: patience for a host that cannot be reached, which throws UnreachableError. */
+  view(signal: AbortSignal, waitMs?: number): Promise<MemberView | undefined>;
   /** One call of etcd's own API on this member. Throws EtcdRefusal when etcd says no. */
   call(path: string, body: object, signal: AbortSignal): Promise<unknown>;
   writeBootstrap(bootstrap: Bootstrap, signal: AbortSignal): Promise<void>;
@@ -47,6 +47,13 @@ export interface MemberHost {
   /** Stops the unit and moves aside the data of a member that its cluster has removed. */
   setDataAside(signal: AbortSignal): Promise<void>;
   lastLines(signal: AbortSignal): Promise<readonly string[]>;
+}
+
+interface ExecOptions {
+  readonly stdin?: string;
+  readonly timeoutMs?: number;
+  /** Patience for the connection; without it the hosts' own, which is for machines in the making. */
+  readonly waitMs?: number;
 }
 
 /** The data on its volume is of a member that its cluster has removed: etcd says so in its log and stops. */
@@ -83,11 +90,11 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
     `--next ${curl(3).slice('curl '.length)} ${post('maintenance/status', '{}')} -w '\\n'`;
   const journal = `journalctl -u ${unit} -n 12 --no-pager -o cat 2>/dev/null`;
 
-  const exec = async (command: string, signal: AbortSignal, options: { stdin?: string; timeoutMs?: number } = {}) => {
-    const host: Host = await clients.hosts.get(name, { signal });
+  const exec = async (command: string, signal: AbortSignal, { waitMs, ...options }: ExecOptions = {}) => {
+    const host: Host = await clients.hosts.get(name, { signal, ...(waitMs !== undefined && { waitMs }) });
     return host.exec(command, { signal, timeoutMs: 20_000, ...options });
   };
-  const run = async (command: string, signal: AbortSignal, options: { stdin?: string; timeoutMs?: number } = {}) => {
+  const run = async (command: string, signal: AbortSignal, options: ExecOptions = {}) => {
     const result = await exec(command, signal, options);
     if (result.code === 0) return result.stdout;
     throw new UserError({
@@ -107,8 +114,8 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       const command = `${mountingCommand(waitMs)}; ${volumeCommand(directory)}`;
       return parseVolume(await run(command, signal, { timeoutMs: waitMs + 20_000 }), marker);
     },
-    async view(signal) {
-      return parseTwoLines((await exec(viewCommand, signal)).stdout);
+    async view(signal, waitMs) {
+      return parseTwoLines((await exec(viewCommand, signal, waitMs === undefined ? {} : { waitMs })).stdout);
     },
     async call(path, body, signal) {
       const { code, stdout, stderr } = await exec(`${curl(5)} ${post(path, JSON.stringify(body))}`, signal);

@@ -7,6 +7,8 @@ import type { EtcdCluster } from './probe.ts';
 import { hasQuorum, type Member } from './quorum.ts';
 
 const patienceMs = 6_000;
+/** A machine that is down must not take the time in which the others are to agree. */
+const reachMs = 2_000;
 export const pollMs = 150;
 
 /** The cluster as its members see it just now. */
@@ -31,7 +33,7 @@ export async function viewCluster({ clients, cluster, signal }: Omit<Joining, 'p
   const hosts = memberHostsOf(clients, cluster);
   const answers = await Promise.all(
     [...hosts].map(async ([name, host]): Promise<[string, MemberView | undefined]> => {
-      const answer = await host.view(signal).catch((error: unknown) => {
+      const answer = await host.view(signal, reachMs).catch((error: unknown) => {
         if (signal.aborted || !(error instanceof UnreachableError)) throw error;
         return undefined;
       });
