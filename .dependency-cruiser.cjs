@@ -12,6 +12,8 @@ const roomsOf = {
   store: ['plan'],
   // Each designs its own resources from the topology.
   host: ['plan', 'assets', 'components', 'cluster'],
+  // On masters: what joins and leaves while no command runs.
+  agent: ['plan', 'cluster', 'components', 'kube', 'pki'],
   kube: ['config', 'host', 'plan', 'store', 'pki', 'components', 'cluster'],
   etcd: ['host', 'plan', 'store', 'components', 'cluster'],
   pki: ['host', 'plan', 'store', 'components', 'cluster'],
@@ -101,7 +103,7 @@ module.exports = {
         pathNot: [
           '^providers/$1/',
           '^src/(provider|errors)[.]ts$',
-          ...['plan', 'cluster', 'config', 'store', 'host', 'assets'].map(room),
+          ...['plan', 'cluster', 'config', 'store', 'host', 'assets', 'agent'].map(room),
         ],
       },
     },

@@ -83,7 +83,7 @@ const wanted = process.argv.slice(2);
 const builds = new Map<string, GoBuild>();
 for (const kubernetes of knownKubernetes) {
   for (const { build } of recipesOf(forProvider(versionsFor(kubernetes), { aws: {} })))
-    builds.set(`${build.name}/${build.version}`, build);
+    if (build) builds.set(`${build.name}/${build.version}`, build);
 }
 for (const [key, build] of builds) {
   if (wanted.length === 0 || wanted.some((prefix) => key.startsWith(prefix))) await pin(build);

@@ -7,6 +7,7 @@ import {
 import { EC2Client, paginateDescribeInstances } from '@aws-sdk/client-ec2';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { AgentCloud, HeldMachine, Instance } from '../../src/agent/cloud.ts';
+import { poolTag } from './design-machines.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { isSigned } from './identity-document.ts';
 import { clusterTag, tagsFrom } from './tags.ts';
@@ -25,7 +26,6 @@ export interface AgentCloudOptions {
 
 /** Hooks of our groups, by their names (providers/aws/pool.ts). */
 const hooks = { launch: 'slipway-launch', terminate: 'slipway-terminate' } as const;
-const poolTag = 'slipway.dev/pool';
 
 /** AWS as `cluster agent` needs it, with the credentials of the machine it runs on. */
 export function openAgentCloud({ cluster, region, bucket, workerRoleId, certificates, endpoint }: AgentCloudOptions): AgentCloud {

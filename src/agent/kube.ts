@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { noticeAnnotation } from '../components/joining.ts';
 import { type Http, KubeRefusal } from '../kube/http.ts';
 
 /** The few calls of the agent, as its own user. */
@@ -40,7 +41,6 @@ export interface Lease {
   readonly version: string;
 }
 
-export const noticeAnnotation = 'slipway.dev/termination-notice';
 const manager = 'slipway-agent';
 const leasePath = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
 const leaseName = 'slipway-agent';

@@ -9,6 +9,7 @@ import type { Asset } from './catalogue.ts';
 import { NotServed, type OnBytes, openWeb, type Patience } from './download.ts';
 import { type Http, openHttp } from './http.ts';
 import { withLock } from './lock.ts';
+import { fromSource } from './own.ts';
 import type { Environment } from './process.ts';
 import { type Recipe, recipeFor } from './recipes.ts';
 import { type Bases, fromBuild, fromUpstream, openMirror, publicBases } from './sources.ts';
@@ -208,7 +209,9 @@ export function openAssets(options: AssetOptions): Assets {
 
   const ensure: Assets['ensure'] = async (assets, signal, { verify = false } = {}) => {
     const found = await list(assets, { verify, signal });
-    const missing = found.filter(({ cached }) => !cached).map(({ asset }) => asset);
+    // What is made of a source that changes is made anew.
+    const missing = found.filter(({ asset, cached }) => !cached || asset.version === fromSource).map(({ asset }) => asset);
+    for (const asset of missing) if (asset.version === fromSource) await forget(directory, asset);
     // What has the size and time that it should, and other bytes, would be found again.
     if (verify) for (const asset of missing) await forget(directory, asset);
     await bringAll(tasksOf(missing), ['mirror', 'upstream', 'build'], false, signal);

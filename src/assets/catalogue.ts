@@ -1,4 +1,5 @@
 import { exitCodes, UserError } from '../errors.ts';
+import { agentVersion } from './own.ts';
 
 /** Versions that fit each other: what one Kubernetes version is run with. Chosen from upstream's own build dependencies of that release. */
 export interface Versions {
@@ -179,12 +180,23 @@ const pulled = ({ aws }: Versions): readonly Image[] => {
 export const imagesOf = (versions: Versions): readonly ImageAsset[] =>
   archives(versions).map(({ name, version, image }) => ({ name, version, path: `images/${name}-${version}.tar`, image }));
 
+/** What the agent on masters runs on: the Node that Slipway itself is tested with. */
+const runtimeVersion = '24.21.0';
+export const runtimeAsset: Asset = { name: 'node', version: runtimeVersion, path: `node/${runtimeVersion}/node` };
+/** The agent itself: comes with Slipway. */
+export const agentAsset = (): Asset => {
+  const version = agentVersion();
+  return { name: 'agent', version, path: `agent/${version}/agent.mjs` };
+};
+
 /** Everything that a cluster of these versions needs: programs of the hosts, then images. */
 export const assetsOf = (versions: Versions): readonly Asset[] => [
   ...programs.flatMap(({ version, directory, names }) =>
     names.map((name) => ({ name, version: versions[version], path: `${directory}/${versions[version]}/${name}` })),
   ),
   ...imagesOf(versions),
+  // Where machines join by themselves.
+  ...(versions.aws ? [runtimeAsset, agentAsset()] : []),
 ];
 
 /** One asset by its name, such as `kubelet`, `portmap` or `coredns`. An unknown name is a bug of the caller. */

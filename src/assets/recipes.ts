@@ -1,4 +1,5 @@
 import { type Asset, imageName, type Versions } from './catalogue.ts';
+import { agentFile, ownRuntime } from './own.ts';
 
 /** A Go build. Its main module, pinned by go.mod and go.sum, is `templates/build/<name>/<version>`; main packages of our own lie beside it. */
 export interface GoBuild {
@@ -24,7 +25,7 @@ export interface ImageRecipe {
   readonly base: boolean;
 }
 
-/** Where the project itself publishes an asset. URLs begin with one of the bases that `openAssets` knows: `{kubernetes}`, `{github}`, `{githubApi}`, `{registry}`. */
+/** Where the project itself publishes an asset. URLs begin with one of the bases that `openAssets` knows: `{kubernetes}`, `{github}`, `{githubApi}`, `{registry}`, `{node}`. */
 export type Upstream =
   | { readonly kind: 'file'; readonly url: string; readonly checksum: Checksum }
   | {
@@ -43,9 +44,12 @@ export type Checksum =
 export interface Recipe {
   /** What is fetched or built together, under one lock: `kubernetes/1.36.3`. */
   readonly group: string;
-  readonly build: GoBuild;
+  readonly build?: GoBuild;
+  /** In place of a build: a file that this machine has anyway. Undefined: it has none that fits. */
+  readonly own?: () => string | undefined;
   readonly image?: ImageRecipe;
-  readonly upstream: (asset: string) => Upstream;
+  /** Absent: nobody else publishes it. */
+  readonly upstream?: (asset: string) => Upstream;
 }
 
 const sums = (url: string): Checksum => ({ kind: 'sums', url });
@@ -235,6 +239,18 @@ const awsCloudController = (version: string, full: string): Recipe =>
     { user: '65532:65532', base: true },
   );
 
+const runtime = (version: string): Recipe => ({
+  group: `node/${version}`,
+  own: () => ownRuntime(version),
+  upstream: () => ({
+    kind: 'archive',
+    url: `{node}/dist/v${version}/node-v${version}-linux-x64.tar.gz`,
+    checksum: sums(`{node}/dist/v${version}/SHASUMS256.txt`),
+    members: { node: `node-v${version}-linux-x64/bin/node` },
+  }),
+});
+const agent = (version: string): Recipe => ({ group: `agent/${version}`, own: agentFile });
+
 /** All recipes of one set of versions. */
 export const recipesOf = (versions: Versions): readonly Recipe[] => [
   kubernetes(versions.kubernetes),
@@ -256,6 +272,8 @@ const makers: Readonly<Record<string, (version: string) => Recipe>> = {
   runc,
   cni,
   flannel,
+  node: runtime,
+  agent,
 };
 
 /** The recipe of an asset. An asset that is not of the catalogue is a bug of the caller. */

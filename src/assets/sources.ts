@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { z } from 'zod';
-import { messageOf } from '../errors.ts';
+import { messageOf, UserError } from '../errors.ts';
 import { sha256Of } from './cache.ts';
 import type { Asset } from './catalogue.ts';
 import { digestFrom, NotServed, type OnBytes, type Web, wrongDigest } from './download.ts';
@@ -22,6 +22,7 @@ export interface Bases {
   readonly github: string;
   readonly githubApi: string;
   readonly registry: string;
+  readonly node: string;
 }
 
 export const publicBases: Bases = {
@@ -29,6 +30,7 @@ export const publicBases: Bases = {
   github: 'https://github.com',
   githubApi: 'https://api.github.com',
   registry: 'https://registry.k8s.io',
+  node: 'https://nodejs.org',
 };
 
 const authorities = '/etc/ssl/certs/ca-certificates.crt';
@@ -65,6 +67,7 @@ export async function fromBuild(
   work: string,
   options: { readonly env: Environment; readonly signal: AbortSignal; readonly onCompiled: OnCompiled },
 ): Promise<ReadonlyMap<string, string>> {
+  if (!recipe.build) return own(recipe, assets, work);
   const files = await goBuild(
     recipe.build,
     assets.map(({ name }) => name),
@@ -77,6 +80,26 @@ export async function fromBuild(
     const file = join(work, `${name}.tar`);
     await archive(recipe.image, program, file);
     made.set(name, file);
+  }
+  return made;
+}
+
+/** Copies: the cache moves what it is given. */
+async function own(recipe: Recipe, assets: readonly Asset[], work: string): Promise<ReadonlyMap<string, string>> {
+  const file = recipe.own?.();
+  if (file === undefined)
+    throw new UserError({
+      what: `${recipe.group} is not on this machine`,
+      why: recipe.upstream
+        ? 'it could not be fetched, and the Node that runs this is another one'
+        : 'it comes with a built Slipway, and this one runs from its source',
+      next: recipe.upstream ? 'check the network, or name a mirror that has it' : 'npm run build',
+    });
+  await mkdir(work, { recursive: true });
+  const made = new Map<string, string>();
+  for (const { name } of assets) {
+    await copyFile(file, join(work, name));
+    made.set(name, join(work, name));
   }
   return made;
 }
@@ -122,7 +145,7 @@ async function checksum(web: Web, bases: Bases, kind: Checksum, url: string, sig
 }
 
 const resolve = (url: string, bases: Bases): string =>
-  url.replace(/^\{(kubernetes|github|githubApi|registry)\}/, (_, base: keyof Bases) => bases[base]);
+  url.replace(/^\{(kubernetes|github|githubApi|registry|node)\}/, (_, base: keyof Bases) => bases[base]);
 
 /** Downloads assets of one recipe from where upstream publishes them. Throws NotServed. `parts` keeps what was fetched of a file, also when a run is cut. */
 export async function fromUpstream(
@@ -142,7 +165,8 @@ export async function fromUpstream(
   await mkdir(work, { recursive: true });
   for (const { name } of assets) {
     if (made.has(name)) continue;
-    const upstream = recipe.upstream(name);
+    const upstream = recipe.upstream?.(name);
+    if (!upstream) throw new NotServed('it comes with Slipway');
     if (upstream.kind === 'image') {
       if (!recipe.image) throw new Error(`${recipe.group} has an image upstream, and no image`);
       const file = join(work, `${name}.tar`);

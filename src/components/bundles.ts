@@ -1,4 +1,5 @@
 import type { Topology } from '../cluster/topology.ts';
+import { agent, notices } from './agent.ts';
 import { apiWait } from './api-wait.ts';
 import { apiserver } from './apiserver.ts';
 import { base } from './base.ts';
@@ -20,6 +21,18 @@ export { identityOf } from './host-env.ts';
 export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
   const host = base(topology, { node: false });
   const node = base(topology, { node: true });
+  const pools = topology.cluster.pools.map((pool): readonly [string, Bundle] => [
+    pool.name,
+    combine(`pool-${pool.name}`, [
+      node,
+      containerd(topology, nodeImages(topology, false)),
+      apiWait,
+      kubelet(topology, pool),
+      kubeProxy(topology, false),
+      flannel(topology, false),
+      notices(topology, pool),
+    ]),
+  ]);
   const bundles = [
     combine('bastion', [host]),
     combine('etcd', [host, volumes(topology), etcd(topology)]),
@@ -33,17 +46,9 @@ export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
       kubelet(topology),
       kubeProxy(topology, true),
       flannel(topology, true),
+      agent(topology, new Map(pools)),
     ]),
-    ...topology.cluster.pools.map((pool) =>
-      combine(`pool-${pool.name}`, [
-        node,
-        containerd(topology, nodeImages(topology, false)),
-        apiWait,
-        kubelet(topology, pool),
-        kubeProxy(topology, false),
-        flannel(topology, false),
-      ]),
-    ),
+    ...pools.map(([, bundle]) => bundle),
   ];
   return new Map(bundles.map((bundle) => [bundle.name, bundle]));
 }

@@ -10,6 +10,9 @@ import { identities } from './pki.ts';
  */
 export const machinesJoin = (topology: Topology): boolean => topology.cluster.provider.aws !== undefined;
 
+/** On a Node: its machine says that it is about to be taken away, and when. */
+export const noticeAnnotation = 'slipway.dev/termination-notice';
+
 /** The group of whoever holds a pool's token; Kubernetes wants this prefix of token groups. */
 const groupPrefix = 'system:bootstrappers:slipway:';
 export const joinGroup = (pool: string): string => `${groupPrefix}${pool}`;

@@ -1,0 +1,2 @@
+/** placeholder */
+export const identityCertificates: Readonly<Record<string, readonly string[]>> = {};

@@ -1,0 +1,78 @@
+import { agentAsset, runtimeAsset } from '../assets/catalogue.ts';
+import type { Topology } from '../cluster/topology.ts';
+import type { Pool } from '../config/schema.ts';
+import type { Bundle } from './bundle.ts';
+import { joinRequest, machinesJoin, noticeAnnotation } from './joining.ts';
+import { type Part, textFile } from './part.ts';
+import { certificate, identities, trust, trustFile } from './pki.ts';
+import { sandbox } from './sandbox.ts';
+import { render } from './template.ts';
+
+const configFile = '/etc/slipway/agent.json';
+const name = 'slipway-agent.service';
+
+/** The agent, on masters: it approves what `pools` (the bundles of the pools, by pool) say, and nothing else. */
+export function agent(topology: Topology, pools: ReadonlyMap<string, Bundle>): Part {
+  if (!machinesJoin(topology)) return {};
+  const config = {
+    cluster: topology.cluster.name,
+    region: topology.region,
+    pools: Object.fromEntries(
+      topology.cluster.pools.map((pool) => [
+        pool.name,
+        {
+          drainSeconds: secondsOf(pool.upgrade.drain.timeout),
+          requests: (pools.get(pool.name)?.certificates ?? []).map(joinRequest),
+        },
+      ]),
+    ),
+  };
+  return {
+    files: [trust('kubernetes'), textFile(configFile, `${JSON.stringify(config, null, 1)}\n`)],
+    units: [
+      {
+        name,
+        text: render(`units/${name}`, {
+          node: `/opt/slipway/${runtimeAsset.path}`,
+          agent: `/opt/slipway/${agentAsset().path}`,
+          // A compiler of JavaScript writes what it runs.
+          sandbox: sandbox().replace(/^MemoryDenyWriteExecute=yes$/m, 'MemoryDenyWriteExecute=no'),
+        }),
+        inputs: [configFile, trustFile('kubernetes')],
+        certificates: ['agent'],
+        serving: false,
+      },
+    ],
+    assets: [runtimeAsset, agentAsset()],
+    certificates: [certificate({ name: 'agent', authority: 'kubernetes', cn: identities.agent, usages: ['client'] })],
+  };
+}
+
+const script = '/etc/slipway/notices';
+/** What tells of a spot machine's end, on AWS. */
+export function notices(topology: Topology, pool: Pool): Part {
+  if (!topology.cluster.provider.aws || !pool.spot) return {};
+  const text = render('config/notices-aws.sh', { ca: trustFile('kubernetes'), annotation: noticeAnnotation });
+  return {
+    files: [trust('kubernetes'), textFile(script, text, '0755')],
+    units: [
+      {
+        name: 'slipway-notices.service',
+        text: render('units/slipway-notices.service', { script }),
+        inputs: [script],
+        certificates: ['kubelet-client'],
+        serving: false,
+      },
+    ],
+  };
+}
+
+const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
+/** `1h30m` → 5400 */
+const secondsOf = (duration: string): number =>
+  Math.ceil(
+    [...duration.matchAll(/(\d+)(ms|s|m|h)/g)].reduce(
+      (sum, [, count, unit = 's']) => sum + Number(count) * (unitSeconds[unit] ?? 0),
+      0,
+    ),
+  );
