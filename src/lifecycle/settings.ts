@@ -14,7 +14,7 @@ export const settingsOf = ({ kubernetes, etcd: { events, quotaMb } }: Cluster): 
 });
 
 /** One key of the file that is in force or not as a whole. */
-export interface Setting {
+interface Setting {
   readonly path: string;
   of(cluster: Cluster): unknown;
   /** `to`, with this setting as `from` has it. */
