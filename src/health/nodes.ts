@@ -33,23 +33,36 @@ const nodeSchema = z.looseObject({
     .prefault({}),
 });
 
-/** The nodes of the design, then those that nobody designed. */
-export function nodeStatuses(designed: readonly DesignedNode[], seen: NodesSeen): readonly NodeStatus[] {
+/** A pool whose machines an autoscaler makes: any number of nodes, of any name. */
+export interface DesignedPool {
+  readonly taints: readonly string[];
+}
+
+/** The nodes of the design, then those of its autoscaled pools, and those that nobody designed. */
+export function nodeStatuses(
+  designed: readonly DesignedNode[],
+  seen: NodesSeen,
+  pools: ReadonlyMap<string, DesignedPool> = new Map(),
+): readonly NodeStatus[] {
   if (seen.state === 'absent') return [];
   const found = new Map(seen.state === 'present' ? seen.nodes.map((node) => [node.metadata.name, node]) : []);
   const names = new Set(designed.map(({ name }) => name));
-  const strangers = [...found.values()].filter((node) => !names.has(node.metadata.name)).map(designOf);
-  return [...designed, ...strangers].map((design) => nodeStatus(design, found.get(design.name), seen, names.has(design.name)));
+  const others = [...found.values()].filter((node) => !names.has(node.metadata.name)).map((node) => designOf(node, pools));
+  return [...designed, ...others].map((design) =>
+    nodeStatus(design, found.get(design.name), seen, names.has(design.name) || design.pool !== undefined),
+  );
 }
 
-/** What a node that nobody designed says of itself. */
-function designOf({ metadata: { name, labels = {} } }: KubeObject): DesignedNode {
+/** What a node without a name in the design says of itself. */
+function designOf({ metadata: { name, labels = {} } }: KubeObject, pools: ReadonlyMap<string, DesignedPool>): DesignedNode {
   const role = 'node-role.kubernetes.io/control-plane' in labels ? 'master' : 'worker';
+  const pool = labels['slipway.dev/pool'];
+  const own = pool === undefined ? undefined : pools.get(pool);
   return {
     name,
     zone: labels['topology.kubernetes.io/zone'] ?? '',
     role: roles.find((known) => known === role) ?? 'worker',
-    taints: [],
+    ...(pool && own ? { pool, taints: own.taints } : { taints: [] }),
   };
 }
 
@@ -85,9 +98,15 @@ function nodeStatus(design: DesignedNode, node: KubeObject | undefined, seen: No
 }
 
 /** Is every node Ready? `plugin` none: they wait for a pod network that somebody else installs, which is no error. */
-export function nodeFindings(nodes: readonly NodeStatus[], plugin: 'flannel' | 'none' = 'flannel'): readonly Finding[] {
+export function nodeFindings(
+  nodes: readonly NodeStatus[],
+  plugin: 'flannel' | 'none' = 'flannel',
+  pools: ReadonlyMap<string, DesignedPool> = new Map(),
+): readonly Finding[] {
   const waiting = plugin === 'none' ? nodes.filter((node) => node.lacksPodNetwork) : [];
-  const findings = nodes.filter((node) => !waiting.includes(node)).flatMap(nodeFinding);
+  const findings = nodes
+    .filter((node) => !waiting.includes(node))
+    .flatMap((node) => nodeFinding(node, node.pool !== undefined && pools.has(node.pool)));
   if (waiting.length > 0) return [...findings, noPodNetwork(waiting.length, nodes.length)];
   const ready = nodes.filter((node) => node.ready === true).length;
   if (nodes.length > 0 && ready === nodes.length)
@@ -98,19 +117,21 @@ export function nodeFindings(nodes: readonly NodeStatus[], plugin: 'flannel' | '
 const noPodNetwork = (waiting: number, all: number): Finding => ({
   severity: 'warning',
   check: 'nodes.network',
-  what: `no pod network yet: ${waiting} of ${all} nodes wait for one, and no pod but those of the hosts' network starts there`,
+  what: `no pod network yet: ${waiting} of ${all} nodes wait for one, and only pods with hostNetwork start there`,
   why: 'network.plugin is none',
   next: 'install your own: by addons.manifests, or by hand (cluster kubectl -- apply -f FILE)',
 });
 
-function nodeFinding({ name, ready, cordoned, notes }: NodeStatus): readonly Finding[] {
+/** Of an autoscaled pool there is always one that comes or goes; whether enough are there is `kube.pool`'s to say. */
+function nodeFinding({ name, ready, cordoned, notes }: NodeStatus, comesAndGoes: boolean): readonly Finding[] {
   const where = `node ${name}`;
   const why = notes.join('; ');
   if (ready === false) {
     const next = `cluster logs ${name} -u kubelet`;
-    return [{ severity: 'error', check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
+    const severity = comesAndGoes ? 'warning' : 'error';
+    return [{ severity, check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
   }
-  if (!cordoned) return [];
+  if (!cordoned || comesAndGoes) return [];
   const next = `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
   return [{ severity: 'warning', check: 'nodes.cordoned', where, what: 'the node takes no new pods: it is cordoned', next }];
 }
