@@ -25,12 +25,18 @@ const small = clusterSchema.parse(
   }),
 );
 
+/** Every event and every call, for whoever looks for the place where a run hangs. */
+const trace =
+  process.env.SLIPWAY_CONTRACT_TRACE === undefined
+    ? undefined
+    : (of: object) => console.error(Math.round(performance.now()), JSON.stringify(of));
+
 const runs = Number(process.env.SLIPWAY_CONTRACT_RUNS ?? 10);
 providerContract({
   name: 'aws',
-  place: () => awsPlace(moto, small),
+  place: () => awsPlace(moto, small, trace && ((call) => trace(call))),
   drifts: [],
   given: { 'secret/ssh': { publicKey: `ssh-ed25519 ${'A'.repeat(68)}` } },
-  ...(process.env.SLIPWAY_CONTRACT_TRACE && { emit: (event) => console.error(performance.now() | 0, JSON.stringify(event)) }),
+  ...(trace && { emit: trace }),
   runs: { storms: runs, firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1), killEvery: runs >= 100 ? 1 : 7, atOnce: 8 },
 });

@@ -3,34 +3,53 @@ import { type Behaviour, type Exchange, textOf } from './exchange.ts';
 import { listing, textsOf } from './xml.ts';
 
 /**
- * What AWS refuses to delete while something stands on it. Asked of moto each time: there is no second record that could differ.
- * Load balancers hold network interfaces in their subnets and groups, also for `lingerMs` after they were deleted.
+ * What AWS refuses to delete while something stands on it. Asked of moto each time: there is no second record that could differ. What has
+ * just been deleted (a load balancer, a NAT gateway, an instance) holds what it stood on for `lingerMs` more.
  */
 export function dependencies(lingerMs: () => number): Behaviour {
-  const lingering: { account: string; held: ReadonlySet<string>; until: number }[] = [];
-  const check = async (exchange: Exchange): Promise<Refusal | undefined> => {
-    const { call, now } = exchange;
-    const rule = rules[`${call.service}.${call.action}`];
-    if (!rule) return undefined;
-    const held = rule.names.map((name) => textOf(call.params, name)).find((text) => text !== undefined);
-    if (held === undefined) return undefined;
-    const left = lingering.find((one) => one.account === call.account && one.until > now() && one.held.has(held));
-    const why = left ? 'a network interface of a load balancer that was just deleted' : await rule.uses(exchange, held);
-    return why === undefined ? undefined : rule.refuse(held, why);
-  };
+  const lingering: { account: string; by: string; held: ReadonlySet<string>; until: number }[] = [];
+  const leaving = new Map<Exchange, ReadonlySet<string>>();
   return {
     async before(exchange) {
-      const refused = await check(exchange);
-      if (!refused && exchange.call.service === 'elasticloadbalancing' && exchange.call.action === 'DeleteLoadBalancer') {
-        const arn = textOf(exchange.call.params, 'LoadBalancerArn') ?? '';
-        const found = await exchange.ask('elasticloadbalancing', 'DescribeLoadBalancers', { 'LoadBalancerArns.member.1': arn });
-        const held = new Set([...textsOf(found, 'SubnetId'), ...textsOf(found, 'member'), ...textsOf(found, 'VpcId')]);
-        lingering.push({ account: exchange.call.account, held, until: exchange.now() + lingerMs() });
-      }
-      return refused;
+      const { call, now } = exchange;
+      const stands = lingerMs() > 0 ? standing[`${call.service}.${call.action}`] : undefined;
+      if (stands) leaving.set(exchange, new Set(await stands(exchange)));
+      const rule = rules[`${call.service}.${call.action}`];
+      const held = rule?.names.map((name) => textOf(call.params, name)).find((text) => text !== undefined);
+      if (!rule || held === undefined) return undefined;
+      const left = lingering.find((one) => one.account === call.account && one.until > now() && one.held.has(held));
+      const why = left?.by ?? (await rule.uses(exchange, held));
+      return why === undefined ? undefined : rule.refuse(held, why);
+    },
+    after(exchange, answer) {
+      const held = leaving.get(exchange);
+      leaving.delete(exchange);
+      const { account, action } = exchange.call;
+      if (held && answer.status < 300)
+        lingering.push({ account, by: `what ${action} has just asked for`, held, until: exchange.now() + lingerMs() });
+      return answer;
     },
   };
 }
+
+/** What these calls delete, and on what that stands. */
+const standing: Readonly<Record<string, (exchange: Exchange) => Promise<readonly string[]>>> = {
+  'elasticloadbalancing.DeleteLoadBalancer': async ({ call, ask }) => {
+    const arn = textOf(call.params, 'LoadBalancerArn') ?? '';
+    const found = await ask('elasticloadbalancing', 'DescribeLoadBalancers', { 'LoadBalancerArns.member.1': arn });
+    return ['SubnetId', 'member', 'VpcId'].flatMap((name) => textsOf(found, name));
+  },
+  'ec2.DeleteNatGateway': async ({ call, ask }) => {
+    const found = await ask('ec2', 'DescribeNatGateways', { 'NatGatewayId.1': textOf(call.params, 'NatGatewayId') ?? '' });
+    return ['subnetId', 'vpcId', 'allocationId'].flatMap((name) => textsOf(found, name));
+  },
+  'ec2.TerminateInstances': async ({ call, ask }) => {
+    const ids = Array.isArray(call.params.InstanceIds) ? call.params.InstanceIds : [];
+    const named = Object.fromEntries(ids.map((one, n) => [`InstanceId.${n + 1}`, String(one)]));
+    const found = await ask('ec2', 'DescribeInstances', named);
+    return ['subnetId', 'groupId', 'networkInterfaceId'].flatMap((name) => textsOf(found, name));
+  },
+};
 
 interface Rule {
   readonly names: readonly string[];

@@ -4,11 +4,16 @@ usage: moto_server.py HOST PORT. Prints the port it listens on. Ends when its st
 takes its server along, whatever killed it.
 """
 
+import copy
 import logging
 import os
 import sys
 import threading
 
+from moto.ec2.models.instances import Instance
+from moto.ec2.models.nat_gateways import NatGatewayBackend
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.utils import tag_filter_matches
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -20,6 +25,77 @@ class Handler(MotoRequestHandler):
 
     def log_request(self, code="-", size="-"):
         pass
+
+
+# --- What moto does wrong and nobody can mend from outside ---------------------------------------------------------------------------
+
+prep_nics = Instance.prep_nics
+terminate = Instance.terminate
+
+
+def prep_nics_that_go_with_the_instance(self, nic_spec, *args, **kwargs):
+    """An interface that a launch makes goes with its instance, unless the launch says otherwise; one that was there stays."""
+    there = set(self.ec2_backend.enis)
+    kept = {int(nic["DeviceIndex"]) for nic in nic_spec or [] if nic.get("DeleteOnTermination") is False}
+    prep_nics(self, nic_spec, *args, **kwargs)
+    for index, nic in self.nics.items():
+        nic.delete_on_termination = nic.id not in there and index not in kept
+
+
+def terminate_and_let_go(self):
+    """A terminated instance holds no interface: moto leaves what is to stay attached to it for ever."""
+    state = terminate(self)
+    nics = self.nics
+    # What the instance shows of itself afterwards still needs its interfaces.
+    self.nics = {index: copy.copy(nic) for index, nic in nics.items()}
+    for nic in nics.values():
+        nic.instance = nic.attachment_id = nic.attach_time = nic.device_index = None
+        nic.status = "available"
+    return state
+
+
+delete_nat_gateway = NatGatewayBackend.delete_nat_gateway
+describe_nat_gateways = NatGatewayBackend.describe_nat_gateways
+
+
+def delete_nat_gateway_and_let_go(self, nat_gateway_id):
+    """Its interface goes with it, and its address is free: moto keeps both for ever."""
+    nat = delete_nat_gateway(self, nat_gateway_id)
+    for address in nat.address_set:
+        if address.get("associationId"):
+            self.disassociate_address(association_id=address["associationId"])
+    self.enis.pop(nat._eni.id, None)
+    return nat
+
+
+def describe_nat_gateways_by_tag(self, filters, nat_gateway_ids):
+    """moto ignores filters by tag."""
+    tags = {key: value for key, value in (filters or {}).items() if key.startswith("tag")}
+    found = describe_nat_gateways(self, filters, nat_gateway_ids)
+    return [nat for nat in found if all(tag_filter_matches(nat, key, value) for key, value in tags.items())]
+
+
+NatGatewayBackend.delete_nat_gateway = delete_nat_gateway_and_let_go
+NatGatewayBackend.describe_nat_gateways = describe_nat_gateways_by_tag
+
+
+def same_rule(self, other):
+    """What a rule lets through makes it that rule; its description does not: moto finds no described rule when it is to be revoked."""
+
+    def key(rule):
+        cidr = rule.ip_range or {}
+        group = rule.source_group or {}
+        ports = None if rule.ip_protocol == "-1" else (rule.from_port, rule.to_port)
+        prefix = (rule.prefix_list_id or {}).get("PrefixListId")
+        source = group.get("GroupId") or group.get("GroupName")
+        return rule.ip_protocol, ports, cidr.get("CidrIp"), cidr.get("CidrIpv6"), source, prefix
+
+    return key(self) == key(other)
+
+
+SecurityGroupRule.__eq__ = same_rule
+Instance.prep_nics = prep_nics_that_go_with_the_instance
+Instance.terminate = terminate_and_let_go
 
 
 def end_with_parent():

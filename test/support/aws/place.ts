@@ -17,12 +17,14 @@ const hiddenMs = 60;
 const settleMs = 40;
 
 /** An account of its own behind a proxy of its own, over a moto that others share. */
-export async function awsPlace(moto: Moto, cluster: Cluster): Promise<AwsPlace> {
+export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) => void = () => undefined): Promise<AwsPlace> {
   const account = newAccount();
   const proxy = await startProxy(moto);
   const region = cluster.provider.aws?.region ?? '';
-  const boots = (call: Call): Promise<void> => bootMachines(moto, proxy, call, region);
-  proxy.onCall = boots;
+  proxy.onCall = (call) => {
+    seen(call);
+    return bootMachines(moto, proxy, call, region);
+  };
   return {
     cluster,
     proxy,

@@ -105,18 +105,19 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     () => weather.settleMs,
     (target) => weather.healthy(target),
   );
+  const holding = dependencies(() => weather.settleMs);
   const guards: readonly Behaviour[] = [
     // A repeated token is answered before all others look: what it asks for was allowed once.
     known,
     hiding,
     quotas(() => weather.quotas),
     placement(),
-    dependencies(() => weather.settleMs),
+    holding,
     lasting,
     bucketPolicies(),
     paging,
   ];
-  const watchers: readonly Behaviour[] = [hiding, known, lasting];
+  const watchers: readonly Behaviour[] = [hiding, known, holding, lasting];
 
   const forward = (account: string, request: WireRequest): Promise<Answer> =>
     new Promise((resolve, reject) => {
@@ -227,7 +228,12 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     if (dead) return cut();
     const decoded = decode(request);
     if (!decoded) {
-      violations.push({ service: '', action: '', at: `${request.method} ${request.url}`, why: 'is no request of a known service' });
+      violations.push({
+        service: '',
+        action: '',
+        at: `${request.method} ${request.url}`,
+        why: 'is no request of a known service',
+      });
       return send(outgoing, { status: 400, headers: {}, body: Buffer.from('no such service') }, request.method);
     }
     const call = callOf(decoded, request, calls.length + 1, now());

@@ -45,31 +45,43 @@ interface States {
   /** What the answer calls the things that begin here. */
   readonly begins?: string;
   readonly id?: string;
-  readonly settled?: string;
-  readonly before?: string;
+  /** What it is in the end, and what it is before. */
+  readonly states?: readonly (readonly [settled: string, before: string])[];
   /** The list in the answer, and what its items are called; absent where the answer is the thing itself. */
   readonly list?: string;
   readonly item?: string;
 }
 const instance: States = {
   id: 'instanceId',
-  settled: '<code>16</code><name>running</name>',
-  before: '<code>0</code><name>pending</name>',
+  states: [
+    ['<code>16</code><name>running</name>', '<code>0</code><name>pending</name>'],
+    ['<code>48</code><name>terminated</name>', '<code>32</code><name>shutting-down</name>'],
+    ['<code>80</code><name>stopped</name>', '<code>64</code><name>stopping</name>'],
+  ],
   list: 'instancesSet',
 };
-const nat: States = { id: 'natGatewayId', settled: '<state>available</state>', before: '<state>pending</state>' };
-const volume: States = { id: 'volumeId', settled: '<status>available</status>', before: '<status>creating</status>' };
+const nat: States = {
+  id: 'natGatewayId',
+  states: [
+    ['<state>available</state>', '<state>pending</state>'],
+    ['<state>deleted</state>', '<state>deleting</state>'],
+  ],
+};
+const volume: States = { id: 'volumeId', states: [['<status>available</status>', '<status>creating</status>']] };
 const balancer: States = {
   id: 'LoadBalancerArn',
-  settled: '<Code>active</Code>',
-  before: '<Code>provisioning</Code>',
+  states: [['<Code>active</Code>', '<Code>provisioning</Code>']],
   list: 'LoadBalancers',
   item: 'member',
 };
 const slow: Readonly<Record<string, States>> = {
   'ec2.RunInstances': { begins: 'instanceId', ...instance },
   'ec2.DescribeInstances': instance,
+  'ec2.StartInstances': { begins: 'instanceId' },
+  'ec2.StopInstances': { begins: 'instanceId' },
+  'ec2.TerminateInstances': { begins: 'instanceId' },
   'ec2.CreateNatGateway': { begins: 'natGatewayId', ...nat },
+  'ec2.DeleteNatGateway': { begins: 'natGatewayId' },
   'ec2.DescribeNatGateways': { list: 'natGatewaySet', ...nat },
   'ec2.CreateVolume': { begins: 'volumeId', ...volume },
   'ec2.DescribeVolumes': { list: 'volumeSet', ...volume },
@@ -79,12 +91,9 @@ const slow: Readonly<Record<string, States>> = {
   'elasticloadbalancing.DescribeTargetHealth': {},
 };
 
-function rewrite(
-  xml: string,
-  { id = '', settled = '', before = '', list, item }: States,
-  young: (id: string) => boolean,
-): string {
-  const one = (piece: string): string => (textsOf(piece, id).slice(0, 1).some(young) ? piece.replace(settled, before) : piece);
+function rewrite(xml: string, { id = '', states = [], list, item }: States, young: (id: string) => boolean): string {
+  const early = (piece: string): string => states.reduce((text, [settled, before]) => text.replace(settled, before), piece);
+  const one = (piece: string): string => (textsOf(piece, id).slice(0, 1).some(young) ? early(piece) : piece);
   return list === undefined ? one(xml) : mapItems(xml, list, item ?? 'item', one);
 }
 /** Every list of that name: a describe answers with one for each reservation. */
