@@ -21,6 +21,8 @@ export interface Provider<C = unknown> extends Layer<C> {
   readonly leftovers?: readonly ResourceType<object, object, C>[];
   /** The address of the infrastructure resource that is this machine: what a host stands on. */
   machineAddress(name: string): `${string}/${string}`;
+  /** Where pools are groups: the address of the infrastructure resource that is this one (`Topology.groups`). */
+  groupAddress?(name: string): `${string}/${string}`;
   /** Where nodes are known to a cloud: what it calls this machine (`aws:///ZONE/i-…`). */
   providerId?(name: string): Ref<string>;
   /** Further facts for this machine's host.env that only the cloud can tell: what it calls an etcd machine's volumes (`VOLUME_MAIN`). */

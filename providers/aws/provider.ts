@@ -102,6 +102,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       });
     },
     machineAddress: (name) => addressOf('aws.machine', name),
+    groupAddress: (name) => addressOf('aws.pool', name),
     machineFacts,
     cloudEndpoints: options.machineEndpoints && { api: options.machineEndpoints.s3, metadata: options.machineEndpoints.metadata },
     providerId: (name) => ref<string>(addressOf('aws.machine', name), 'providerId'),

@@ -1,4 +1,4 @@
-import { type MachineSpec, machinesOf, type Topology } from '../cluster/topology.ts';
+import { type MachineSpec, machinesOf, type PoolGroup, type Topology } from '../cluster/topology.ts';
 import type { Addon, AddonCertificate } from '../components/addons.ts';
 import { nodeLabels, poolOf } from '../components/host-env.ts';
 import { controlPlaneTaint } from '../components/kubelet.ts';
@@ -11,6 +11,7 @@ import type { KubeAddonProps } from './types/addon.ts';
 import type { KubeApiProps } from './types/api.ts';
 import type { KubeCertificateProps } from './types/certificate.ts';
 import { byTaint, type KubeNodeProps } from './types/node.ts';
+import type { KubePoolProps } from './types/pool.ts';
 import type { KubeReadyProps } from './types/ready.ts';
 
 /** `${apiVersion}/${kind}` of everything that the addons hold: for KubeClients.addonKinds. */
@@ -23,12 +24,17 @@ export function kubeResources(
   topology: Topology,
   addons: readonly Addon[],
   manifests: readonly Manifest[] = [],
+  /** The infrastructure of a group: what its nodes come from. */
+  groupAddress: ((group: string) => Address) | undefined = undefined,
 ): readonly Resource[] {
   const masters = machinesOf(topology, 'master');
   const nodes = [...masters, ...machinesOf(topology, 'worker')];
   // Any one API server is enough to apply: the balancer sends there what the others cannot answer yet.
   const firstApi = masters.slice(0, 1).map((master) => addressOf('kube.api', master.name));
-  const nodeAddresses = nodes.map((node) => addressOf('kube.node', node.name));
+  const pools = topology.groups
+    .filter(({ min }) => min > 0)
+    .map((group) => poolOfNodes(group, topology, groupAddress, [...firstApi, ...rbacOf(addons)]));
+  const nodeAddresses = [...nodes.map((node) => addressOf('kube.node', node.name)), ...pools.map(({ address }) => address)];
   const resourcesOf = (addon: Addon): readonly Resource[] => addonResources(addon, firstApi, nodeAddresses);
   // Without a pod network nothing of an addon's can run until somebody brings one: applied then, and not waited for.
   const waited = topology.cluster.network.plugin === 'none' ? ({ type }: Resource) => type !== 'kube.ready' : () => true;
@@ -37,6 +43,7 @@ export function kubeResources(
     ...addons.flatMap(resourcesOf).filter(waited),
     ...manifestResources(manifests, [...firstApi, ...rbacOf(addons)]),
     ...nodes.map((machine) => node(machine, topology, [...firstApi, ...rbacOf(addons)])),
+    ...pools,
   ];
 }
 
@@ -64,6 +71,19 @@ const node = (machine: MachineSpec, topology: Topology, after: readonly Address[
     ready: topology.cluster.network.plugin === 'none' ? 'but for a pod network' : true,
   },
   after: [addressOf('host.units', machine.name), ...after],
+});
+
+/** Waiting for as many nodes as the group has at least. */
+const poolOfNodes = (
+  { name, min }: PoolGroup,
+  { cluster }: Topology,
+  groupAddress: ((group: string) => Address) | undefined,
+  after: readonly Address[],
+): Resource<KubePoolProps> => ({
+  address: addressOf('kube.pool', name),
+  type: 'kube.pool',
+  props: { nodes: min, network: cluster.network.plugin !== 'none' },
+  after: [...(groupAddress ? [groupAddress(name)] : []), ...after],
 });
 
 function addonResources(addon: Addon, after: readonly Address[], nodes: readonly Address[]): readonly Resource[] {

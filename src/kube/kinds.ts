@@ -28,6 +28,7 @@ export const knownKinds: ReadonlyMap<string, Kind> = new Map([
   ['networking.k8s.io/v1/IngressClass', wide('ingressclasses')],
   ['storage.k8s.io/v1/StorageClass', wide('storageclasses')],
   ['storage.k8s.io/v1/CSIDriver', wide('csidrivers')],
+  ['certificates.k8s.io/v1/CertificateSigningRequest', wide('certificatesigningrequests')],
   ['scheduling.k8s.io/v1/PriorityClass', wide('priorityclasses')],
   ['apiregistration.k8s.io/v1/APIService', wide('apiservices')],
   ['apiextensions.k8s.io/v1/CustomResourceDefinition', wide('customresourcedefinitions')],

@@ -6,7 +6,7 @@ import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
 import type { Manifest } from '../config/manifests.ts';
 import type { Cluster } from '../config/schema.ts';
-import { etcdClusterAddresses, etcdResources } from '../etcd/design.ts';
+import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { poolBundleResources } from '../host/pools.ts';
 import { kubeResources } from '../kube/design.ts';
@@ -31,7 +31,10 @@ export interface ClusterDesign {
 export function designCluster(
   cluster: Cluster,
   record: ClusterRecord | undefined,
-  provider: Pick<Provider, 'design' | 'machineAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoints' | 'delivery'>,
+  provider: Pick<
+    Provider,
+    'design' | 'machineAddress' | 'groupAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoints' | 'delivery'
+  >,
   manifests: readonly Manifest[] = [],
 ): ClusterDesign {
   const topology = designTopology(cluster, identityFrom(record), versionsFrom(record, cluster));
@@ -39,7 +42,7 @@ export function designCluster(
   const addons = designAddons(topology, { cloudEndpoints: provider.cloudEndpoints });
   refuseOwn(manifests, addons);
   // A master's programs need etcd first: started earlier they would only fail, wait and try again.
-  const etcd = etcdClusterAddresses(topology);
+  const etcd = { clusters: etcdClusterAddresses(topology), members: etcdMemberAddresses(topology) };
   const uploads = provider.delivery === 'fetched' ? [storedAssetsResource(assetsOfBundles(bundles.values()))] : [];
   const uploaded = uploads.map(({ address }) => address);
   const hosts = topology.machines.flatMap((machine) => {
@@ -56,7 +59,7 @@ export function designCluster(
         bundle,
         known,
         [provider.machineAddress(machine.name), ...uploaded],
-        machine.role === 'master' ? etcd : [],
+        ...(machine.role === 'master' ? [etcd.clusters, etcd.members] : []),
       ),
       ...certificateResources(machine, bundle, identity),
     ];
@@ -68,7 +71,7 @@ export function designCluster(
     ...provider.design(topology),
     ...hosts,
     ...etcdResources(topology),
-    ...kubeResources(topology, addons, manifests),
+    ...kubeResources(topology, addons, manifests, provider.groupAddress),
   ];
   return { topology, bundles, addons, manifests, resources };
 }

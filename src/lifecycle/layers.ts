@@ -21,6 +21,7 @@ import { kubeApi } from '../kube/types/api.ts';
 import { kubeCertificate } from '../kube/types/certificate.ts';
 import { kubeHolders, kubeObjects } from '../kube/types/manifests.ts';
 import { kubeNode } from '../kube/types/node.ts';
+import { kubePool } from '../kube/types/pool.ts';
 import { kubeReady } from '../kube/types/ready.ts';
 import type { SecretsClients } from '../pki/clients.ts';
 import { pkiAuthority } from '../pki/types/authority.ts';
@@ -37,7 +38,7 @@ import type { LayersInput, LayersOutput } from './opened.ts';
 export const commonTypes = {
   secrets: [pkiAuthority, secret, storedAssetsType, poolBundle],
   hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
-  kube: [kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
+  kube: [kubePool, kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
 } as const;
 
 /** The real layers: secrets in the store, the provider, hosts over SSH, the Kubernetes API. Nothing is reached before something asks. */

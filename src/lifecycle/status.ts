@@ -10,7 +10,7 @@ import { clockFindings } from '../health/clocks.ts';
 import { driftFindings, driftStatus } from '../health/drift.ts';
 import { etcdFindings, etcdStatuses } from '../health/etcd.ts';
 import { type MachineFacts, machineFindings, machineStatus } from '../health/machines.ts';
-import { type DesignedNode, type NodesSeen, nodeFindings, nodeStatuses } from '../health/nodes.ts';
+import { type DesignedNode, type DesignedPool, type NodesSeen, nodeFindings, nodeStatuses } from '../health/nodes.ts';
 import type { MachineStatus, NodeStatus, Status, ZoneStatus } from '../health/status.ts';
 import { versionFindings, versionStatus } from '../health/versions.ts';
 import { readFacts, type Seen } from '../host/facts.ts';
@@ -39,7 +39,7 @@ export async function lastLook(session: Session, look: Look): Promise<readonly F
   const { hosts, etcd, nodes, certificates } = await seenOf(session, look);
   return worstFirst([
     ...etcdFindings(etcd),
-    ...nodeFindings(nodes, session.opened.cluster.network.plugin),
+    ...nodeFindings(nodes, session.opened.cluster.network.plugin, designedPools(session.design.topology)),
     ...certificateFindings(certificates),
     ...clockFindings(hosts),
     ...capacityFindings(nodes, etcd),
@@ -95,7 +95,7 @@ async function statusOf(session: Session, look: Look, { server, version }: Api):
       ...(record
         ? [
             ...apiFindings(api, resources, seen),
-            ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes, opened.cluster.network.plugin)),
+            ...(nodesSeen.state === 'unknown' ? [] : nodeFindings(nodes, opened.cluster.network.plugin, designedPools(topology))),
             ...certificateFindings(certificates),
           ]
         : []),
@@ -151,7 +151,7 @@ async function seenOf({ opened, design, seen }: Session, { answers }: Look) {
     nodesSeen,
     refused,
     etcd: exists ? etcdStatuses(hosts, members, topology.cluster.etcd.quotaMb * 1024 * 1024) : [],
-    nodes: nodeStatuses(designedNodes(topology), nodesSeen),
+    nodes: nodeStatuses(designedNodes(topology), nodesSeen, designedPools(topology)),
     certificates: certificateStatuses(resources, seen, opened.now()),
   };
 }
@@ -187,6 +187,12 @@ const designedNodes = (topology: Topology): readonly DesignedNode[] =>
       const taints = taintsOf(machine, topology).map(({ key, effect }) => `${key}:${effect}`);
       return { name, zone, role, ...(pool === undefined ? {} : { pool }), taints };
     });
+const designedPools = ({ groups, cluster }: Topology): ReadonlyMap<string, DesignedPool> =>
+  new Map(
+    cluster.pools
+      .filter(({ name }) => groups.some(({ pool }) => pool === name))
+      .map(({ name, taints }) => [name, { taints: taints.map(({ key, effect }) => `${key}:${effect}`) }]),
+  );
 const taintsOf = (machine: MachineSpec, topology: Topology) =>
   machine.role === 'master' ? [controlPlaneTaint] : (poolOf(machine, topology)?.taints ?? []);
 

@@ -162,6 +162,20 @@ describe('nodes', () => {
     expect(nodeFindings(nodes)).toEqual([]);
   });
 
+  test('nodes of an autoscaled pool have no name in the design; one that comes or goes is no error', () => {
+    const pools = new Map([['scaled', { taints: ['gpu:NoSchedule'] }]]);
+    const member = (name: string, ready: string): KubeObject => {
+      const made = node(name, ready, { spec: { taints: [{ key: 'gpu', effect: 'NoSchedule' }] } });
+      return { ...made, metadata: { name, labels: { 'slipway.dev/pool': 'scaled', 'topology.kubernetes.io/zone': 'a' } } };
+    };
+    const nodes = nodeStatuses([], { state: 'present', nodes: [member('i-1', 'True'), member('i-2', 'False')] }, pools);
+    expect(nodes).toMatchObject([
+      { name: 'i-1', pool: 'scaled', zone: 'a', ready: true, notes: [] },
+      { name: 'i-2', pool: 'scaled', ready: false },
+    ]);
+    expect(short(nodeFindings(nodes, 'flannel', pools))).toEqual(['warning nodes.ready node i-2']);
+  });
+
   test('a node that nobody designed is shown as such', () => {
     expect(look(node('w-1', 'True'), node('stranger', 'True'))[1]).toMatchObject({
       name: 'stranger',
