@@ -2,6 +2,7 @@ import {
   AuthorizeSecurityGroupEgressCommand,
   AuthorizeSecurityGroupIngressCommand,
   DescribeSecurityGroupsCommand,
+  type IpPermission,
   RevokeSecurityGroupEgressCommand,
   RevokeSecurityGroupIngressCommand,
   type SecurityGroup,
@@ -11,7 +12,7 @@ import type { Address, Context, FieldChange, Observation, Ref, Resolved, Resourc
 import { addressOf, nameOf } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { ownOf, visible } from './ec2.ts';
-import { codeOf, isNotFound, unlessNotFound } from './errors.ts';
+import { codeOf, unlessNotFound } from './errors.ts';
 import { permissionOf, type Rule, rulesOf } from './firewall-rules.ts';
 import { securityGroups } from './network-queries.ts';
 import { securityGroup } from './security-group.ts';
@@ -69,14 +70,13 @@ export const firewall: ResourceType<FirewallProps, FirewallOutputs, AwsClients> 
     return { id: await converge(props, ctx) };
   },
   async delete({ id }, ctx) {
-    const group = await describe(id, ctx).catch((error) => {
-      if (isNotFound(error)) return undefined;
-      throw error;
+    await readingAnew(async () => {
+      const group = await describe(id, ctx).catch(unlessNotFound);
+      if (!group) return;
+      const { ingress, egress } = rulesOf(group, new Map(), new Set());
+      await revoke(id, 'ingress', ingress, ctx);
+      await revoke(id, 'egress', egress, ctx);
     });
-    if (!group) return;
-    const { ingress, egress } = rulesOf(group, new Map(), new Set());
-    await revoke(id, 'ingress', ingress, ctx);
-    await revoke(id, 'egress', egress, ctx);
   },
 };
 
@@ -105,50 +105,51 @@ const controllersGroups = (groups: readonly SecurityGroup[], own: ReadonlyMap<st
 
 async function converge(props: Resolved<FirewallProps>, ctx: Context<AwsClients>): Promise<string> {
   const { clients } = ctx;
+  const { cluster } = clients.owner;
   const id = props.groups[nameOf(ctx.address)];
   if (id === undefined) throw new Error(`${ctx.address} names no group of its own`);
-  const names = new Map(Object.entries(props.groups).map(([name, group]) => [group, name]));
-  for (let attempt = 1; ; attempt++) {
+  await readingAnew(async () => {
     const groups = await securityGroups(clients);
+    const own = ownOf(groups, { cluster, type: securityGroup.name, idOf: ({ GroupId }) => GroupId });
+    // Some may not be in the list yet.
+    const names = new Map([...namesOf(own), ...Object.entries(props.groups).map(([name, group]) => [group, name] as const)]);
     const group = groups.find(({ GroupId }) => GroupId === id) ?? (await visible(ctx, () => describe(id, ctx)));
-    const foreign = new Set(groups.flatMap(({ GroupId = '' }) => (names.has(GroupId) ? [] : [GroupId])));
-    const there = rulesOf(group, names, foreign);
+    const there = rulesOf(group, names, controllersGroups(groups, names));
+    for (const side of ['ingress', 'egress'] as const) {
+      const missing = Object.entries(props[side]).filter(([text]) => !there[side].some((rule) => rule.text === text));
+      const permissions = missing.map(([text, why]) => permissionOf(text, why, props.groups));
+      if (missing.length > 0) await visible(ctx, () => authorize(id, side, permissions, ctx));
+      const extra = there[side].filter(({ text, foreign }) => !foreign && !(text in props[side]));
+      await revoke(id, side, extra, ctx);
+    }
+  });
+  return id;
+}
+
+/** The SDK asks again after a lost answer, and somebody may change a group at the same time: then what is there is read anew. */
+async function readingAnew(act: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
     try {
-      for (const side of ['ingress', 'egress'] as const) {
-        const missing = Object.entries(props[side]).filter(([text]) => !there[side].some((rule) => rule.text === text));
-        const extra = there[side].filter(({ text, foreign }) => !foreign && !(text in props[side]));
-        if (missing.length > 0) {
-          const permissions = missing.map(([text, why]) => permissionOf(text, why, props.groups));
-          const input = { GroupId: id, IpPermissions: permissions };
-          await visible(ctx, () =>
-            side === 'ingress'
-              ? clients.ec2.send(new AuthorizeSecurityGroupIngressCommand(input))
-              : clients.ec2.send(new AuthorizeSecurityGroupEgressCommand(input)),
-          );
-        }
-        await revoke(id, side, extra, ctx);
-      }
-      return id;
+      await act();
+      return;
     } catch (error) {
-      // The SDK has asked again after a lost answer, or somebody changes it at the same time: what is there is read anew.
-      if (codeOf(error) !== 'InvalidPermission.Duplicate' || attempt === 3) throw error;
+      if (!/^InvalidPermission\.(Duplicate|NotFound)$/.test(codeOf(error)) || attempt === 3) throw error;
     }
   }
 }
 
-async function revoke(
-  id: string,
-  side: 'ingress' | 'egress',
-  rules: readonly Rule[],
-  { clients }: Context<AwsClients>,
-): Promise<void> {
+type Side = 'ingress' | 'egress';
+async function authorize(id: string, side: Side, permissions: IpPermission[], { clients }: Context<AwsClients>): Promise<void> {
+  const input = { GroupId: id, IpPermissions: permissions };
+  if (side === 'ingress') await clients.ec2.send(new AuthorizeSecurityGroupIngressCommand(input));
+  else await clients.ec2.send(new AuthorizeSecurityGroupEgressCommand(input));
+}
+
+async function revoke(id: string, side: Side, rules: readonly Rule[], { clients }: Context<AwsClients>): Promise<void> {
   if (rules.length === 0) return;
   const input = { GroupId: id, IpPermissions: rules.map(({ permission }) => permission) };
-  const revoked =
-    side === 'ingress'
-      ? clients.ec2.send(new RevokeSecurityGroupIngressCommand(input))
-      : clients.ec2.send(new RevokeSecurityGroupEgressCommand(input));
-  await revoked.catch((error) => void unlessNotFound(error));
+  if (side === 'ingress') await clients.ec2.send(new RevokeSecurityGroupIngressCommand(input));
+  else await clients.ec2.send(new RevokeSecurityGroupEgressCommand(input));
 }
 
 async function describe(id: string, { clients, address }: Context<AwsClients>): Promise<SecurityGroup> {
