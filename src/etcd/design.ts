@@ -24,6 +24,14 @@ export function etcdResources(topology: Topology): readonly Resource[] {
   });
 }
 
+/**
+ * Members. An API server that is made now lists them all, and a learner refuses what it is asked for (hard part 6): so masters start when those that
+ * join in the same run have been promoted.
+ */
+export const etcdMemberAddresses = (topology: Topology): readonly Address[] =>
+  etcdClustersOf(topology).flatMap((cluster) =>
+    machinesOf(topology, 'etcd').map((host) => addressOf('etcd.member', `${cluster}.${host.name}`)),
+  );
 /** What must be there before an API server can serve. */
 export const etcdClusterAddresses = (topology: Topology): readonly Address[] =>
   etcdClustersOf(topology).map((cluster) => addressOf('etcd.cluster', cluster));

@@ -78,6 +78,8 @@ export function hostResources(
   standsOn: readonly Address[],
   /** What else must be there before its units start: a master's API server needs etcd. */
   unitsAfter: readonly Address[] = [],
+  /** What its units wait for only if it changes: members that join while API servers would already ask them. */
+  unitsBehind: readonly Address[] = [],
 ): readonly [Resource<BundleProps>, Resource<UnitsProps>] {
   const { name } = machine;
   const props = propsOf(bundle);
@@ -90,6 +92,7 @@ export function hostResources(
       type: 'host.units',
       props: props.units,
       after: [own, ...certificates, ...unitsAfter],
+      ...(unitsBehind.length > 0 && { behind: unitsBehind }),
     },
   ];
 }

@@ -82,7 +82,7 @@ function predecessors(
     visiting.add(address);
     const found = new Set<string>();
     const resource = byAddress.get(address);
-    for (const target of resource ? [...refsOf(resource.props), ...resource.after] : []) {
+    for (const target of resource ? [...refsOf(resource.props), ...resource.after, ...(resource.behind ?? [])] : []) {
       const step = stepOf.get(target);
       if (step !== undefined) {
         found.add(step);

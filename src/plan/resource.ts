@@ -39,6 +39,8 @@ export interface Resource<P extends object = object> {
   readonly props: P;
   /** Order that no Ref expresses. */
   readonly after: readonly Address[];
+  /** Order only: it waits for their steps where this plan has any, and needs nothing of them. */
+  readonly behind?: readonly Address[];
 }
 
 export type Present<P, O> = { readonly state: 'present'; readonly props: Resolved<P>; readonly outputs: O };

@@ -70,6 +70,19 @@ describe('up', () => {
       expect(world.things.has(`local.machine/${name}`)).toBe(true);
   });
 
+  test('a new master starts only when the etcd members that join beside it are voters', async () => {
+    const world = new MemoryWorld();
+    const store = freshStore();
+    const of = (count: number) => memoryOpened(aCluster({ masters: { count }, etcd: { count } }), world, { store });
+    await go(of(1));
+    world.log.length = 0;
+    await go(of(3));
+    const at = (act: string) => world.log.indexOf(act);
+    expect(at('create etcd.member/main.etcd-c')).toBeGreaterThan(-1);
+    for (const member of ['main.etcd-b', 'main.etcd-c', 'events.etcd-b', 'events.etcd-c'])
+      expect(at('create host.units/master-b')).toBeGreaterThan(at(`create etcd.member/${member}`));
+  });
+
   test('a shrunken file deletes nothing: it is left to upgrade', async () => {
     const world = new MemoryWorld();
     const store = freshStore();

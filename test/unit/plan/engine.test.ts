@@ -136,6 +136,19 @@ describe('plan', () => {
     expect(made.steps.find((s) => s.id === 'create host/x')?.after).toEqual(['update machine/m']);
   });
 
+  test('what is only behind another waits for its step, and for nothing else of it', () => {
+    const behind = (observed: ObservedMap) =>
+      plan([resource('net/n'), { ...resource('host/m'), behind: ['net/n'] }], observed).steps.map(({ id, after }) => [id, after]);
+    expect(behind(seen())).toEqual([
+      ['create net/n', []],
+      ['create host/m', ['create net/n']],
+    ]);
+    expect(behind(seen(['net/n', {}]))).toEqual([['create host/m', []]]);
+    const blind = seen();
+    blind.set('net/n', { state: 'unknown', why: 'no answer' });
+    expect(behind(blind)).toEqual([['create host/m', []]]);
+  });
+
   test('what stands on a changed thing is verified after it, and what stands on the verified thing after that', () => {
     const verifying = new Map(types).set('host', type('host', { verify: async () => undefined }));
     const desired = [...design, resource('net/far', {}, ['host/m']), resource('host/top', {}, ['net/far'])];
