@@ -50,7 +50,7 @@ const claim = ({ kube, holder, now, signal }: Election, before: Lease | undefine
 const microTime = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z');
 
 async function holdAndLead(election: Election, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const { kube, holder, log, signal, monotonic } = election;
+  const { log, signal } = election;
   log('leads');
   const lost = new AbortController();
   const leading = AbortSignal.any([signal, lost.signal]);
@@ -58,11 +58,25 @@ async function holdAndLead(election: Election, lead: (signal: AbortSignal) => Pr
     if (!leading.aborted) log(`stops leading: ${messageOf(error)}`);
   });
   const ended = work.finally(() => lost.abort(new Error('the work has ended')));
+  try {
+    await keepRenewing(election, leading, lost);
+  } finally {
+    // Whatever happened above: nobody works on without a lease.
+    lost.abort(new Error('the lease is not renewed any more'));
+    await ended;
+    log('leads no more');
+    if (signal.aborted) await release(election);
+  }
+}
+
+/** Ends with `leading`, which it ends when the lease is another's or could not be renewed in time. */
+async function keepRenewing(election: Election, leading: AbortSignal, lost: AbortController): Promise<void> {
+  const { kube, holder, monotonic } = election;
   for (let renewed = monotonic(), pause = renewEveryMs; !leading.aborted; ) {
     await sleep(pause, undefined, { signal: leading }).catch(() => undefined);
     if (leading.aborted) break;
     const began = monotonic();
-    const bounded = AbortSignal.any([leading, AbortSignal.timeout(Math.max(1, renewed + giveUpAfterMs - began))]);
+    const bounded = AbortSignal.any([leading, AbortSignal.timeout(Math.max(1, Math.ceil(renewed + giveUpAfterMs - began)))]);
     try {
       const lease = await kube.lease(bounded);
       const ours = lease?.holder === holder && (await claim({ ...election, signal: bounded }, lease));
@@ -74,9 +88,6 @@ async function holdAndLead(election: Election, lead: (signal: AbortSignal) => Pr
       pause = retryMs;
     }
   }
-  await ended;
-  log('leads no more');
-  if (signal.aborted) await release(election);
 }
 
 /** The next one need not wait. */

@@ -37,7 +37,7 @@ function world(nodes: () => readonly KubeObject[]) {
     hosts: undefined,
     now: Date.now,
     addonKinds: [],
-    manifests: undefined,
+    manifests: new Map(),
     nodes: poll,
     leases: sharedPoll(unused, () => 5),
     workloads: sharedPoll(unused, () => 5),
