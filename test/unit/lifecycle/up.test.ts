@@ -175,12 +175,18 @@ describe('up', () => {
   test('two at once: the second is refused with 75 and told who holds the lock', async () => {
     const world = new MemoryWorld();
     const store = freshStore();
+    const [begun, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    world.onAct = () => {
+      begun.resolve();
+      return refused.promise;
+    };
     const first = go(memoryOpened(cluster, world, { store }));
-    await new Promise((later) => setTimeout(later, 30));
+    await begun.promise;
     await expect(go(memoryOpened(cluster, world, { store }))).rejects.toMatchObject({
       exitCode: 75,
       message: expect.stringContaining('test'),
     });
+    refused.resolve();
     await first;
   });
 
