@@ -29,7 +29,7 @@ export async function openCluster({ file, env, version, signal, emit }: OpenInpu
     manifests,
     specDigest: digest,
     findings,
-    provider: await loadProvider(cluster, directories, env.variables['DOCKER_HOST']),
+    provider: await loadProvider(cluster, directories, env.variables),
     tool: `slipway ${version}`,
     directories,
     assets: openAssetPort({ directory: join(env.cacheDir, 'assets'), mirror: cluster.assets.mirror, env: env.variables, emit }),
@@ -48,7 +48,7 @@ export async function openCluster({ file, env, version, signal, emit }: OpenInpu
 async function loadProvider(
   cluster: Cluster,
   directories: Opened['directories'],
-  dockerHost: string | undefined,
+  variables: Environment['variables'],
 ): Promise<Provider> {
   if (cluster.provider.local) {
     const { openLocal } = await import('../../providers/local/provider.ts');
@@ -56,12 +56,14 @@ async function loadProvider(
       cluster: cluster.name,
       stateDirectory: directories.state,
       assetDirectory: join(directories.cache, 'assets'),
-      dockerHost,
+      dockerHost: variables['DOCKER_HOST'],
     });
   }
   if (cluster.provider.aws) {
     const { openAws } = await import('../../providers/aws/provider.ts');
-    return openAws({ cluster });
+    // What the SDK reads for this process holds for the cluster's machines, too: an emulator, a private endpoint.
+    const endpoint = variables['AWS_ENDPOINT_URL'];
+    return openAws({ cluster, endpoint, ...(endpoint !== undefined && { machineEndpoints: { s3: endpoint } }) });
   }
   throw new UserError(
     { what: 'provider gcp is not in this version of Slipway yet', where: 'provider', next: 'use provider.local or provider.aws' },

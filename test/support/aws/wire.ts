@@ -139,6 +139,8 @@ interface Route {
   readonly path: RegExp;
   readonly names: readonly string[];
   readonly query: ReadonlyMap<string, string>;
+  /** Of query and headers, without which it is another operation. */
+  readonly needs: readonly string[];
 }
 const routesOf = new Map<Model, readonly Route[]>();
 
@@ -152,12 +154,20 @@ function routes(model: Model): readonly Route[] {
       names.push(name);
       return greedy ? '/(.+)' : '/([^/]+)';
     });
-    return { operation, names, path: new RegExp(`^${pattern.replace(/\/$/, '')}/?$`), query: new Map(new URLSearchParams(query)) };
+    const needs = requiredQuery(model, operation);
+    return {
+      operation,
+      names,
+      needs,
+      path: new RegExp(`^${pattern.replace(/\/$/, '')}/?$`),
+      query: new Map(new URLSearchParams(query)),
+    };
   });
   // Constants of the query tell ?versioning from the bucket itself: what names more of them is asked first. PutBucketLifecycle has the
   // same path as what has replaced it.
   const old = ({ operation }: Route): number => Number(operation.deprecated ?? false);
-  made.sort((a, b) => b.query.size - a.query.size || a.names.length - b.names.length || old(a) - old(b));
+  const constraints = ({ query, needs }: Route): number => query.size + needs.length;
+  made.sort((a, b) => constraints(b) - constraints(a) || a.names.length - b.names.length || old(a) - old(b));
   routesOf.set(model, made);
   return made;
 }
@@ -172,7 +182,7 @@ function decodeRest(service: Service, model: Model, request: WireRequest): Body 
       if (operation.http.method !== request.method || !path.test(url.pathname)) return false;
       return [...constants].every(([key, value]) => query.has(key) && (value === '' || query.get(key) === value));
     })
-    .find((route) => requiredQuery(model, route).every((name) => query.has(name) || name in request.headers));
+    .find((route) => route.needs.every((name) => query.has(name) || name in request.headers));
   if (!found) return undefined;
   const { operation, names, path, query: constants } = found;
   const shape = inputOf(model, operation.name);
@@ -208,7 +218,7 @@ const headerOf = (request: WireRequest, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 /** Members without which it is another operation: ?uploadId for UploadPart, x-amz-copy-source for CopyObject. */
-function requiredQuery(model: Model, { operation }: Route): string[] {
+function requiredQuery(model: Model, operation: Operation): string[] {
   const shape = inputOf(model, operation.name);
   return (shape?.required ?? []).flatMap((name) => {
     const member = shape?.members?.[name];
