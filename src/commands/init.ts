@@ -21,7 +21,7 @@ export default class Init extends SlipwayCommand<typeof Init> {
   static override examples = [
     '<%= config.bin %> init',
     '<%= config.bin %> init --name demo --provider local',
-    '<%= config.bin %> init --name prod --provider aws --zones eu-central-1a,eu-central-1b,eu-central-1c -f prod.yaml',
+    '<%= config.bin %> init --name prod --provider aws --zones eu-central-1a,eu-central-1b,eu-central-1c --ssh-from 203.0.113.0/24 -f prod.yaml',
   ];
   static override flags = {
     output: outputFlag('human', 'json'),
@@ -36,6 +36,7 @@ export default class Init extends SlipwayCommand<typeof Init> {
     provider: Flags.string({ summary: 'Where the machines run (default: local)', options: [...providerNames] }),
     zones: Flags.string({ summary: 'Zones, with commas (local: a,b,c)', helpValue: 'A,B,C' }),
     project: Flags.string({ summary: 'Project of Google Cloud', helpValue: 'ID' }),
+    'ssh-from': Flags.string({ summary: 'From where SSH may reach the bastion (clouds), with commas', helpValue: 'CIDR,CIDR' }),
     masters: Flags.integer({ summary: 'Masters (default: 3)', min: 1, max: 16 }),
     etcd: Flags.integer({ summary: 'etcd members (default: 3)', min: 1, max: 9 }),
     workers: Flags.integer({ summary: 'Workers (default: 3)', min: 0, max: 5000 }),

@@ -15,6 +15,8 @@ export interface GivenAnswers {
   readonly workers?: number | undefined;
   readonly version?: string | undefined;
   readonly project?: string | undefined;
+  /** With commas: ranges, or addresses. */
+  readonly 'ssh-from'?: string | undefined;
 }
 /** A person at a terminal. */
 export interface Asker {
@@ -73,6 +75,15 @@ export async function collectAnswers(given: GivenAnswers, asker: Asker | undefin
     provider === 'gcp'
       ? await needed('project', given.project, 'Project of Google Cloud:', (text) => text !== '' || 'a project is needed')
       : undefined;
+  const sshFrom =
+    provider === 'local'
+      ? undefined
+      : await needed(
+          'ssh-from',
+          given['ssh-from'],
+          'From where SSH may reach the bastion (ranges such as 203.0.113.0/24; your own address: curl https://checkip.amazonaws.com):',
+          hasRanges,
+        );
   const masters = await count(given.masters, 'Masters (3 keep the API up while one is away):', 3, 16);
   const etcd = await count(given.etcd, 'etcd members (1, 3 or 5):', 3, 9);
   const workers = await count(given.workers, 'Workers:', 3, 5000);
@@ -88,12 +99,13 @@ export async function collectAnswers(given: GivenAnswers, asker: Asker | undefin
   return {
     name,
     provider,
-    zones: splitZones(zones),
+    zones: splitList(zones),
     masters,
     etcd,
     workers,
     version,
     ...(project === undefined ? {} : { project }),
+    ...(sshFrom === undefined ? {} : { sshFrom: rangesOf(sshFrom) }),
   };
 }
 
@@ -113,12 +125,22 @@ async function providerOf(given: string | undefined, asker: Asker | undefined): 
   return found;
 }
 
-const splitZones = (text: string): readonly string[] => text.split(/[\s,]+/).filter((zone) => zone !== '');
+const splitList = (text: string): readonly string[] => text.split(/[\s,]+/).filter((zone) => zone !== '');
 const hasZones = (text: string): true | string => {
-  const zones = splitZones(text);
+  const zones = splitList(text);
   if (zones.length === 0) return 'at least one zone is needed';
   const bad = zones.find((zone) => !clusterSchema.shape.zones.element.safeParse(zone).success);
   return bad === undefined ? true : `${bad} must be ${expectation(clusterSchema.shape.zones.element)}`;
+};
+/** One address is a range too. */
+const rangesOf = (text: string): readonly string[] =>
+  splitList(text).map((range) => (range.includes('/') ? range : `${range}/32`));
+const hasRanges = (text: string): true | string => {
+  const { element } = clusterSchema.shape.bastion.unwrap().shape.allowedCidrs.unwrap();
+  const ranges = rangesOf(text);
+  if (ranges.length === 0) return 'at least one range or address is needed';
+  const bad = ranges.find((range) => !element.safeParse(range).success);
+  return bad === undefined ? true : `${bad} must be ${expectation(element)}`;
 };
 const isName = (text: string): true | string =>
   clusterSchema.shape.name.safeParse(text).success || `it must be ${expectation(clusterSchema.shape.name)}`;

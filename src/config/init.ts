@@ -12,6 +12,8 @@ export interface InitAnswers {
   readonly version: string;
   /** Google Cloud only. */
   readonly project?: string;
+  /** Clouds only: ranges from which SSH reaches the bastion. */
+  readonly sshFrom?: readonly string[];
   /** Path or URL of the JSON Schema, for editors. */
   readonly schema?: string;
 }
@@ -50,7 +52,7 @@ kubernetes:
   # For new clusters: one that stands keeps its version, since upgrades are not in this version of Slipway.
   version: ${version}
 
-etcd:
+${bastionBlock(answers)}etcd:
   # ${etcdComment(etcd)}
   count: ${etcd}
 
@@ -90,6 +92,15 @@ provider:
     region: ${regionOf('gcp', zones)}`;
   }
 }
+
+const bastionBlock = ({ provider, sshFrom = [] }: InitAnswers): string =>
+  provider === 'local'
+    ? ''
+    : `bastion:
+  # From where SSH may reach it: everything else is reached through it, also by \`cluster up\`.
+  allowedCidrs: [${sshFrom.join(', ')}]
+
+`;
 
 function etcdComment(count: number): string {
   const bears = Math.ceil(count / 2) - 1;

@@ -28,6 +28,7 @@ export const rules: readonly Rule[] = [
   network.podCapacity,
   network.machineCapacity,
   network.allowedCidrs,
+  network.bastionReachable,
   kubernetes.version,
   kubernetes.extraArgs,
   kubernetes.featureGates,

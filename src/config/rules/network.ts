@@ -167,3 +167,17 @@ export const allowedCidrs: Rule = function* ({ kubernetes, bastion, provider }) 
       });
   }
 };
+
+/** Machines on clouds are reached through the bastion only, by `up` too. Open to everybody is never a default: somebody must have written it. */
+export const bastionReachable: Rule = function* ({ bastion, provider }) {
+  if (provider.local || bastion.allowedCidrs.length > 0) return;
+  yield error(
+    'bastion.closed',
+    ['bastion'],
+    'bastion.allowedCidrs is empty: nobody could reach the machines by SSH, nor could Slipway',
+    {
+      why: 'the bastion lets in only the ranges that are named there',
+      next: 'name your own networks, such as 203.0.113.0/24, or your address with /32 (curl https://checkip.amazonaws.com says it)',
+    },
+  );
+};

@@ -4,7 +4,7 @@ import { ConfigError, readCluster } from '../../../src/config/load.ts';
 const head = 'apiVersion: slipway/v1\nkind: Cluster\n';
 /** Seven lines that make a cluster; what is tested begins in line 8. */
 const base = `${head}name: demo\nprovider:\n  local: {}\nzones: [a, b, c]\n# more\n`;
-const awsBase = `${head}name: demo\nprovider:\n  aws: { region: eu-central-1 }\nzones: [eu-central-1a, eu-central-1b, eu-central-1c]\n# more\n`;
+const awsBase = `${head}name: demo\nprovider:\n  aws: { region: eu-central-1 }\nzones: [eu-central-1a, eu-central-1b, eu-central-1c]\nbastion: { allowedCidrs: [203.0.113.0/24] }\n`;
 const pool = (text: string): string => `${base}pools:\n  - name: workers\n    count: 3\n${text}`;
 
 function findingsOf(text: string): readonly string[] {
@@ -336,6 +336,11 @@ describe('what does not fit together', () => {
       'more reserved than the machine has',
       `${awsBase}kubernetes: { kubeReserved: { memory: 8Gi } }\n`,
       '8:39 kubeReserved and systemReserved of masters come to 8Gi and 128Mi of memory; t3.large has 8Gi',
+    ],
+    [
+      'a cloud whose bastion lets nobody in',
+      awsBase.replace('[203.0.113.0/24]', '[]'),
+      'bastion.allowedCidrs is empty: nobody could reach the machines by SSH',
     ],
     ['a zone of another region', awsBase.replace('eu-central-1c', 'eu-west-1c'), 'eu-west-1c is not a zone of eu-central-1'],
     ['a name that AWS refuses', awsBase.replace('demo', 'internal-demo'), 'AWS reserves names that begin as internal-demo does'],

@@ -51,16 +51,18 @@ describe('the file that init writes', () => {
     );
   });
   test('knows its clouds', () => {
-    expect(
-      readCluster(renderInit({ ...answers, provider: 'aws', zones: ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'] }))
-        .findings,
-    ).toEqual([]);
+    const sshFrom = ['203.0.113.0/24', '198.51.100.7/32'];
+    const zones = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
+    const amazon = readCluster(renderInit({ ...answers, provider: 'aws', zones, sshFrom }));
+    expect(amazon.findings).toEqual([]);
+    expect(amazon.cluster.bastion.allowedCidrs).toEqual(sshFrom);
     const google = readCluster(
       renderInit({
         ...answers,
         provider: 'gcp',
         project: 'my-project',
         zones: ['europe-west3-a', 'europe-west3-b', 'europe-west3-c'],
+        sshFrom,
       }),
     );
     expect(google.cluster.provider.gcp).toEqual({ project: 'my-project', region: 'europe-west3' });
@@ -82,6 +84,18 @@ describe('answers', () => {
     });
     await expect(collectAnswers({ name: 'x', provider: 'gcp', zones: 'europe-west3-a' }, undefined)).rejects.toMatchObject({
       problem: { what: expect.stringContaining('--project') },
+    });
+    await expect(collectAnswers({ name: 'x', provider: 'aws', zones: 'eu-west-1a' }, undefined)).rejects.toMatchObject({
+      problem: { what: expect.stringContaining('--ssh-from') },
+    });
+  });
+  test('a cloud is told from where SSH may come: ranges, or addresses', async () => {
+    const given = { name: 'x', provider: 'aws', zones: 'eu-west-1a' };
+    expect(await collectAnswers({ ...given, 'ssh-from': '203.0.113.0/24,198.51.100.7' }, undefined)).toMatchObject({
+      sshFrom: ['203.0.113.0/24', '198.51.100.7/32'],
+    });
+    await expect(collectAnswers({ ...given, 'ssh-from': 'home' }, undefined)).rejects.toMatchObject({
+      problem: { what: expect.stringContaining('must be an IPv4 range') },
     });
   });
   test('a bad flag is refused with what it must be', async () =>

@@ -81,7 +81,7 @@ describe('the digest', () => {
 
 test('machine types default by provider', () => {
   const { cluster } = readCluster(
-    'apiVersion: slipway/v1\nkind: Cluster\nname: demo\nprovider: { aws: { region: eu-central-1 } }\nzones: [eu-central-1a]\netcd: { count: 1 }\npools: [{ name: w, count: 1 }, { name: x, count: 1, machine: { type: m7i.xlarge } }]\n',
+    'apiVersion: slipway/v1\nkind: Cluster\nname: demo\nprovider: { aws: { region: eu-central-1 } }\nzones: [eu-central-1a]\nbastion: { allowedCidrs: [203.0.113.0/24] }\netcd: { count: 1 }\npools: [{ name: w, count: 1 }, { name: x, count: 1, machine: { type: m7i.xlarge } }]\n',
   );
   expect([cluster.bastion, cluster.etcd, cluster.masters, ...cluster.pools].map(({ machine }) => machine.type)).toEqual([
     't3.micro',
