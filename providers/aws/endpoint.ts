@@ -80,15 +80,8 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
         next: `delete ${outputs.id}, if nobody needs it, and run the same command again`,
       });
     const add = props.routeTables.filter((table) => !now.routeTables.includes(table));
-    const remove = now.routeTables.filter((table) => !props.routeTables.includes(table));
-    if (add.length + remove.length > 0)
-      await ctx.clients.ec2.send(
-        new ModifyVpcEndpointCommand({
-          VpcEndpointId: outputs.id,
-          ...(add.length > 0 && { AddRouteTableIds: add }),
-          ...(remove.length > 0 && { RemoveRouteTableIds: remove }),
-        }),
-      );
+    if (add.length > 0)
+      await ctx.clients.ec2.send(new ModifyVpcEndpointCommand({ VpcEndpointId: outputs.id, AddRouteTableIds: add }));
     await setTags(ctx, outputs.id, props.tags);
     return outputs;
   },
@@ -110,9 +103,13 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
 };
 const pollMs = 1000;
 
+/** A route table that is no longer designed leaves it when it is deleted: until then machines may need it. */
 function diffEndpoint(desired: Resolved<EndpointProps>, observed: Resolved<EndpointProps>) {
-  const asObserved = { ...desired, routeTables: desired.routeTables.toSorted() };
-  return fields<EndpointProps>({ vpc: 'replace', service: 'replace', routeTables: 'none', tags: 'ignore' })(asObserved, observed);
+  const routeTables = observed.routeTables.filter((table) => desired.routeTables.includes(table));
+  return fields<EndpointProps>({ vpc: 'replace', service: 'replace', routeTables: 'none', tags: 'ignore' })(
+    { ...desired, routeTables: desired.routeTables.toSorted() },
+    { ...observed, routeTables },
+  );
 }
 
 const isAway = (one: VpcEndpoint | undefined): boolean => one === undefined || isGoing(one);

@@ -42,7 +42,7 @@ export function rulesOf(
           return rule(
             names.get(GroupId) ?? GroupId,
             Description,
-            { UserIdGroupPairs: [{ GroupId, UserId }] },
+            { UserIdGroupPairs: [{ GroupId, UserId, Description }] },
             controllers.has(GroupId),
           );
         }),

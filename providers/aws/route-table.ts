@@ -6,6 +6,7 @@ import {
   DeleteRouteTableCommand,
   DescribeRouteTablesCommand,
   DisassociateRouteTableCommand,
+  ModifyVpcEndpointCommand,
   ReplaceRouteCommand,
   ReplaceRouteTableAssociationCommand,
   type Route,
@@ -83,6 +84,11 @@ export const routeTable: ResourceType<RouteTableProps, RouteTableOutputs, AwsCli
     const there = await describe(id, ctx);
     for (const { RouteTableAssociationId: association, Main } of there?.Associations ?? [])
       if (!Main) await ec2.send(new DisassociateRouteTableCommand({ AssociationId: association })).catch(unlessNotFound);
+    for (const { GatewayId: endpoint } of there?.Routes ?? [])
+      if (endpoint?.startsWith('vpce-'))
+        await ec2
+          .send(new ModifyVpcEndpointCommand({ VpcEndpointId: endpoint, RemoveRouteTableIds: [id] }))
+          .catch(unlessNotFound);
     await whileHeld(
       ctx,
       async () => [],
