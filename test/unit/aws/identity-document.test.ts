@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { identityCertificates } from '../../../providers/aws/identity-certificates.ts';
 import { isSigned } from '../../../providers/aws/identity-document.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'slipway-document-test-'));
@@ -58,5 +60,14 @@ describe('an instance identity document', () => {
     expect(await isSigned(bytes, 'MIAGCSqGSIb3DQEHAqCAMIACAQ', [aws], signal)).toBe(false);
     expect(await isSigned(bytes, '-----END PKCS7-----', [aws], signal)).toBe(false);
     expect(await isSigned(bytes, sign(document, 'aws', '-nocerts'), [], signal)).toBe(false);
+  });
+});
+
+describe('the certificates that come with Slipway', () => {
+  test.each(Object.entries(identityCertificates))('of %s is whole: it is signed by its own key', (_, [pem = '']) => {
+    const certificate = new X509Certificate(pem);
+    expect(certificate.verify(certificate.publicKey)).toBe(true);
+    expect(certificate.subject).toContain('O=Amazon Web Services LLC');
+    expect(certificate.publicKey.asymmetricKeyDetails?.modulusLength).toBe(2048);
   });
 });
