@@ -1,6 +1,8 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type Status, statusSchema } from '../../../src/health/status.ts';
+import type { DownResult } from '../../../src/lifecycle/down.ts';
+import type { UpResult } from '../../../src/lifecycle/up.ts';
 import type { Event } from '../../../src/run/events.ts';
 import { downView } from '../../../src/ui/down-view.ts';
 import { findingsView } from '../../../src/ui/findings-view.ts';
@@ -207,8 +209,8 @@ describe('what programs read', () => {
     expect(statusSchema.parse(written)).toEqual(written);
   });
   it('tells its format, of up and down too', () => {
-    const up = { cluster: 'demo', runId: 'r', outcome: 'done', changed: 1, left: [], findings: [] } as const;
-    const down = { cluster: 'demo', outcome: 'done', deleted: 1, kept: [] } as const;
+    const up: UpResult = { cluster: 'demo', runId: 'r', outcome: 'done', changed: 1, left: [], findings: [] };
+    const down: DownResult = { cluster: 'demo', outcome: 'done', deleted: 1, kept: [] };
     expect(JSON.parse(render(upView, up, 'json', plainLook))).toEqual({ formatVersion: 1, ...up });
     expect(JSON.parse(render(downView, down, 'json', plainLook))).toEqual({ formatVersion: 1, ...down });
   });
