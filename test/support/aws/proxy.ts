@@ -62,7 +62,7 @@ export interface AwsProxy {
   killAfter(changes: number, died?: (call: Call) => void): void;
   /** Whether it was reached; a new client begins. */
   revive(): boolean;
-  /** Called with each call that was carried out or refused, before its answer leaves. */
+  /** Called with each call once its fate is known, before its answer leaves or its connection is cut. */
   onCall: (call: Call) => void | Promise<void>;
   /** Asks moto itself as that account, past all faults and records. */
   ask(
@@ -254,7 +254,11 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
 
     const fault = faultOf(call);
     if (fault) call.fault = nameOfFault(fault);
-    if (fault === 'drop-before') return cut();
+    const lost = async (): Promise<void> => {
+      await onCall(call);
+      cut();
+    };
+    if (fault === 'drop-before') return lost();
     if (fault === 'throttle') return refused(throttled(call.service));
     if (fault === 'error') return refused(failed(call.service, 500));
     if (fault === 'unavailable') return refused(failed(call.service, 503));
@@ -267,9 +271,10 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     if (first) return refused(invalid(call.service, first.at, first.why));
 
     const answer = await carryOut(exchange, request);
-    if (!answer || dead || fault === 'drop-after') return cut();
+    if (!answer || dead || fault === 'drop-after') return lost();
     if (fault === 'truncate' && answer.body.length > 1) {
       call.status = answer.status;
+      await onCall(call);
       outgoing.writeHead(answer.status, { ...plain(answer.headers), 'content-length': answer.body.length });
       outgoing.write(answer.body.subarray(0, answer.body.length >> 1), cut);
       return;
