@@ -10,10 +10,12 @@ import os
 import sys
 import threading
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
-from moto.ec2.utils import tag_filter_matches
+from moto.ec2.utils import parse_user_data, tag_filter_matches
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -96,6 +98,29 @@ def same_rule(self, other):
 SecurityGroupRule.__eq__ = same_rule
 Instance.prep_nics = prep_nics_that_go_with_the_instance
 Instance.terminate = terminate_and_let_go
+
+
+version_init = LaunchTemplateVersion.__init__
+group_update = FakeAutoScalingGroup.update
+
+
+def version_with_user_data(self, template, number, data, description):
+    """moto decodes the user data of a template's first version only, and breaks when a group launches another."""
+    if isinstance(data.get("UserData"), str):
+        data = {**data, "UserData": parse_user_data(data["UserData"])}
+    version_init(self, template, number, data, description)
+
+
+def update_what_is_given(self, *args, mixed_instances_policy=None, **kwargs):
+    """What an update does not name stays: moto forgets the policy."""
+    before = self.mixed_instances_policy
+    group_update(self, *args, mixed_instances_policy=mixed_instances_policy, **kwargs)
+    if mixed_instances_policy is None:
+        self.mixed_instances_policy = before
+
+
+LaunchTemplateVersion.__init__ = version_with_user_data
+FakeAutoScalingGroup.update = update_what_is_given
 
 
 def end_with_parent():
