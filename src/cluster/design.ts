@@ -27,12 +27,15 @@ export function slotsFor(cluster: Cluster, recorded: Slots): Slots {
   const zones = { ...cluster.network.zoneSlots, ...recorded.zones };
   return {
     zones: assignSlots(zones, cluster.zones, 0, 'zone'),
-    pools: assignSlots(
-      recorded.pools,
-      cluster.pools.map((pool) => pool.name),
-      1,
-      'pool',
-    ),
+    // Groups of a cloud share their zone's subnet.
+    pools: cluster.provider.aws
+      ? recorded.pools
+      : assignSlots(
+          recorded.pools,
+          cluster.pools.map((pool) => pool.name),
+          1,
+          'pool',
+        ),
   };
 }
 

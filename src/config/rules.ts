@@ -44,6 +44,7 @@ export const rules: readonly Rule[] = [
   machines.reserved,
   machines.reservedUnits,
   pools.poolSize,
+  pools.poolCount,
   pools.spot,
   pools.upgrades,
   pools.labels,

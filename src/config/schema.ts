@@ -272,7 +272,10 @@ export const clusterSchema = z.strictObject({
       machines: cidr.default('172.30.0.0/16').describe('Machines; split into 16 fixed slots, one a zone'),
       pods: cidr.default('10.244.0.0/16').describe('Pods; each node takes a /24 of it'),
       services: cidr.default('10.96.0.0/16').describe('Services'),
-      plugin: z.enum(['flannel', 'none']).default('flannel').describe('Pod network; none leaves it to you: by addons.manifests, or by hand'),
+      plugin: z
+        .enum(['flannel', 'none'])
+        .default('flannel')
+        .describe('Pod network; none leaves it to you: by addons.manifests, or by hand'),
       zoneSlots: z
         .record(z.string(), z.int().min(0).max(15))
         .default({})
@@ -307,7 +310,7 @@ export const clusterSchema = z.strictObject({
     })
     .prefault({})
     .describe('The control plane'),
-  pools: z.array(pool).max(15).default([]).describe('Groups of workers'),
+  pools: z.array(pool).max(100).default([]).describe('Groups of workers; 15 at most on the local provider'),
   backup: z
     .strictObject({
       schedule: any('a cron schedule such as "0 3 * * *"')
@@ -343,7 +346,9 @@ export const clusterSchema = z.strictObject({
         .array(any('the path of a manifest'))
         .max(1000)
         .default([])
-        .describe('Files and directories of manifests of your own, applied with the addons and pruned: paths relative to cluster.yaml'),
+        .describe(
+          'Files and directories of manifests of your own, applied with the addons and pruned: paths relative to cluster.yaml',
+        ),
     })
     .prefault({})
     .describe('What runs in every cluster'),

@@ -115,11 +115,15 @@ export const podCapacity: Rule = function* ({ network, masters, pools }) {
     );
 };
 
-/** A slot's first block holds the machines that the design names, each pool has a block of its own (addresses come from identity). */
+/**
+ * A slot's first block holds the machines that the design names. Each pool has a block of its own (addresses come from identity); groups of a
+ * cloud share the zone's private subnet, half of the slot, of which the cloud keeps 5.
+ */
 export const machineCapacity: Rule = function* (cluster) {
   const prefix = prefixOf(cluster.network.machines);
   if (prefix > bounds.machines.smallest) return;
   const block = 2 ** (32 - prefix) / 256;
+  const grouped = cluster.provider.aws !== undefined;
   const groups = [
     { path: ['etcd', 'count'], count: cluster.etcd.count, zones: cluster.etcd.zones, room: block / 4 },
     { path: ['masters', 'count'], count: cluster.masters.count, zones: cluster.masters.zones, room: block / 2 },
@@ -127,11 +131,12 @@ export const machineCapacity: Rule = function* (cluster) {
       path: ['pools', i, pool.max === undefined ? 'count' : 'max'],
       count: mostOf(pool),
       zones: pool.zones,
-      room: block - 2,
+      room: grouped ? 7 * block - 5 : block - 2,
     })),
   ];
-  for (const { path, count, zones, room } of groups) {
-    const most = Math.max(0, ...perZone(count, zones ?? cluster.zones).values());
+  const shares = groups.map((group) => ({ ...group, inZones: perZone(group.count, group.zones ?? cluster.zones) }));
+  for (const { path, count, inZones, room } of shares) {
+    const most = Math.max(0, ...inZones.values());
     if (most > room)
       yield error(
         'network.machines-capacity',
@@ -142,6 +147,18 @@ export const machineCapacity: Rule = function* (cluster) {
         },
       );
   }
+  const pools = shares.slice(2);
+  const room = 7 * block - 5;
+  const full = cluster.zones
+    .map((zone) => ({ zone, all: pools.reduce((sum, { inZones }) => sum + (inZones.get(zone) ?? 0), 0) }))
+    .find(({ all }) => all > room);
+  if (grouped && full && pools.every(({ inZones }) => Math.max(0, ...inZones.values()) <= room))
+    yield error(
+      'network.machines-capacity',
+      ['network', 'machines'],
+      `the pools may have ${full.all} machines in zone ${full.zone}, and network.machines ${cluster.network.machines} has room for ${room} there`,
+      { next: 'use a larger range (network.machines), or more zones' },
+    );
 };
 
 export const allowedCidrs: Rule = function* ({ kubernetes, bastion, provider }) {

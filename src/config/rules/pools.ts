@@ -26,6 +26,20 @@ export const poolSize: Rule = function* ({ pools, provider }) {
   }
 };
 
+/** Where machines of pools have addresses of their own each pool takes one of the 15 blocks of a zone's slot; groups of a cloud share its subnet. */
+const blocks = 15;
+export const poolCount: Rule = function* ({ pools, provider }) {
+  if (!provider.aws && pools.length > blocks)
+    yield error(
+      'pools.count',
+      ['pools', blocks],
+      `${pools.length} pools are more than the address range has blocks for: ${blocks}`,
+      {
+        next: 'join pools of like machines',
+      },
+    );
+};
+
 export const spot: Rule = function* ({ pools, provider }) {
   for (const [i, pool] of pools.entries())
     if (pool.spot && provider.local)
