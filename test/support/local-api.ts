@@ -28,7 +28,7 @@ export interface LocalApi {
   close(): void;
 }
 
-export async function startLocalApi(subnet: number): Promise<LocalApi> {
+export async function startLocalApi(subnet: number, more: Readonly<Record<string, string>> = {}): Promise<LocalApi> {
   const now = Date.now();
   const directory = mkdtempSync(join(tmpdir(), 'slipway-api-'));
   const file = (name: string, text: string): string => {
@@ -68,6 +68,7 @@ export async function startLocalApi(subnet: number): Promise<LocalApi> {
     'service-account-key-file': file('accounts.pub', publicKeyOf(accounts)),
     'service-account-signing-key-file': file('accounts.key', accounts),
     'disable-admission-plugins': 'ServiceAccount',
+    ...more,
   };
   const log = join(directory, 'log');
   const child = spawn('sh', [
