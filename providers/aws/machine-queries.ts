@@ -111,3 +111,12 @@ export async function groups({ autoscaling, owner }: AwsClients): Promise<readon
   const pages = paginateDescribeAutoScalingGroups({ client: autoscaling, pageSize: 100 }, { Filters: ofCluster(owner.cluster) });
   return collect(pages, ({ AutoScalingGroups }) => AutoScalingGroups);
 }
+
+/** What Kubernetes' controllers made goes after the machines: while those run, it is made anew. */
+export const madeByKubernetes = [
+  'aws.service-balancer',
+  'aws.service-classic-balancer',
+  'aws.service-target-group',
+  'aws.claim-volume',
+  'aws.service-security-group',
+] as const;

@@ -27,7 +27,7 @@ import { unlessNotFound } from './errors.ts';
 import { hostKeyTag, publishedHostKey } from './host-key.ts';
 import { instanceWhen } from './instance-poll.ts';
 import { launch } from './launch.ts';
-import { instances, volumes } from './machine-queries.ts';
+import { instances, madeByKubernetes, volumes } from './machine-queries.ts';
 import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
 import type { UserDataSpec } from './user-data.ts';
 import { grow } from './volume.ts';
@@ -93,7 +93,15 @@ export const roleTag = 'slipway.dev/role';
 /** An instance that the design names: bastion, etcd, master. Its network interface and its volumes outlive it. */
 export const machine: ResourceType<MachineProps, MachineOutputs, AwsClients> = {
   name: 'aws.machine',
-  dependsOn: ['aws.image', 'aws.role', 'aws.network-interface', 'aws.volume', 'aws.subnet', 'aws.security-group'],
+  dependsOn: [
+    'aws.image',
+    'aws.role',
+    'aws.network-interface',
+    'aws.volume',
+    'aws.subnet',
+    'aws.security-group',
+    ...madeByKubernetes,
+  ],
   timeoutMs: 900_000,
   async observe(world) {
     const [running, disks] = await Promise.all([world.read(instances), world.read(volumes)]);

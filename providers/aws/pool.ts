@@ -22,7 +22,7 @@ import {
 import type { AwsClients } from './clients.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { profileVisible } from './launch.ts';
-import { groups, poolInstances } from './machine-queries.ts';
+import { groups, madeByKubernetes, poolInstances } from './machine-queries.ts';
 import { polled } from './polls.ts';
 import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
 
@@ -50,7 +50,7 @@ type Wanted = Resolved<PoolProps>;
 /** A pool's share of a zone: an Auto Scaling group. How many machines it wants at a time is the autoscaler's; the bounds are ours. */
 export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
   name: 'aws.pool',
-  dependsOn: ['aws.launch-template', 'aws.subnet', 'aws.role', 'aws.security-group'],
+  dependsOn: ['aws.launch-template', 'aws.subnet', 'aws.role', 'aws.security-group', ...madeByKubernetes],
   timeoutMs: 900_000,
   async observe(world) {
     const found = new Map<Address, Observation<PoolProps, PoolOutputs>>();

@@ -52,7 +52,7 @@ export function machinePolicy(role: Role, scope: MachineScope): PolicyDocument {
       ...(scope.addons?.clusterAutoscaler === false ? [] : clusterAutoscalerStatements(scope)),
     ],
     worker: [
-      may('FetchBundle', 's3:GetObject', 'pools/*', 'join/*'),
+      may('FetchBundle', 's3:GetObject', 'pools/*', 'join/*/token'),
       may('AskToJoin', 's3:PutObject', 'join/requests/${aws:userid}/*'),
     ],
   };
@@ -63,14 +63,14 @@ type May = (sid: string, action: string, ...paths: readonly string[]) => Stateme
 /** `cluster agent`: tokens, approval of joins, the groups' hooks. */
 function agent({ cluster, account, region }: PolicyScope, may: May, arn: string): readonly Statement[] {
   return [
-    may('ReadJoins', 's3:GetObject', 'join/*', 'pools/*'),
-    may('WriteTokens', 's3:PutObject', 'join/*'),
+    may('ReadJoins', 's3:GetObject', 'join/*'),
+    may('WriteTokens', 's3:PutObject', 'join/*/token'),
     {
-      Sid: 'ListJoins',
+      // Without it S3 answers a GET of what is not there with 403; with a condition on the prefix too, as a GET has none.
+      Sid: 'TellAbsentFromForbidden',
       Effect: 'Allow',
       Action: 's3:ListBucket',
       Resource: arn,
-      Condition: { StringLike: { 's3:prefix': ['join/*', 'pools/*'] } },
     },
     // These know no narrower resource.
     {
