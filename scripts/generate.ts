@@ -6,6 +6,7 @@ import { renderConfigReference, renderJsonSchema } from '../src/config/json-sche
 import { statusSchema } from '../src/health/status.ts';
 import { planSchema } from '../src/plan/plan.ts';
 import { eventSchema } from '../src/run/events.ts';
+import { renderActions, renderPolicy } from './aws-actions.ts';
 import { renderCommandReference } from './command-reference.ts';
 import { readCommands } from './commands.ts';
 
@@ -16,7 +17,9 @@ const published = (schema: z.ZodType, title: string, description: string): strin
 
 const files: Readonly<Record<string, string>> = {
   'docs/commands.md': renderCommandReference(await readCommands()),
+  'docs/aws-policy.json': renderPolicy(),
   'docs/config.md': renderConfigReference(),
+  'providers/aws/actions.json': renderActions(),
   'schema/cluster.schema.json': renderJsonSchema(),
   'schema/plan.schema.json': published(planSchema, 'Slipway plan', 'What `cluster plan -o json` and `cluster plan --out` write'),
   'schema/event.schema.json': published(
