@@ -16,6 +16,8 @@ export function motoHome(): string {
 export interface Moto {
   readonly url: string;
   readonly pid: number;
+  /** The end of what it wrote to its standard error: where it broke. */
+  said(): string;
   /** Forgets everything of all accounts. 0.4 s: a new account is quicker, and does for most. */
   reset(): Promise<void>;
   stop(): Promise<void>;
@@ -48,6 +50,7 @@ export async function startMoto({ host = '127.0.0.1', port = 0 } = {}): Promise<
   return {
     url,
     pid,
+    said: () => said,
     async reset() {
       const answer = await fetch(`${url}/moto-api/reset`, { method: 'POST' });
       if (!answer.ok) throw new Error(`moto's reset answered ${answer.status}`);

@@ -16,6 +16,8 @@ from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.utils import parse_user_data, tag_filter_matches
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -98,6 +100,19 @@ def same_rule(self, other):
 SecurityGroupRule.__eq__ = same_rule
 Instance.prep_nics = prep_nics_that_go_with_the_instance
 Instance.terminate = terminate_and_let_go
+
+
+remove_role_from_instance_profile = IAMBackend.remove_role_from_instance_profile
+
+
+def remove_role_that_is_there(self, profile_name, role_name):
+    """A second try of the same call is told so: moto breaks."""
+    if role_name not in [role.name for role in self.get_instance_profile(profile_name).roles]:
+        raise NotFoundException(f"Role {role_name} in Instance Profile {profile_name} cannot be found.")
+    remove_role_from_instance_profile(self, profile_name, role_name)
+
+
+IAMBackend.remove_role_from_instance_profile = remove_role_that_is_there
 
 
 version_init = LaunchTemplateVersion.__init__

@@ -68,7 +68,7 @@ export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) 
     check() {
       const wrong = [
         ...proxy.violations.map(({ service, action, at, why }) => `AWS refuses ${service}.${action}: ${at}: ${why}`),
-        ...proxy.accidents.map(({ call, status, body }) => `moto broke: ${call.action} ${status} ${body.slice(0, 300)}`),
+        ...proxy.accidents.map(({ call, status, why }) => `moto broke: ${call.action} ${status} ${why}`),
       ];
       if (wrong.length > 0) throw new Error([...new Set(wrong)].join('\n'));
     },

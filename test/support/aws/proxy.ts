@@ -39,7 +39,8 @@ export interface Weather {
 export interface Accident {
   readonly call: Call;
   readonly status: number;
-  readonly body: string;
+  /** The end of its traceback. */
+  readonly why: string;
 }
 
 export interface AwsProxy {
@@ -83,7 +84,10 @@ const fairWeather = (): Weather => ({ quotas: {}, hiddenMs: 0, settleMs: 0, page
 const motosOwnAccount = '123456789012';
 
 /** AWS between the SDK and moto: everything that AWS does and moto does not, and every fault on order. */
-export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '127.0.0.1', port = 0 } = {}): Promise<AwsProxy> {
+export async function startProxy(
+  moto: Pick<Moto, 'url' | 'said'>,
+  { seed = 1, host = '127.0.0.1', port = 0 } = {},
+): Promise<AwsProxy> {
   const started = performance.now();
   const now = (): number => performance.now() - started;
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
@@ -194,7 +198,11 @@ export async function startProxy(moto: Pick<Moto, 'url'>, { seed = 1, host = '12
     const { call } = exchange;
     let answer = await forward(call.account, { ...request, body: paging.whole(exchange, request.body) });
     if (answer.status >= 500) {
-      accidents.push({ call, status: answer.status, body: answer.body.toString().slice(0, 2_000) });
+      accidents.push({
+        call,
+        status: answer.status,
+        why: moto.said().slice(-600).trim() || answer.body.toString().slice(0, 600),
+      });
       return no(call, failed(call.service, answer.status === 501 ? 501 : 500));
     }
     call.committed = call.mutating && answer.status < 300;
