@@ -117,7 +117,7 @@ async function attach(id: string, vpc: string, ctx: Context<AwsClients>): Promis
 const detach = (id: string, vpc: string, ctx: Context<AwsClients>): Promise<void> =>
   whileHeld(
     ctx,
-    () => interfacesIn(ctx, 'vpc-id', vpc),
+    () => interfacesIn(ctx, 'vpc-id', vpc, ({ Association }) => Association !== undefined),
     () =>
       ctx.clients.ec2.send(new DetachInternetGatewayCommand({ InternetGatewayId: id, VpcId: vpc })).catch((error) => {
         if (codeOf(error) !== 'Gateway.NotAttached') throw error;

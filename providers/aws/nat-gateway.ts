@@ -1,4 +1,10 @@
-import { CreateNatGatewayCommand, DeleteNatGatewayCommand, type NatGateway } from '@aws-sdk/client-ec2';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  CreateNatGatewayCommand,
+  DeleteNatGatewayCommand,
+  DescribeRouteTablesCommand,
+  type NatGateway,
+} from '@aws-sdk/client-ec2';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
@@ -57,7 +63,10 @@ export const natGateway: ResourceType<NatGatewayProps, NatGatewayOutputs, AwsCli
     await settled(outputs.id, 'available', ctx);
     return outputs;
   },
-  delete: remove,
+  async delete(outputs, ctx) {
+    await unrouted(outputs.id, ctx);
+    await remove(outputs, ctx);
+  },
 };
 
 async function create(
@@ -82,6 +91,17 @@ async function create(
   );
   await settled(id, 'available', ctx);
   return { id };
+}
+
+/** Route tables may just be on their way to another one: it goes after them. Bounded, as somebody else's may stay. */
+const unroutedMs = 15_000;
+async function unrouted(id: string, { clients, signal }: Context<AwsClients>): Promise<void> {
+  const Filters = [{ Name: 'route.nat-gateway-id', Values: [id] }];
+  for (const end = performance.now() + unroutedMs; performance.now() < end; ) {
+    const { RouteTables = [] } = await clients.ec2.send(new DescribeRouteTablesCommand({ Filters }));
+    if (RouteTables.length === 0) return;
+    await sleep(500, undefined, { signal });
+  }
 }
 
 async function remove({ id }: NatGatewayOutputs, ctx: Context<AwsClients>): Promise<void> {

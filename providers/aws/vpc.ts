@@ -2,8 +2,11 @@ import {
   CreateVpcCommand,
   DeleteVpcCommand,
   DescribeNetworkInterfacesCommand,
+  DescribeSecurityGroupsCommand,
+  DescribeSubnetsCommand,
   DescribeVpcsCommand,
   ModifyVpcAttributeCommand,
+  type NetworkInterface,
 } from '@aws-sdk/client-ec2';
 import { exitCodes, UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
@@ -98,7 +101,7 @@ export const vpc: ResourceType<VpcProps, VpcOutputs, AwsClients> = {
   async delete({ id }, ctx) {
     await whileHeld(
       ctx,
-      () => interfacesIn(ctx, 'vpc-id', id),
+      () => holders(ctx, id),
       () => ctx.clients.ec2.send(new DeleteVpcCommand({ VpcId: id })),
     );
   },
@@ -140,11 +143,28 @@ export async function interfacesIn(
   { clients }: Context<AwsClients>,
   filter: 'vpc-id' | 'subnet-id' | 'group-id',
   id: string,
+  holds: (one: NetworkInterface) => boolean = () => true,
 ): Promise<readonly string[]> {
-  const { NetworkInterfaces = [] } = await clients.ec2.send(
-    new DescribeNetworkInterfacesCommand({ Filters: [{ Name: filter, Values: [id] }] }),
-  );
-  return NetworkInterfaces.slice(0, 5).map(
-    ({ NetworkInterfaceId, Description }) => `${NetworkInterfaceId} (${Description || 'no description'})`,
-  );
+  const command = new DescribeNetworkInterfacesCommand({ Filters: [{ Name: filter, Values: [id] }] });
+  const { NetworkInterfaces = [] } = await clients.ec2.send(command);
+  return NetworkInterfaces.filter(holds)
+    .slice(0, 5)
+    .map(({ NetworkInterfaceId, Description }) => `${NetworkInterfaceId} (${Description || 'no description'})`);
+}
+
+/** Whatever else somebody made in it. */
+async function holders(ctx: Context<AwsClients>, id: string): Promise<readonly string[]> {
+  const { ec2 } = ctx.clients;
+  const Filters = [{ Name: 'vpc-id', Values: [id] }];
+  const [interfaces, { Subnets = [] }, { SecurityGroups = [] }] = await Promise.all([
+    interfacesIn(ctx, 'vpc-id', id),
+    ec2.send(new DescribeSubnetsCommand({ Filters })),
+    ec2.send(new DescribeSecurityGroupsCommand({ Filters })),
+  ]);
+  const groups = SecurityGroups.filter(({ GroupName }) => GroupName !== 'default');
+  return [
+    ...interfaces,
+    ...Subnets.slice(0, 5).map(({ SubnetId }) => `${SubnetId}`),
+    ...groups.slice(0, 5).map(({ GroupId, GroupName }) => `${GroupId} (${GroupName})`),
+  ];
 }
