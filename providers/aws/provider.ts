@@ -127,8 +127,8 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
  * An etcd machine's volumes: one of another machine is never mounted by mistake. The role of workers for the agent on the masters: under its ID
  * lie the proofs of machines that join.
  */
-function machineFacts({ name, role }: MachineSpec, { cluster }: Topology): Readonly<Record<string, Ref<string>>> {
-  if (role === 'master') return { WORKER_ROLE_ID: ref<string>('aws.role/worker', 'id') };
+function machineFacts({ name, role }: MachineSpec, { cluster, groups }: Topology): Readonly<Record<string, Ref<string>>> {
+  if (role === 'master' && groups.length > 0) return { WORKER_ROLE_ID: ref<string>('aws.role/worker', 'id') };
   if (role !== 'etcd') return {};
   const id = (volume: string) => ref<string>(addressOf('aws.volume', `${name}.${volume}`), 'id');
   return { VOLUME_MAIN: id('main'), ...(cluster.etcd.events ? { VOLUME_EVENTS: id('events') } : {}) };

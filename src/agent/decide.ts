@@ -65,9 +65,10 @@ export function decide(csr: JoinCsr, evidence: Evidence, config: AgentConfig): D
   const notYet = (why: string): Decision => (patient ? { kind: 'wait', why } : { kind: 'deny', why });
   const deny = (why: string): Decision => ({ kind: 'deny', why });
 
-  const pool = poolOfGroups(csr.groups);
+  const pool = csr.renewal ? instance?.pool : poolOfGroups(csr.groups);
+  if (csr.renewal && !instance) return notYet(`EC2 shows no instance ${csr.instance}`);
   const settings = pool === undefined ? undefined : config.pools[pool];
-  if (pool === undefined || !settings) return deny('its token is of no pool of this cluster');
+  if (pool === undefined || !settings) return deny(`${csr.renewal ? 'its instance' : 'its token'} is of no pool of this cluster`);
   const expected = settings.requests.find(({ name }) => name === csr.certificate);
   if (!expected) return deny(`machines of pool ${pool} need no certificate ${csr.certificate}`);
   if (!csr.proved) return deny('it is not signed by its own key');
@@ -77,11 +78,14 @@ export function decide(csr: JoinCsr, evidence: Evidence, config: AgentConfig): D
   if (instance.pool !== pool)
     return deny(`instance ${instance.id} is of pool ${instance.pool ?? 'none'}, and its token of pool ${pool}`);
   if (instance.state !== 'pending' && instance.state !== 'running') return deny(`instance ${instance.id} is ${instance.state}`);
-  if (now - instance.launched > newForMs) return deny(`instance ${instance.id} was launched more than an hour ago`);
-  if (evidence.nameTaken) return deny(`a node ${instance.id} is there and Ready`);
 
   const wrong = unlike(csr, expected, instance);
   if (wrong !== undefined) return deny(wrong);
+  // Its kubelet's certificate has proved who it is; for its own names it may have what it had.
+  if (csr.renewal) return { kind: 'approve' };
+
+  if (now - instance.launched > newForMs) return deny(`instance ${instance.id} was launched more than an hour ago`);
+  if (evidence.nameTaken) return deny(`a node ${instance.id} is there and Ready`);
 
   if (!proof) return notYet('it has not proved who it is');
   const { document } = proof;

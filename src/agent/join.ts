@@ -33,7 +33,10 @@ export async function decideRequests({ config, kube, cloud, log, now, signal }: 
   for (const [id, requests] of byInstance) {
     const instance = instances.get(id);
     // What is not ours to begin with costs no further question.
-    const proof = instance?.cluster === config.cluster ? await proofOf(id, cloud, signal) : undefined;
+    const proof =
+      instance?.cluster === config.cluster && requests.some(({ renewal }) => !renewal)
+        ? await proofOf(id, cloud, signal)
+        : undefined;
     const evidence: Evidence = { instance, proof, nameTaken: ready.has(id), now: now() };
     for (const csr of requests) {
       const decision = decide(csr, evidence, config);

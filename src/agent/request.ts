@@ -10,6 +10,8 @@ export interface JoinCsr {
   readonly instance: string;
   readonly certificate: string;
   readonly username: string;
+  /** Asked for by the node itself, by its kubelet's certificate: it has joined before. */
+  readonly renewal: boolean;
   readonly groups: readonly string[];
   readonly signer: string;
   readonly usages: readonly string[];
@@ -43,7 +45,8 @@ export async function parseCsr(object: unknown): Promise<JoinCsr | undefined> {
   const { metadata, spec, status } = schema.parse(object);
   const [, instance, certificate] = namePattern.exec(metadata.name) ?? [];
   if (instance === undefined || certificate === undefined) return undefined;
-  if (!spec.username.startsWith('system:bootstrap:')) return undefined;
+  const renewal = spec.username === `system:node:${instance}` && spec.groups.includes('system:nodes');
+  if (!renewal && !spec.username.startsWith('system:bootstrap:')) return undefined;
   if ((status?.conditions ?? []).length > 0) return undefined;
   const csr = new x509.Pkcs10CertificateRequest(Buffer.from(spec.request, 'base64').toString());
   const names = csr.extensions.find(({ type }) => type === '2.5.29.17');
@@ -63,6 +66,7 @@ export async function parseCsr(object: unknown): Promise<JoinCsr | undefined> {
     instance,
     certificate,
     username: spec.username,
+    renewal,
     groups: spec.groups,
     signer: spec.signerName,
     usages: spec.usages.toSorted(),

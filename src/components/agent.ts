@@ -1,10 +1,10 @@
 import { agentAsset, runtimeAsset } from '../assets/catalogue.ts';
 import type { Topology } from '../cluster/topology.ts';
 import type { Pool } from '../config/schema.ts';
-import type { Bundle } from './bundle.ts';
-import { joinRequest, machinesJoin, noticeAnnotation } from './joining.ts';
+import type { Bundle, CertificateSpec } from './bundle.ts';
+import { joinRequest, machinesJoin, noticeAnnotation, requestLine } from './joining.ts';
 import { type Part, textFile } from './part.ts';
-import { certificate, identities, trust, trustFile } from './pki.ts';
+import { certificate, identities, leafLifetimeDays, trust, trustFile } from './pki.ts';
 import { sandbox } from './sandbox.ts';
 import { render } from './template.ts';
 
@@ -13,7 +13,8 @@ const name = 'slipway-agent.service';
 
 /** The agent, on masters: it approves what `pools` (the bundles of the pools, by pool) say, and nothing else. */
 export function agent(topology: Topology, pools: ReadonlyMap<string, Bundle>): Part {
-  if (!machinesJoin(topology)) return {};
+  // Without a group nobody joins; the API servers are ready for the first one (machinesJoin).
+  if (topology.groups.length === 0) return {};
   const config = {
     cluster: topology.cluster.name,
     region: topology.region,
@@ -60,6 +61,35 @@ export function notices(topology: Topology, pool: Pool): Part {
         name: 'slipway-notices.service',
         text: render('units/slipway-notices.service', { script }),
         inputs: [script],
+        certificates: ['kubelet-client'],
+        serving: false,
+      },
+    ],
+  };
+}
+
+const renewScript = '/etc/slipway/renew';
+const certificateList = '/etc/slipway/certificates';
+const daySeconds = 86_400;
+/** What keeps the certificates of a pool's machines fresh, where the CLI does not know these machines. */
+export function renewal(topology: Topology, certificates: readonly CertificateSpec[]): Part {
+  if (!machinesJoin(topology)) return {};
+  const text = render('config/renew.sh', {
+    ca: trustFile('kubernetes'),
+    list: certificateList,
+    seconds: Math.round((leafLifetimeDays * daySeconds) / 3),
+    pause: 2,
+  });
+  return {
+    files: [
+      textFile(renewScript, text, '0755'),
+      textFile(certificateList, certificates.map((spec) => `${requestLine(spec)}\n`).join('')),
+    ],
+    units: [
+      {
+        name: 'slipway-renew.service',
+        text: render('units/slipway-renew.service', { script: renewScript }),
+        inputs: [renewScript, certificateList],
         certificates: ['kubelet-client'],
         serving: false,
       },

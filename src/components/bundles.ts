@@ -1,5 +1,5 @@
 import type { Topology } from '../cluster/topology.ts';
-import { agent, notices } from './agent.ts';
+import { agent, notices, renewal } from './agent.ts';
 import { apiWait } from './api-wait.ts';
 import { apiserver } from './apiserver.ts';
 import { base } from './base.ts';
@@ -21,9 +21,9 @@ export { identityOf } from './host-env.ts';
 export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
   const host = base(topology, { node: false });
   const node = base(topology, { node: true });
-  const pools = topology.cluster.pools.map((pool): readonly [string, Bundle] => [
-    pool.name,
-    combine(`pool-${pool.name}`, [
+  const pools = topology.cluster.pools.map((pool): readonly [string, Bundle] => {
+    const name = `pool-${pool.name}`;
+    const bundle = combine(name, [
       node,
       containerd(topology, nodeImages(topology, false)),
       apiWait,
@@ -31,8 +31,9 @@ export function designBundles(topology: Topology): ReadonlyMap<string, Bundle> {
       kubeProxy(topology, false),
       flannel(topology, false),
       notices(topology, pool),
-    ]),
-  ]);
+    ]);
+    return [pool.name, combine(name, [bundle, renewal(topology, bundle.certificates)])];
+  });
   const bundles = [
     combine('bastion', [host]),
     combine('etcd', [host, volumes(topology), etcd(topology)]),

@@ -36,7 +36,7 @@ export const tokenSecret = (id: string): string => `bootstrap-token-${id}`;
 
 /** What joining needs of RBAC. */
 export function joinObjects(topology: Topology): readonly KubeObject[] {
-  if (!machinesJoin(topology)) return [];
+  if (topology.groups.length === 0) return [];
   const pools = [...new Set(topology.groups.map(({ pool }) => pool))];
   const group = (name: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name });
   return manifest('addons/join-rbac.yaml', {
@@ -71,4 +71,25 @@ function signerOf({ name, authority, subject, usages }: CertificateSpec): string
   if (ofNode) return server ? 'kubernetes.io/kubelet-serving' : 'kubernetes.io/kube-apiserver-client-kubelet';
   if (authority === 'kubernetes' && !server) return 'kubernetes.io/kube-apiserver-client';
   throw new Error(`a pool's machine cannot ask for the certificate ${name}`);
+}
+
+/**
+ * How the machine asks for this certificate. All are signed by the authority `nodes`, the only one whose key is on the masters, by the
+ * controller manager's signers: API servers trust it for clients, as they trust `kubernetes`.
+ */
+export function requestLine(spec: CertificateSpec): string {
+  const { files } = spec;
+  const [cert, key] = 'combined' in files ? [files.combined, files.combined] : [files.cert, files.key];
+  const { signer, subject, sans, usages } = joinRequest(spec);
+  const path = [...subject.o.map((organisation) => `/O=${organisation}`), `/CN=${subject.cn}`].join('');
+  const names = [...sans.dns.map((name) => `DNS:${name}`), ...sans.ip.map((ip) => `IP:${ip}`)].join(',');
+  const words = [spec.name, cert, key, spec.owner ?? 'root', signer].map(expanded);
+  return ['"$each"', ...words, expanded(path), expanded(names), `'${JSON.stringify(usages)}'`].join(' ');
+}
+
+/** One word of sh in which `${NODE_NAME}` and `${NODE_IP}` stand for the machine's own. */
+function expanded(text: string): string {
+  const plain = text.replaceAll(/\$\{NODE_(NAME|IP)\}/g, '');
+  if (!/^[\w=:,./-]*$/.test(plain)) throw new Error(`a request cannot carry ${JSON.stringify(text)}`);
+  return `"${text}"`;
 }

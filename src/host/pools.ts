@@ -1,13 +1,11 @@
 import type { PoolGroup, Topology } from '../cluster/topology.ts';
-import type { Bundle, CertificateSpec } from '../components/bundle.ts';
+import type { Bundle } from '../components/bundle.ts';
 import { identityOf } from '../components/bundles.ts';
-import { joinRequest } from '../components/joining.ts';
+import { requestLine } from '../components/joining.ts';
 import { templateText } from '../components/template.ts';
 import { sha256 } from '../plan/canonical.ts';
 import { type Address, addressOf, type Resource } from '../plan/resource.ts';
 import { type BundleProps, propsOf } from './design.ts';
-import { pathsOf } from './manifest.ts';
-import { quote } from './quote.ts';
 
 export interface PoolBundleProps extends BundleProps {
   /** Calls of templates/host/join, one a certificate. */
@@ -45,26 +43,6 @@ function poolIdentity({ name, pool, zone, bundle }: PoolGroup, topology: Topolog
   const machine = { name, role: 'worker', zone, address: '', pool, instanceType: '', bundle } as const;
   const own = new Set(['NODE_NAME', 'NODE_IP', 'ZONE', 'INSTANCE_TYPE', 'PROVIDER_ID']);
   return Object.fromEntries(Object.entries(identityOf(machine, topology)).filter(([key]) => !own.has(key)));
-}
-
-/**
- * How the machine asks for this certificate. All are signed by the authority `nodes`, the only one whose key is on the masters, by the
- * controller manager's signers: API servers trust it for clients, as they trust `kubernetes`.
- */
-export function requestLine(spec: CertificateSpec): string {
-  const [cert, key] = pathsOf(spec.files);
-  const { signer, subject, sans, usages } = joinRequest(spec);
-  const path = [...subject.o.map((organisation) => `/O=${organisation}`), `/CN=${subject.cn}`].join('');
-  const names = [...sans.dns.map((name) => `DNS:${name}`), ...sans.ip.map((ip) => `IP:${ip}`)].join(',');
-  const words = [spec.name, cert, key, spec.owner ?? 'root', signer].map(quote);
-  return ['"$each"', ...words, expanded(path), expanded(names), quote(JSON.stringify(usages))].join(' ');
-}
-
-/** One word of sh in which `${NODE_NAME}` and `${NODE_IP}` stand for the machine's own. */
-function expanded(text: string): string {
-  const plain = text.replaceAll(/\$\{NODE_(NAME|IP)\}/g, '');
-  if (!/^[\w=:,./-]*$/.test(plain)) throw new Error(`a request cannot carry ${JSON.stringify(text)}`);
-  return `"${text}"`;
 }
 
 /** Where the machines of a pool find it: content and place are one. */

@@ -19,6 +19,24 @@ describe('a request is approved', () => {
   );
 });
 
+describe('a node that has joined', () => {
+  const self = { username: 'system:node:i-0123456789abcdef0', groups: ['system:nodes', 'system:authenticated'] };
+  const old = { instance: anInstance({ launched: now - 300 * 86_400_000 }), nameTaken: true, proof: undefined };
+  test('renews what it has, by its kubelet’s certificate, however old it is', async () => {
+    for (const certificate of ['kubelet-server', 'kube-proxy', 'flanneld'])
+      expect(await decided({ ...self, certificate }, old)).toEqual({ kind: 'approve' });
+  });
+  test('gets nothing else, nothing for another name, and nothing when it is not of this cluster any more', async () => {
+    expect(await decided({ ...self, certificate: 'kubelet-server', dns: ['master-a'] }, old)).toMatchObject({ kind: 'deny' });
+    expect(await decided({ ...self, certificate: 'kube-proxy', o: ['system:masters'] }, old)).toMatchObject({ kind: 'deny' });
+    expect(await decided({ ...self, certificate: 'admin', cn: 'admin' }, old)).toMatchObject({ kind: 'deny' });
+    const gone = { ...old, instance: anInstance({ state: 'terminated' }) };
+    expect(await decided({ ...self, certificate: 'kube-proxy' }, gone)).toMatchObject({ kind: 'deny' });
+    const other = { ...old, instance: anInstance({ cluster: 'other' }) };
+    expect(await decided({ ...self, certificate: 'kube-proxy' }, other)).toMatchObject({ kind: 'deny' });
+  });
+});
+
 describe('a request is denied', () => {
   const refused = async (wish: Parameters<typeof aRequest>[0], why: RegExp, over: Partial<Evidence> = {}) => {
     expect(await decided(wish, over)).toEqual({ kind: 'deny', why: expect.stringMatching(why) });
@@ -96,7 +114,10 @@ describe('a request is somebody else’s', () => {
   test('with another name, another kind of user, or a decision already', async () => {
     const { object } = await aRequest();
     expect(await parseCsr({ ...object, metadata: { ...object.metadata, name: 'csr-abcde' } })).toBeUndefined();
-    expect(await parseCsr((await aRequest({ username: 'system:node:i-0123456789abcdef0' })).object)).toBeUndefined();
+    expect(
+      await parseCsr((await aRequest({ username: 'system:node:i-0000000000000000a', groups: ['system:nodes'] })).object),
+    ).toBeUndefined();
+    expect(await parseCsr((await aRequest({ username: 'system:node:i-0123456789abcdef0', groups: [] })).object)).toBeUndefined();
     expect(await parseCsr((await aRequest({ decided: true })).object)).toBeUndefined();
   });
 });
