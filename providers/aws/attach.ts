@@ -1,13 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { AttachVolumeCommand, DescribeInstancesCommand, DescribeVolumesCommand } from '@aws-sdk/client-ec2';
+import { AttachVolumeCommand, DescribeInstancesCommand, type Volume } from '@aws-sdk/client-ec2';
 import { UserError } from '../../src/errors.ts';
 import type { Context } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { visible } from './ec2.ts';
 import { codeOf } from './errors.ts';
-import { isGone } from './machine-queries.ts';
+import { isGone, volumes } from './machine-queries.ts';
+import { polled } from './polls.ts';
 
 const devices: Readonly<Record<string, string>> = { main: '/dev/sdf', events: '/dev/sdg' };
+
+/** One question for all volumes that are waited for. */
+const volumesById = polled(
+  async (clients): Promise<ReadonlyMap<string, Volume>> =>
+    new Map((await volumes(clients)).map((volume) => [volume.VolumeId ?? '', volume])),
+  500,
+);
 
 /** A volume is free some seconds after its last instance has ended. */
 const timeoutMs = 180_000;
@@ -19,7 +25,7 @@ export async function attach(
   const { ec2 } = ctx.clients;
   let why = 'it is not free';
   for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
-    const { Volumes: [there] = [] } = await visible(ctx, () => ec2.send(new DescribeVolumesCommand({ VolumeIds: [volume] })));
+    const there = (await volumesById(ctx)).get(volume);
     const [held] = there?.Attachments?.filter(({ State }) => State !== 'detached') ?? [];
     if (held?.InstanceId === instance && held.State === 'attached') return;
     if (there?.State === 'available' && held === undefined) {
@@ -33,8 +39,7 @@ export async function attach(
     } else if (held?.InstanceId !== undefined && held.InstanceId !== instance) {
       await mustBeEnding(held.InstanceId, volume, ctx);
       why = `instance ${held.InstanceId} has not let it go`;
-    } else why = `it is ${held?.State ?? there?.State}`;
-    await sleep(500, undefined, { signal: ctx.signal });
+    } else why = there ? `it is ${held?.State ?? there.State}` : 'AWS does not show it';
   }
   throw new UserError({
     what: `volume ${volume} could not be attached to ${instance} within ${timeoutMs / 1000} s`,

@@ -28,8 +28,8 @@ import { createWithToken } from './idempotency.ts';
 import { instanceType } from './instance-type.ts';
 import { profileVisible } from './launch.ts';
 import type { BootSpec, MetadataOptions } from './machine.ts';
-import { type Template, templates } from './machine-queries.ts';
-import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
+import { templates } from './machine-queries.ts';
+import { resourceIn, type Tags, tagsFrom } from './tags.ts';
 import { renderUserData } from './user-data.ts';
 
 export interface LaunchTemplateProps {
@@ -47,6 +47,7 @@ export interface LaunchTemplateProps {
   readonly boot: BootSpec;
   /** Of the machines' volumes: a group gives its own tags to instances only. */
   readonly volumeTags: Tags;
+  /** Its own: by them we know it again when it is to be made; what is there is told by name. */
   readonly tags: Tags;
 }
 export interface LaunchTemplateOutputs {
@@ -62,16 +63,16 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
   dependsOn: ['aws.image', 'aws.role', 'aws.security-group'],
   async observe(world) {
     const found = new Map<Address, Observation<LaunchTemplateProps, LaunchTemplateOutputs>>();
-    for (const { template, version } of await world.read(templates)) {
-      const tags = tagsFrom(template.Tags);
-      const address = resourceIn(tags, world.clients.owner.cluster, launchTemplate.name);
-      if (!address) continue;
-      const outputs = { id: template.LaunchTemplateId ?? '', version: String(version.VersionNumber ?? '') };
-      found.set(address, { state: 'present', props: { ...propsOf(version), tags }, outputs });
+    const { cluster } = world.clients.owner;
+    for (const version of await world.read(templates)) {
+      const props = propsOf(version);
+      const address = resourceIn(props.volumeTags, cluster, launchTemplate.name);
+      if (!address || version.LaunchTemplateName !== templateName(cluster, address)) continue;
+      found.set(address, { state: 'present', props, outputs: outputsOf(version) });
     }
     return found;
   },
-  diff: withTags(diffTemplate),
+  diff: diffTemplate,
   async create(props, ctx) {
     const { ec2, owner } = ctx.clients;
     const name = templateName(owner.cluster, ctx.address);
@@ -95,21 +96,18 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
     }
   },
   async update(props, { id }, ctx) {
-    const there = (await templates(ctx.clients)).find(({ template }) => template.LaunchTemplateId === id);
-    if (!there) throw new Error(`AWS does not show ${id}`);
     await setTags(ctx, id, props.tags);
-    const wanted = diffTemplate(props, { ...propsOf(there.version), tags: {} }).filter(({ path }) => !ctx.hold.includes(path));
-    return wanted.length > 0 ? addVersion(id, props, ctx) : outputsOf(there);
+    return addVersion(id, props, ctx);
   },
   async delete({ id }, { clients }) {
     await clients.ec2.send(new DeleteLaunchTemplateCommand({ LaunchTemplateId: id })).catch(unlessNotFound);
   },
 };
 
-const templateName = (cluster: string, address: Address): string => `${cluster}-${nameOf(address)}`;
-const outputsOf = ({ template, version }: Template): LaunchTemplateOutputs => ({
-  id: template.LaunchTemplateId ?? '',
-  version: String(version.VersionNumber ?? ''),
+export const templateName = (cluster: string, address: Address): string => `${cluster}-${nameOf(address)}`;
+const outputsOf = ({ LaunchTemplateId: id = '', VersionNumber: version }: LaunchTemplateVersion): LaunchTemplateOutputs => ({
+  id,
+  version: String(version ?? ''),
 });
 
 function dataOf(props: Wanted): RequestLaunchTemplateData {
@@ -154,7 +152,7 @@ const observedBoot = (text: string): Resolved<BootSpec> => ({
 });
 const textOf = (boot: Resolved<BootSpec>): string => (boot.cluster === '' ? boot.authorizedKey : renderUserData(boot));
 
-function propsOf({ LaunchTemplateData: data = {} }: LaunchTemplateVersion): Omit<Wanted, 'tags'> {
+function propsOf({ LaunchTemplateData: data = {} }: LaunchTemplateVersion): Wanted {
   const [root] = data.BlockDeviceMappings ?? [];
   const volumeTags = data.TagSpecifications?.find(({ ResourceType }) => ResourceType === 'volume')?.Tags;
   return {
@@ -172,6 +170,7 @@ function propsOf({ LaunchTemplateData: data = {} }: LaunchTemplateVersion): Omit
     },
     boot: observedBoot(Buffer.from(data.UserData ?? '', 'base64').toString()),
     volumeTags: tagsFrom(volumeTags),
+    tags: {},
   };
 }
 

@@ -1,10 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  DescribeInstancesCommand,
-  DescribeNetworkInterfacesCommand,
-  type Instance,
-  RunInstancesCommand,
-} from '@aws-sdk/client-ec2';
+import { DescribeInstancesCommand, type Instance, type NetworkInterface, RunInstancesCommand } from '@aws-sdk/client-ec2';
 import { messageOf, UserError } from '../../src/errors.ts';
 import type { Context } from '../../src/plan/resource.ts';
 import { heldBy } from './attach.ts';
@@ -14,9 +9,17 @@ import { codeOf } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
 import { instanceType } from './instance-type.ts';
 import type { WantedMachine } from './machine.ts';
-import { isGone } from './machine-queries.ts';
+import { isGone, networkInterfaces } from './machine-queries.ts';
+import { polled } from './polls.ts';
 import { resourceIn, tagsFrom } from './tags.ts';
 import { renderUserData } from './user-data.ts';
+
+/** One question for all machines that are made. */
+const interfacesById = polled(
+  async (clients): Promise<ReadonlyMap<string, NetworkInterface>> =>
+    new Map((await networkInterfaces(clients)).map((one) => [one.NetworkInterfaceId ?? '', one])),
+  500,
+);
 
 /** An instance that ends lets its network interface go within a minute or two. */
 const freeMs = 300_000;
@@ -51,9 +54,22 @@ export async function launch(props: WantedMachine, ctx: Context<AwsClients>): Pr
 }
 
 /** What is the request's, and nothing else: a token with another request is refused. */
-const tokenProps = ({ image, type, networkInterface, profile, rootGb, kmsKey, device, metadata, boot, tags }: WantedMachine) => ({
+const tokenProps = ({
   image,
   type,
+  zone,
+  networkInterface,
+  profile,
+  rootGb,
+  kmsKey,
+  device,
+  metadata,
+  boot,
+  tags,
+}: WantedMachine) => ({
+  image,
+  type,
+  zone,
   networkInterface,
   profile,
   rootGb,
@@ -74,6 +90,7 @@ async function run(props: WantedMachine, ClientToken: string, ctx: Context<AwsCl
         ImageId: props.image,
         InstanceType: instanceType(props.type),
         IamInstanceProfile: { Name: props.profile },
+        Placement: { AvailabilityZone: props.zone },
         NetworkInterfaces: [{ DeviceIndex: 0, NetworkInterfaceId: props.networkInterface }],
         MetadataOptions: {
           HttpEndpoint: 'enabled',
@@ -118,10 +135,8 @@ export async function profileVisible<T>(ctx: Context<AwsClients>, call: () => Pr
 /** Who has the network interface: an instance that lives, or ends. */
 async function holderOf(id: string, ctx: Context<AwsClients>): Promise<Instance | undefined> {
   const { ec2 } = ctx.clients;
-  const { NetworkInterfaces: [there] = [] } = await visible(ctx, () =>
-    ec2.send(new DescribeNetworkInterfacesCommand({ NetworkInterfaceIds: [id] })),
-  );
-  const { Attachment } = there ?? {};
+  // Not shown: it was just made, so nobody has it.
+  const { Attachment } = (await interfacesById(ctx)).get(id) ?? {};
   if (Attachment === undefined || Attachment.Status === 'detached') return undefined;
   const { InstanceId } = Attachment;
   if (InstanceId === undefined) throw heldBy(Attachment.InstanceOwnerId ?? '(unknown)', `network interface ${id}`, ctx.address);

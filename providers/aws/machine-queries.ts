@@ -1,12 +1,9 @@
 import { type AutoScalingGroup, paginateDescribeAutoScalingGroups } from '@aws-sdk/client-auto-scaling';
 import {
-  DescribeLaunchTemplateVersionsCommand,
   type Instance,
-  type LaunchTemplate,
   type LaunchTemplateVersion,
   type NetworkInterface,
   paginateDescribeInstances,
-  paginateDescribeLaunchTemplates,
   paginateDescribeLaunchTemplateVersions,
   paginateDescribeNetworkInterfaces,
   paginateDescribeVolumes,
@@ -61,50 +58,18 @@ export async function networkInterfaces({ ec2, owner }: AwsClients): Promise<rea
   return collect(pages, (page) => page.NetworkInterfaces);
 }
 
-export interface Template {
-  readonly template: LaunchTemplate;
-  /** The default version: what groups launch. */
-  readonly version: LaunchTemplateVersion;
-}
-export async function templates(clients: AwsClients): Promise<readonly Template[]> {
-  const { ec2, owner } = clients;
-  const own = await collect(
-    paginateDescribeLaunchTemplates({ client: ec2, pageSize: 200 }, { Filters: ofCluster(owner.cluster) }),
-    ({ LaunchTemplates }) => LaunchTemplates,
-  );
-  const ids = new Set(own.map(({ LaunchTemplateId }) => LaunchTemplateId));
-  if (ids.size === 0) return [];
-  const found = await defaultVersions(clients, ids);
-  return own.flatMap((template) => {
-    const version = found.get(template.LaunchTemplateId ?? '');
-    return version ? [{ template, version }] : [];
-  });
-}
-
 /**
- * One answer holds the default versions of all templates of the account: those that name an instance profile of ours. Somebody may have
- * changed that: then the one template is asked for.
+ * The default versions of this cluster's launch templates: what groups launch. Only they are told in one answer for many templates, and that
+ * answer holds all of the account: so it is narrowed by our instance profiles, and templates are known by their names, which can exist once,
+ * and by what they tag. (A copy of one of ours has another name.)
  */
-async function defaultVersions({ ec2, account, region, owner }: AwsClients, ids: ReadonlySet<string | undefined>) {
+export async function templates({ ec2, account, region, owner }: AwsClients): Promise<readonly LaunchTemplateVersion[]> {
   const profiles = `arn:${partitionOf(region)}:iam::${account}:instance-profile/slipway/${owner.cluster}/*`;
-  const filters = [{ Name: 'iam-instance-profile', Values: [profiles] }];
-  const input = { Versions: ['$Default'] };
-  const pages = paginateDescribeLaunchTemplateVersions({ client: ec2, pageSize: 200 }, { ...input, Filters: filters });
-  const versions = new Map<string, LaunchTemplateVersion>();
-  const add = (found: readonly LaunchTemplateVersion[] = []): void => {
-    for (const version of found) {
-      const { LaunchTemplateId: id } = version;
-      if (id !== undefined && ids.has(id)) versions.set(id, version);
-    }
-  };
-  for await (const page of pages) {
-    add(page.LaunchTemplateVersions);
-    if (versions.size === ids.size) break;
-  }
-  for (const id of ids)
-    if (id !== undefined && !versions.has(id))
-      add((await ec2.send(new DescribeLaunchTemplateVersionsCommand({ ...input, LaunchTemplateId: id }))).LaunchTemplateVersions);
-  return versions;
+  const pages = paginateDescribeLaunchTemplateVersions(
+    { client: ec2, pageSize: 200 },
+    { Versions: ['$Default'], Filters: [{ Name: 'iam-instance-profile', Values: [profiles] }] },
+  );
+  return collect(pages, ({ LaunchTemplateVersions }) => LaunchTemplateVersions);
 }
 
 export async function groups({ autoscaling, owner }: AwsClients): Promise<readonly AutoScalingGroup[]> {

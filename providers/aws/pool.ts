@@ -125,7 +125,7 @@ export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
   },
 };
 
-const groupName = (cluster: string, address: Address): string => `${cluster}-${nameOf(address)}`;
+export const groupName = (cluster: string, address: Address): string => `${cluster}-${nameOf(address)}`;
 
 /** Which tags only the autoscaler reads, from the group: on machines they would say nothing. */
 const groupOnly = 'k8s.io/cluster-autoscaler/';
