@@ -35,7 +35,9 @@ export function designNetwork(topology: Topology, owner: Owner): readonly Resour
     },
     after: [],
   };
-  const bastion = elasticIp('bastion', ref('aws.network-interface/bastion', 'id'), owner);
+  // AWS gives no network interface a public address before its VPC has an internet gateway.
+  const gateway: readonly Address[] = ownPublic.length > 0 ? ['aws.internet-gateway/main'] : [];
+  const bastion = { ...elasticIp('bastion', ref('aws.network-interface/bastion', 'id'), owner), after: gateway };
   return [
     vpc,
     ...zones.flatMap((zone) => (['public', 'private'] as const).map((side) => subnet(topology, side, zone, owner))),

@@ -81,7 +81,14 @@ export async function visible<T>({ clients, signal }: Context<AwsClients>, call:
   }
 }
 
-const held = ['DependencyViolation', 'ResourceInUse', 'InvalidIPAddress.InUse', 'InvalidNetworkInterface.InUse', 'VolumeInUse'];
+const held = [
+  'DependencyViolation',
+  'InvalidGroup.InUse',
+  'ResourceInUse',
+  'InvalidIPAddress.InUse',
+  'InvalidNetworkInterface.InUse',
+  'VolumeInUse',
+];
 /**
  * Deletes what others may still hold for a while (network interfaces of a balancer that has just gone): again and again, until the step's
  * time is over; then the error names what holds it. What is gone already is deleted.

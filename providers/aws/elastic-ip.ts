@@ -10,7 +10,7 @@ import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
-import { isNotFound, unlessNotFound } from './errors.ts';
+import { codeOf, isNotFound } from './errors.ts';
 import { createWithIntent } from './idempotency.ts';
 import { addresses } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
@@ -82,9 +82,11 @@ export const elasticIp: ResourceType<ElasticIpProps, ElasticIpOutputs, AwsClient
     });
     const [there] = found?.Addresses ?? [];
     if (!there) return;
-    // What a NAT gateway or balancer holds has an owner of AWS's: only its deletion frees it.
-    if (there.AssociationId && !there.NetworkInterfaceOwnerId?.startsWith('amazon'))
-      await ec2.send(new DisassociateAddressCommand({ AssociationId: there.AssociationId })).catch(unlessNotFound);
+    // What a NAT gateway holds is not ours to take: only its deletion frees it, and releasing waits for that.
+    if (there.AssociationId)
+      await ec2.send(new DisassociateAddressCommand({ AssociationId: there.AssociationId })).catch((error) => {
+        if (!isNotFound(error) && !/^(AuthFailure|OperationNotPermitted)$/.test(codeOf(error))) throw error;
+      });
     await whileHeld(
       ctx,
       async () => [`network interface ${there.NetworkInterfaceId}`],

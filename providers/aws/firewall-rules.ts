@@ -63,10 +63,13 @@ export function permissionOf(text: string, why: string, groups: Readonly<Record<
   const { protocol, first, last = first, peer = '' } = shape.exec(text)?.groups ?? {};
   if (protocol === undefined) throw new Error(`no rule of ours: ${text}`);
   const GroupId = groups[peer];
-  const Description = why;
+  // AWS takes no empty description.
+  const described = why === '' ? {} : { Description: why };
   return {
     IpProtocol: protocol === 'all' ? '-1' : protocol,
     ...(first !== undefined && { FromPort: Number(first), ToPort: Number(last) }),
-    ...(GroupId === undefined ? { IpRanges: [{ CidrIp: peer, Description }] } : { UserIdGroupPairs: [{ GroupId, Description }] }),
+    ...(GroupId === undefined
+      ? { IpRanges: [{ CidrIp: peer, ...described }] }
+      : { UserIdGroupPairs: [{ GroupId, ...described }] }),
   };
 }

@@ -42,8 +42,9 @@ export const natGateway: ResourceType<NatGatewayProps, NatGatewayOutputs, AwsCli
       idOf,
       used: ({ State }) => State !== 'failed',
     });
+    const living = own.filter(({ thing, address }) => thing.State !== 'failed' || !address.includes('~'));
     return new Map(
-      own.map(({ thing, tags, address }): [Address, Observation<NatGatewayProps, NatGatewayOutputs>] => [
+      living.map(({ thing, tags, address }): [Address, Observation<NatGatewayProps, NatGatewayOutputs>] => [
         address,
         { state: 'present', props: { ...propsOf(thing), tags }, outputs: { id: idOf(thing) } },
       ]),
@@ -116,7 +117,9 @@ async function settled(id: string, wanted: 'available' | 'deleted', ctx: Context
   const appears = performance.now() + ctx.clients.windowMs;
   for (;;) {
     const found = (await states(ctx)).find((one) => idOf(one) === id);
-    if (found?.State === wanted || (!found && wanted === 'deleted')) return;
+    if (found?.State === wanted) return;
+    // One that could not be made holds nothing, and stays in the list for an hour.
+    if (wanted === 'deleted' && (!found || found.State === 'failed')) return;
     if (found?.State === 'failed')
       throw new UserError({
         what: 'AWS could not make the NAT gateway',

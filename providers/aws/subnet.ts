@@ -121,6 +121,10 @@ export const subnet: ResourceType<SubnetProps, SubnetOutputs, AwsClients> = {
     return outputs;
   },
   async delete({ id }, ctx) {
+    const { ec2 } = ctx.clients;
+    const reservations = (await reservationsOf(ctx.clients, id).catch(unlessNotFound)) ?? [];
+    for (const one of reservations)
+      await ec2.send(new DeleteSubnetCidrReservationCommand({ SubnetCidrReservationId: one.id })).catch(unlessNotFound);
     await whileHeld(
       ctx,
       () => interfacesIn(ctx, 'subnet-id', id),
