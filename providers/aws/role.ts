@@ -19,7 +19,6 @@ import {
   TagRoleCommand,
   UpdateAssumeRolePolicyCommand,
 } from '@aws-sdk/client-iam';
-import type { Role } from '../../src/cluster/topology.ts';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import {
@@ -61,7 +60,7 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
     const found = new Map<Address, Observation<RoleProps, RoleOutputs>>();
     for (const one of await world.read(ownRoles)) {
       const { address, tags } = one;
-      found.set(address, { state: 'present', props: { ...propsOf(one), tags }, outputs: outputsOf(one, address) });
+      found.set(address, { state: 'present', props: { ...propsOf(one), tags }, outputs: outputsOf(one) });
     }
     return found;
   },
@@ -131,8 +130,8 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
 const policyName = 'slipway';
 const pathOf = ({ owner }: AwsClients): string => `/slipway/${owner.cluster}/`;
 /** The region is in it: a cluster of the same name may be in another. */
-const roleName = ({ owner, region }: AwsClients, address: Address): string => `${owner.cluster}-${region}-${nameOf(address)}`;
-export const roleAddress = (of: Role): Address => `aws.role/${of}`;
+export const roleName = ({ owner, region }: Pick<AwsClients, 'owner' | 'region'>, address: Address): string =>
+  `${owner.cluster}-${region}-${nameOf(address)}`;
 
 interface OwnRole extends RoleDetail {
   readonly address: Address;
@@ -172,10 +171,12 @@ function documentIn(text: string | undefined): PolicyDocument {
   return Object.assign({ Version: '2012-10-17' as const, Statement: [] }, parsed);
 }
 
-function outputsOf(
-  { RoleId = '', RoleName = '', Arn = '', profile }: Pick<RoleDetail, 'RoleId' | 'RoleName' | 'Arn'> & Pick<OwnRole, 'profile'>,
-  _address: Address,
-): RoleOutputs {
+function outputsOf({
+  RoleId = '',
+  RoleName = '',
+  Arn = '',
+  profile,
+}: Pick<RoleDetail, 'RoleId' | 'RoleName' | 'Arn'> & Pick<OwnRole, 'profile'>): RoleOutputs {
   return { id: RoleId, profile: RoleName, arn: Arn, profileArn: profile?.Arn ?? Arn.replace(':role/', ':instance-profile/') };
 }
 

@@ -144,7 +144,9 @@ async function readZone(clients: AwsClients): Promise<OwnZone | undefined> {
   const found = await findZone(clients);
   if (!found) return undefined;
   const id = idOf(found.Id);
-  return { id, sets: await setsOf(clients, id) };
+  // Gone between the two calls: somebody's `down` is under way.
+  const sets = await setsOf(clients, id).catch(unlessNotFound);
+  return sets && { id, sets };
 }
 
 /** Other VPCs may have private zones of the same name: ours says whose it is. */
