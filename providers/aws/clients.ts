@@ -5,6 +5,7 @@ import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balan
 import { IAMClient } from '@aws-sdk/client-iam';
 import { Route53Client } from '@aws-sdk/client-route-53';
 import { S3Client } from '@aws-sdk/client-s3';
+import { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { STSClient } from '@aws-sdk/client-sts';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Store } from '../../src/store/store.ts';
@@ -25,6 +26,7 @@ export interface AwsSdk {
   readonly route53: Route53Client;
   readonly s3: S3Client;
   readonly sts: STSClient;
+  readonly quotas: ServiceQuotasClient;
 }
 
 /** What the types of this provider talk through. */
@@ -83,6 +85,7 @@ export function openSdk({ region, endpoint, credentials, configure }: SdkOptions
     route53: new Route53Client(common),
     s3: new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) }),
     sts: new STSClient(common),
+    quotas: new ServiceQuotasClient(common),
   };
   if (configure) for (const client of Object.values(sdk)) configure(client);
   return sdk;

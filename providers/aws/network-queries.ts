@@ -27,7 +27,7 @@ export async function vpcs({ ec2, owner, existing }: AwsClients): Promise<readon
 
 /** The attributes that DescribeVpcs does not tell: one call each. */
 export async function dnsOf(
-  { ec2 }: AwsClients,
+  { ec2 }: Pick<AwsClients, 'ec2'>,
   vpc: string,
 ): Promise<{ readonly support: boolean; readonly hostnames: boolean }> {
   const [support, hostnames] = await Promise.all(

@@ -21,6 +21,7 @@ import { networkTypes } from './network-types.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
 import type { UserDataSpec } from './user-data.ts';
+import { verify } from './verify.ts';
 import { zone } from './zone.ts';
 
 export interface AwsOptions extends Omit<SdkOptions, 'region'> {
@@ -117,7 +118,12 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       return s3Store(sdk.s3, bucket);
     },
     removeStore: async (_cluster, signal) => removeBucket(sdk.s3, await bucketOf(signal), signal),
-    async *verify() {},
+    async *verify(topology, signal) {
+      const id = await account(signal);
+      const bucket = bucketName(id, region, cluster.name);
+      const resources = design(topology, { owner, account: id, bucket });
+      yield* verify({ sdk, owner, account: id, region, bucket, topology, resources, signal });
+    },
     // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
     leaveMs: () => 30_000,
   };

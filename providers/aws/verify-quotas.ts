@@ -1,0 +1,275 @@
+import { DescribeAccountLimitsCommand } from '@aws-sdk/client-auto-scaling';
+import { type Instance, paginateDescribeVolumes } from '@aws-sdk/client-ec2';
+import { GetAWSDefaultServiceQuotaCommand, GetServiceQuotaCommand } from '@aws-sdk/client-service-quotas';
+import type { Finding } from '../../src/config/finding.ts';
+import { nameOf, type Resource, typeOf } from '../../src/plan/resource.ts';
+import { isNotFound } from './errors.ts';
+import { clusterTag, tagsFrom } from './tags.ts';
+import { type Check, ok, unasked, type Verifying } from './verify-check.ts';
+import { all, type World } from './verify-world.ts';
+
+/** What the design takes of one quota: what others use already, what this cluster needs of it in all, and at most (autoscaled pools). */
+export interface Demand {
+  readonly service: string;
+  readonly code: string;
+  readonly name: string;
+  readonly unit: string;
+  readonly others: number;
+  readonly needed: number;
+  readonly most?: number;
+  /** Where it is known without Service Quotas. */
+  readonly value?: number;
+}
+const check = 'aws.quotas';
+
+/** Quotas of the account that the design would break. Codes of Service Quotas stay as they are in all regions. */
+export const verifyQuotas: Check = async (of, world) => {
+  const demands = await Promise.all(
+    [cpus, network, balancers, groups, storage].map(async (ask): Promise<readonly Demand[] | Finding> => {
+      try {
+        return await ask(of, world);
+      } catch (error) {
+        of.signal.throwIfAborted();
+        return unasked(check, 'what the account uses', error);
+      }
+    }),
+  );
+  const wanted = demands
+    .flatMap((found) => ('check' in found ? [] : found))
+    .filter(({ needed, most = 0 }) => needed > 0 || most > 0);
+  const values = await Promise.all(wanted.map((demand) => quotaOf(demand, of)));
+  const findings = wanted.flatMap((demand, i): readonly Finding[] => {
+    const value = values[i];
+    return typeof value === 'object' ? [] : findingOf(demand, value, of.region);
+  });
+  const unanswered = values.find((value) => typeof value === 'object');
+  const all = [
+    ...demands.flatMap((found) => ('check' in found ? [found] : [])),
+    ...(unanswered ? [unanswered] : []),
+    ...findings,
+  ];
+  return all.length > 0 ? all : [ok(check, `quotas leave room for the cluster (${wanted.length} looked at)`)];
+};
+
+/** What would not fit. A quota that is not known says nothing. */
+export function findingOf(
+  { service, code, name, unit, others, needed, most = needed }: Demand,
+  value: number | undefined,
+  region: string,
+): readonly Finding[] {
+  if (value === undefined || others + most <= value) return [];
+  const enough = others + needed <= value;
+  const wanted = Math.ceil(others + most);
+  return [
+    {
+      severity: enough ? 'warning' : 'error',
+      check,
+      where: `${service} ${code}`,
+      what: enough
+        ? `the quota "${name}" is ${value} ${unit}: pools would stop growing at it, with all at their max they take ${most}`
+        : `the quota "${name}" is ${value} ${unit}, and the cluster needs ${needed}`,
+      why: `${round(others)} are used by others${most > needed ? `, autoscaled pools may take up to ${most}` : ''}`,
+      next: `aws service-quotas request-service-quota-increase --region ${region} --service-code ${service} --quota-code ${code} --desired-value ${wanted}`,
+    },
+  ];
+}
+const round = (value: number): number => Math.round(value * 10) / 10;
+
+async function quotaOf({ service, code, value }: Demand, { sdk, signal }: Verifying): Promise<number | undefined | Finding> {
+  if (value !== undefined) return value;
+  const input = { ServiceCode: service, QuotaCode: code };
+  const abort = { abortSignal: signal };
+  try {
+    try {
+      return (await sdk.quotas.send(new GetServiceQuotaCommand(input), abort)).Quota?.Value;
+    } catch (error) {
+      // One that nobody has raised may only be there as a default.
+      if (!isMissing(error)) throw error;
+      return (await sdk.quotas.send(new GetAWSDefaultServiceQuotaCommand(input), abort)).Quota?.Value;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    return isMissing(error) ? undefined : unasked(check, 'the quotas of the account', error);
+  }
+}
+const isMissing = (error: unknown): boolean =>
+  isNotFound(error) || (error instanceof Error && error.name.startsWith('NoSuchResource'));
+
+/** Which quota counts the vCPUs of a family: the letters before its generation. */
+const cpuQuotas: readonly {
+  readonly families: readonly string[];
+  readonly name: string;
+  readonly onDemand: string;
+  readonly spot: string;
+}[] = [
+  {
+    families: ['a', 'c', 'd', 'h', 'i', 'im', 'is', 'm', 'r', 't', 'z'],
+    name: 'Standard (A, C, D, H, I, M, R, T, Z)',
+    onDemand: 'L-1216C47A',
+    spot: 'L-34B43A08',
+  },
+  { families: ['g', 'gr', 'vt'], name: 'G and VT', onDemand: 'L-DB2E81BA', spot: 'L-3819A6DF' },
+  { families: ['p'], name: 'P', onDemand: 'L-417A185B', spot: 'L-7212CCBC' },
+  { families: ['x'], name: 'X', onDemand: 'L-7295265B', spot: 'L-E3A00192' },
+  { families: ['f'], name: 'F', onDemand: 'L-74FC7D96', spot: 'L-88CF9481' },
+  { families: ['inf'], name: 'Inf', onDemand: 'L-1945791B', spot: 'L-B5D1601B' },
+];
+export const cpuQuotaOf = (type: string) => cpuQuotas.find(({ families }) => families.includes(/^[a-z]+/.exec(type)?.[0] ?? ''));
+
+const isOwn = (cluster: string, tags: Parameters<typeof tagsFrom>[0]): boolean => tagsFrom(tags)[clusterTag] === cluster;
+const cpusOf = ({ CpuOptions }: Instance): number => (CpuOptions?.CoreCount ?? 1) * (CpuOptions?.ThreadsPerCore ?? 2);
+
+async function cpus({ topology, owner }: Verifying, world: World): Promise<readonly Demand[]> {
+  const [types, instances] = await Promise.all([world.types(), world.instances()]);
+  const sizeOf = (type: string): number => types.get(type)?.VCpuInfo?.DefaultVCpus ?? 0;
+  return cpuQuotas.flatMap((quota) =>
+    [false, true].map((spot): Demand => {
+      const fits = (type: string): boolean => cpuQuotaOf(type) === quota;
+      const fixed = spot ? [] : topology.machines.filter(({ instanceType }) => fits(instanceType));
+      const groups = topology.groups.flatMap((group) => {
+        const pool = topology.cluster.pools.find(({ name }) => name === group.pool);
+        return pool && pool.spot === spot && fits(pool.machine.type) ? [{ ...group, size: sizeOf(pool.machine.type) }] : [];
+      });
+      const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+      const machines = sum(fixed.map(({ instanceType }) => sizeOf(instanceType)));
+      const others = instances.filter(
+        ({ InstanceType = '', InstanceLifecycle, Tags }) =>
+          fits(InstanceType) && (InstanceLifecycle === 'spot') === spot && !isOwn(owner.cluster, Tags),
+      );
+      return {
+        service: 'ec2',
+        code: spot ? quota.spot : quota.onDemand,
+        name: spot ? `All ${quota.name} Spot Instance Requests` : `Running On-Demand ${quota.name} instances`,
+        unit: 'vCPUs',
+        others: sum(others.map(cpusOf)),
+        needed: machines + sum(groups.map(({ size, min }) => size * min)),
+        most: machines + sum(groups.map(({ size, max }) => size * max)),
+      };
+    }),
+  );
+}
+
+const ofType = (resources: readonly Resource[], type: string): readonly Resource[] =>
+  resources.filter(({ address }) => typeOf(address) === type);
+const made = (resources: readonly Resource[], type: string): number =>
+  ofType(resources, type).filter(({ props }) => !('existing' in props && props.existing)).length;
+
+async function network({ resources, owner }: Verifying, world: World): Promise<readonly Demand[]> {
+  const [vpcs, addresses, nats, subnets] = await Promise.all([
+    world.vpcs(),
+    world.addresses(),
+    world.natGateways(),
+    world.subnets(),
+  ]);
+  const foreign = <T extends { readonly Tags?: Parameters<typeof tagsFrom>[0] }>(things: readonly T[]): readonly T[] =>
+    things.filter(({ Tags }) => !isOwn(owner.cluster, Tags));
+  const zoneOf = new Map(subnets.map(({ SubnetId, AvailabilityZone }) => [SubnetId, AvailabilityZone]));
+  const ownNats = ofType(resources, 'aws.nat-gateway').map(({ address }) => nameOf(address));
+  const inZone = (zone: string): number => foreign(nats).filter(({ SubnetId }) => zoneOf.get(SubnetId) === zone).length;
+  const others = Math.max(0, ...ownNats.map(inZone));
+  return [
+    {
+      service: 'vpc',
+      code: 'L-F678F1CE',
+      name: 'VPCs per Region',
+      unit: 'VPCs',
+      others: foreign(vpcs).length,
+      needed: made(resources, 'aws.vpc'),
+    },
+    {
+      service: 'ec2',
+      code: 'L-0263D0A3',
+      name: 'EC2-VPC Elastic IPs',
+      unit: 'addresses',
+      others: foreign(addresses).filter(({ Domain }) => Domain !== 'standard').length,
+      needed: made(resources, 'aws.elastic-ip'),
+    },
+    {
+      service: 'vpc',
+      code: 'L-FE5A380F',
+      name: 'NAT gateways per Availability Zone',
+      unit: 'gateways',
+      others,
+      needed: ownNats.length > 0 ? 1 : 0,
+    },
+  ];
+}
+
+async function balancers({ resources, topology }: Verifying, world: World): Promise<readonly Demand[]> {
+  const there = (await world.balancers()).filter(({ Type }) => Type === 'network');
+  const own = `slipway-${topology.cluster.name}-`;
+  return [
+    {
+      service: 'elasticloadbalancing',
+      code: 'L-69A177A2',
+      name: 'Network Load Balancers per Region',
+      unit: 'balancers',
+      others: there.filter(({ LoadBalancerName }) => !LoadBalancerName?.startsWith(own)).length,
+      needed: made(resources, 'aws.balancer'),
+    },
+  ];
+}
+
+/** Few accounts have so many groups that this says anything for a cluster with few. */
+const manyGroups = 20;
+async function groups({ sdk, resources, signal }: Verifying): Promise<readonly Demand[]> {
+  const needed = made(resources, 'aws.pool');
+  if (needed < manyGroups) return [];
+  const limits = await sdk.autoscaling.send(new DescribeAccountLimitsCommand(), { abortSignal: signal });
+  const { MaxNumberOfAutoScalingGroups: value, NumberOfAutoScalingGroups: used = 0 } = limits;
+  // Those of this cluster that are there already are among the used: only what is missing is new, and that is not known here.
+  return value === undefined
+    ? []
+    : [
+        {
+          service: 'autoscaling',
+          code: 'L-CDE20ADC',
+          name: 'Auto Scaling groups per region',
+          unit: 'groups',
+          others: Math.max(0, used - needed),
+          needed,
+          value,
+        },
+      ];
+}
+
+const gibInTib = 1024;
+/** Accounts begin with 50 TiB; only a cluster that takes a good part of it is worth a look at all volumes. */
+const muchTib = 5;
+async function storage({ sdk, resources, topology, owner, signal }: Verifying): Promise<readonly Demand[]> {
+  const number = (props: object, key: string): number => {
+    const value: unknown = Object.entries(props).find(([name]) => name === key)?.[1];
+    return typeof value === 'number' ? value : 0;
+  };
+  const fixed = resources.reduce(
+    (sum, { address, props }) =>
+      sum +
+      (typeOf(address) === 'aws.volume' ? number(props, 'gb') : typeOf(address) === 'aws.machine' ? number(props, 'rootGb') : 0),
+    0,
+  );
+  const rootOf = (pool: string): number =>
+    resources
+      .filter(({ address }) => address === `aws.launch-template/${pool}`)
+      .reduce((sum, { props }) => sum + number(props, 'rootGb'), 0);
+  const pools = (of: 'min' | 'max'): number => topology.groups.reduce((sum, group) => sum + group[of] * rootOf(group.pool), 0);
+  const most = (fixed + pools('max')) / gibInTib;
+  if (most < muchTib) return [];
+  const Filters = [{ Name: 'volume-type', Values: ['gp3'] }];
+  const there = await all(
+    paginateDescribeVolumes({ client: sdk.ec2, pageSize: 1000 }, { Filters }),
+    signal,
+    ({ Volumes }) => Volumes,
+  );
+  const others = there.filter(({ Tags }) => !isOwn(owner.cluster, Tags)).reduce((sum, { Size = 0 }) => sum + Size, 0);
+  return [
+    {
+      service: 'ebs',
+      code: 'L-7A658B76',
+      name: 'Storage for General Purpose SSD (gp3) volumes',
+      unit: 'TiB',
+      others: others / gibInTib,
+      needed: round((fixed + pools('min')) / gibInTib),
+      most: round(most),
+    },
+  ];
+}

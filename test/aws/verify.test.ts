@@ -1,0 +1,137 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { openAws } from '../../providers/aws/provider.ts';
+import { forProvider, versionsFor } from '../../src/assets/catalogue.ts';
+import { designTopology, noIdentity } from '../../src/cluster/design.ts';
+import type { Finding } from '../../src/config/finding.ts';
+import type { Cluster } from '../../src/config/schema.ts';
+import { refuse } from '../support/aws/answers.ts';
+import { type Moto, startMoto } from '../support/aws/moto.ts';
+import { type AwsPlace, awsPlace } from '../support/aws/place.ts';
+import { textsOf } from '../support/aws/xml.ts';
+import { aCluster } from '../support/builders.ts';
+
+let moto: Moto;
+let place: AwsPlace | undefined;
+beforeAll(async () => {
+  moto = await startMoto();
+});
+afterAll(() => moto.stop());
+afterEach(async () => {
+  place?.check();
+  await place?.close();
+});
+
+type Over = Parameters<typeof aCluster>[0];
+const region = 'eu-west-1';
+const image = { owner: 'amazon', name: 'amzn2-ami-hvm-*-x86_64-*' };
+const clusterOf = (over: Over = {}): Cluster =>
+  aCluster({
+    provider: { aws: { region, image } },
+    zones: ['eu-west-1a', 'eu-west-1b', 'eu-west-1c'],
+    bastion: { allowedCidrs: ['203.0.113.0/24'], machine: { type: 't3.micro' } },
+    etcd: { machine: { type: 't3.medium' } },
+    masters: { machine: { type: 't3.large' } },
+    pools: [{ name: 'workers', min: 3, max: 6, machine: { type: 'm5.large' } }],
+    ...over,
+  });
+
+async function at(cluster: Cluster): Promise<AwsPlace> {
+  place = await awsPlace(moto, cluster);
+  place.proxy.weather.permissions = { caller: `arn:aws:iam::${place.account.id}:user/op` };
+  return place;
+}
+async function findings(of: AwsPlace): Promise<readonly Finding[]> {
+  const { cluster } = of;
+  const topology = designTopology(cluster, noIdentity, forProvider(versionsFor(cluster.kubernetes.version), cluster.provider));
+  const provider = await of.open();
+  return Array.fromAsync(provider.verify(topology, new AbortController().signal));
+}
+const problems = (found: readonly Finding[]) => found.filter(({ severity }) => severity !== 'ok');
+const ask = (of: AwsPlace, action: string, params: Record<string, string>) =>
+  of.proxy.ask(of.account.id, 'ec2', action, params, region);
+
+test('an account with room for the cluster: everything was looked at, nothing was changed, in few calls', async () => {
+  const here = await at(clusterOf());
+  const found = await findings(here);
+  expect(problems(found)).toEqual([]);
+  expect(found.map(({ check }) => check)).toEqual([
+    'aws.account',
+    'aws.permissions',
+    'aws.zones',
+    'aws.machine-types',
+    'aws.image',
+    'aws.network',
+    'aws.names',
+    'aws.quotas',
+  ]);
+  expect(here.proxy.calls.filter(({ committed }) => committed)).toEqual([]);
+  expect(here.proxy.calls.length).toBeLessThanOrEqual(55);
+});
+
+test('everything that is wrong is found at once', async () => {
+  const here = await at(
+    clusterOf({
+      zones: ['eu-west-1a', 'eu-west-1b', 'eu-west-1x'],
+      pools: [{ name: 'workers', min: 3, max: 900, machine: { type: 'm6g.large' } }],
+      provider: { aws: { region, image: { owner: 'amazon', name: 'nothing-of-that-name' } } },
+    }),
+  );
+  const { id } = here.account;
+  here.proxy.weather.permissions = {
+    caller: `arn:aws:sts::${id}:assumed-role/Ops/me`,
+    denied: ['ec2:CreateVpc', 'iam:PassRole'],
+  };
+  here.proxy.weather.quotas = { vpcs: 1, addresses: 3, vcpus: 40 };
+  await here.proxy.ask(id, 'iam', 'CreateRole', { RoleName: `demo-${region}-etcd`, AssumeRolePolicyDocument: '{}' });
+  const found = problems(await findings(here));
+  const errors = found.filter(({ severity }) => severity === 'error').map(({ check, where = '' }) => `${check} ${where}`);
+  expect(errors.sort()).toEqual([
+    'aws.image provider.aws.image',
+    'aws.machine-types pools.workers.machine.type',
+    `aws.names arn:aws:iam::${id}:role/demo-${region}-etcd`,
+    `aws.permissions arn:aws:iam::${id}:role/Ops`,
+    `aws.permissions arn:aws:iam::${id}:role/Ops`,
+    'aws.quotas ec2 L-0263D0A3',
+    'aws.quotas vpc L-F678F1CE',
+    'aws.zones zones',
+  ]);
+  expect(found.find(({ severity, where }) => severity === 'warning' && where === 'ec2 L-1216C47A')?.next).toMatch(
+    /^aws service-quotas request-service-quota-increase --region eu-west-1 --service-code ec2 --quota-code L-1216C47A --desired-value \d+$/,
+  );
+  expect(found.find(({ what }) => what.includes('ec2:CreateVpc'))?.next).toContain('"Sid":"MakeTagged"');
+});
+
+test('where IAM simulates nothing, dry runs tell', async () => {
+  const here = await at(clusterOf());
+  here.proxy.weather.permissions = {};
+  expect((await findings(here)).find(({ check }) => check === 'aws.permissions')).toMatchObject({ severity: 'ok' });
+});
+
+test('a service that gives no answer is a warning, not an error', async () => {
+  const here = await at(clusterOf());
+  here.proxy.when(({ action }) => action === 'DescribeImages', {
+    refuse: refuse('UnauthorizedOperation', 'You are not authorized to perform this operation.', 403),
+  });
+  const found = problems(await findings(here));
+  expect(found.map(({ check, severity }) => `${severity} ${check}`)).toEqual(['warning aws.image']);
+});
+
+test('a VPC that exists: its range, its subnets and their ways out', async () => {
+  const first = await at(clusterOf());
+  const [vpc = ''] = textsOf(await ask(first, 'CreateVpc', { CidrBlock: '172.30.0.0/20' }), 'vpcId');
+  const subnetIn = async (zone: string, cidr: string) =>
+    textsOf(await ask(first, 'CreateSubnet', { VpcId: vpc, CidrBlock: cidr, AvailabilityZone: zone }), 'subnetId')[0] ?? '';
+  const named = await subnetIn('eu-west-1b', '172.30.0.0/24');
+  const over: Over = { provider: { aws: { region, image, vpc: { id: vpc, publicSubnets: { 'eu-west-1a': named } } } } };
+  const cluster = clusterOf(over);
+  const open = () => openAws({ cluster, endpoint: first.proxy.url, credentials: first.account.credentials });
+  const found = problems(await findings({ ...first, cluster, open })).filter(({ check }) => check === 'aws.network');
+  expect(found.map(({ what }) => what.replaceAll(/(vpc|subnet)-[0-9a-f]+/g, '$1')).sort()).toEqual([
+    'subnet has no route to an internet gateway',
+    'subnet is in eu-west-1b, and is named for eu-west-1a',
+    'the private subnet of eu-west-1a would have 172.30.0.0/21, where subnet has 172.30.0.0/24',
+    'vpc has 172.30.0.0/20, and network.machines 172.30.0.0/16 is not within it',
+    'vpc has enableDnsHostnames off',
+    'vpc has no internet gateway, and its public subnets need one',
+  ]);
+});
