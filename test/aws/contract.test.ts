@@ -3,6 +3,7 @@ import { withProviderDefaults } from '../../src/config/provider-defaults.ts';
 import { clusterSchema } from '../../src/config/schema.ts';
 import { providerContract } from '../contract/provider.ts';
 import { type Moto, startMoto } from '../support/aws/moto.ts';
+import { networkDrifts } from '../support/aws/network-drifts.ts';
 import { awsPlace } from '../support/aws/place.ts';
 
 let moto: Moto;
@@ -35,8 +36,14 @@ const runs = Number(process.env.SLIPWAY_CONTRACT_RUNS ?? 10);
 providerContract({
   name: 'aws',
   place: () => awsPlace(moto, small, trace && ((call) => trace(call))),
-  drifts: [],
+  drifts: networkDrifts,
   given: { 'secret/ssh': { publicKey: `ssh-ed25519 ${'A'.repeat(68)}` } },
   ...(trace && { emit: trace }),
-  runs: { storms: runs, firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1), killEvery: runs >= 100 ? 1 : 7, atOnce: 8 },
+  runs: {
+    storms: runs,
+    firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1),
+    killEvery: runs >= 100 ? 1 : 7,
+    downEvery: runs >= 100 ? 5 : 2,
+    atOnce: 8,
+  },
 });

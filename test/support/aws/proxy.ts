@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { accountFacts, type Permissions } from './account-facts.ts';
 import { type Answer, answerOf, failed, invalid, type Refusal, throttled } from './answers.ts';
 import { bucketPolicies } from './bucket-policies.ts';
 import { consistency } from './consistency.ts';
@@ -15,6 +16,7 @@ import { placement } from './placement.ts';
 import { type Quotas, quotas } from './quotas.ts';
 import { settling } from './settling.ts';
 import { tokens } from './tokens.ts';
+import { callerReferences, uniqueNames } from './unique-names.ts';
 import { type Violation, violationsOf } from './validate.ts';
 import { type Decoded, decode, type WireRequest } from './wire.ts';
 
@@ -25,6 +27,8 @@ export interface Weather {
   /** Per service and account. */
   throttle?: Throttle | undefined;
   quotas: Quotas;
+  /** Of the caller, as IAM simulates them. */
+  permissions: Permissions;
   /** How long what was just made may stay invisible. */
   hiddenMs: number;
   /** How long instances stay pending, balancers provisioning, targets initial. */
@@ -80,7 +84,14 @@ export interface AwsProxy {
   close(): Promise<void>;
 }
 
-const fairWeather = (): Weather => ({ quotas: {}, hiddenMs: 0, settleMs: 0, pageItems: 1000, healthy: () => true });
+const fairWeather = (): Weather => ({
+  quotas: {},
+  permissions: {},
+  hiddenMs: 0,
+  settleMs: 0,
+  pageItems: 1000,
+  healthy: () => true,
+});
 const motosOwnAccount = '123456789012';
 
 /** AWS between the SDK and moto: everything that AWS does and moto does not, and every fault on order. */
@@ -110,6 +121,8 @@ export async function startProxy(
     (target) => weather.healthy(target),
   );
   const holding = dependencies(() => weather.settleMs);
+  const unique = uniqueNames();
+  const references = callerReferences();
   const guards: readonly Behaviour[] = [
     // A repeated token is answered before all others look: what it asks for was allowed once.
     known,
@@ -119,9 +132,13 @@ export async function startProxy(
     holding,
     lasting,
     bucketPolicies(),
+    accountFacts(
+      () => weather.permissions,
+      () => weather.quotas,
+    ),
     paging,
   ];
-  const watchers: readonly Behaviour[] = [hiding, known, holding, lasting];
+  const watchers: readonly Behaviour[] = [hiding, known, unique, references, holding, lasting];
 
   const forward = (account: string, request: WireRequest): Promise<Answer> =>
     new Promise((resolve, reject) => {
