@@ -17,7 +17,7 @@ export const atAddress = (cluster: string, address: Address) => [
 ];
 
 export async function setTags({ clients }: Context<AwsClients>, id: string, tags: Tags): Promise<void> {
-  await clients.ec2.send(new CreateTagsCommand({ Resources: [id], Tags: tagList(tags) }));
+  if (Object.keys(tags).length > 0) await clients.ec2.send(new CreateTagsCommand({ Resources: [id], Tags: tagList(tags) }));
 }
 
 /** The ID in a create's answer. */

@@ -72,7 +72,8 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
   async update(props, outputs, ctx) {
     const there = await visible(ctx, () => describe(outputs.id, ctx));
     const now = propsOf(there ?? {});
-    if (now.vpc !== props.vpc || now.service !== props.service)
+    const wrong = (['vpc', 'service'] as const).some((prop) => now[prop] !== props[prop] && !ctx.hold.includes(prop));
+    if (wrong)
       throw new UserError({
         what: `the endpoint is one to ${now.service} in ${now.vpc}`,
         where: `${ctx.address} (${outputs.id})`,

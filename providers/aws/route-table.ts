@@ -130,7 +130,7 @@ const propsOf = (table: RouteTable) => {
 
 async function converge(id: string, props: Omit<Resolved<RouteTableProps>, 'tags'>, ctx: Context<AwsClients>): Promise<void> {
   const there = await visible(ctx, async () => propsOf(await existing(id, ctx)));
-  if (there.vpc !== props.vpc)
+  if (there.vpc !== props.vpc && !ctx.hold.includes('vpc'))
     throw new UserError({
       what: `the route table is in ${there.vpc}, and the cluster in ${props.vpc}`,
       where: `${ctx.address} (${id})`,

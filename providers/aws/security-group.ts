@@ -63,7 +63,8 @@ export const securityGroup: ResourceType<SecurityGroupProps, SecurityGroupOutput
     const { SecurityGroups: [there] = [] } = await ctx.clients.ec2.send(
       new DescribeSecurityGroupsCommand({ GroupIds: [outputs.id] }),
     );
-    if (there?.VpcId !== props.vpc || there.GroupName !== props.name)
+    const wrong = { vpc: there?.VpcId !== props.vpc, name: there?.GroupName !== props.name };
+    if ((wrong.vpc && !ctx.hold.includes('vpc')) || (wrong.name && !ctx.hold.includes('name')))
       throw new UserError({
         what: `the security group is ${there?.GroupName ?? outputs.id} in ${there?.VpcId ?? 'no VPC'}, and the cluster needs ${props.name} in ${props.vpc}`,
         where: `${ctx.address} (${outputs.id})`,

@@ -85,7 +85,8 @@ export const vpc: ResourceType<VpcProps, VpcOutputs, AwsClients> = {
   },
   async update(props, outputs, ctx) {
     const { id } = outputs;
-    if (outputs.cidr !== props.cidr || props.existing !== null)
+    const moved = outputs.cidr !== props.cidr && !ctx.hold.includes('cidr');
+    if (moved || (props.existing !== null && !ctx.hold.includes('existing')))
       throw new UserError(
         {
           what: 'a cluster cannot move to another network',
