@@ -287,6 +287,31 @@ describe('what moto does not do', () => {
     await ec2.send(launch(subnet));
     expect(await code(ec2.send(launch(subnet)))).toBe('VcpuLimitExceeded');
   });
+  it('names that exist once: the same load balancer again is the first one, another of its name and a second group are refused', async () => {
+    const { CreateTargetGroupCommand, CreateLoadBalancerCommand } = await import('@aws-sdk/client-elastic-load-balancing-v2');
+    const { CreateAutoScalingGroupCommand } = await import('@aws-sdk/client-auto-scaling');
+    const vpc = await aVpc();
+    const subnet = await aSubnet(vpc);
+    const balancer = (scheme: 'internal' | 'internet-facing') =>
+      sdk.elb.send(new CreateLoadBalancerCommand({ Name: 'api', Type: 'network', Scheme: scheme, Subnets: [subnet] }));
+    const first = await balancer('internal');
+    expect((await balancer('internal')).LoadBalancers![0]!.LoadBalancerArn).toBe(first.LoadBalancers![0]!.LoadBalancerArn);
+    expect(await code(balancer('internet-facing'))).toBe('DuplicateLoadBalancerNameException');
+    const target = new CreateTargetGroupCommand({ Name: 'api', Protocol: 'TCP', Port: 6443, VpcId: vpc, TargetType: 'ip' });
+    const group = await sdk.elb.send(target);
+    expect((await sdk.elb.send(target)).TargetGroups![0]!.TargetGroupArn).toBe(group.TargetGroups![0]!.TargetGroupArn);
+    const data = { ImageId: 'ami-12c6146b', InstanceType: 't3.medium' as const };
+    await ec2.send(new CreateLaunchTemplateCommand({ LaunchTemplateName: 'pool', LaunchTemplateData: data }));
+    const pool = new CreateAutoScalingGroupCommand({
+      AutoScalingGroupName: 'pool',
+      MinSize: 1,
+      MaxSize: 1,
+      VPCZoneIdentifier: subnet,
+      LaunchTemplate: { LaunchTemplateName: 'pool' },
+    });
+    expect(await code(sdk.autoscaling.send(pool))).toBe('no error');
+    expect(await code(sdk.autoscaling.send(pool))).toBe('AlreadyExistsFault');
+  });
   it('pages of instances hold as many instances as asked for, across reservations', async () => {
     const subnet = await aSubnet(await aVpc());
     await ec2.send(launch(subnet, { MinCount: 7, MaxCount: 7 }));

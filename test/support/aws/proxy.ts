@@ -131,6 +131,8 @@ export async function startProxy(
     placement(),
     holding,
     lasting,
+    unique,
+    references,
     bucketPolicies(),
     accountFacts(
       () => weather.permissions,
