@@ -83,10 +83,7 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
       () => visible(ctx, () => iam.send(new GetRoleCommand({ RoleName: name }))),
     );
     mustBeOurs(tagsFrom(made.Role?.Tags ?? Tags), `role ${name}`, ctx);
-    const outputs = outputsOf(
-      { RoleId: made.Role?.RoleId, RoleName: name, Arn: made.Role?.Arn, profile: undefined },
-      ctx.address,
-    );
+    const outputs = outputsOf({ RoleId: made.Role?.RoleId, RoleName: name, Arn: made.Role?.Arn, profile: undefined });
     await Promise.all([putPolicy(name, props.policy, ctx), ensureProfile(name, props.tags, ctx)]);
     return outputs;
   },
