@@ -22,7 +22,7 @@ export interface Infrastructure {
 }
 
 /** What the layers below the infrastructure would give it. */
-const below = (cluster: Cluster): ReadonlyMap<`${string}/${string}`, object> =>
+export const below = (cluster: Cluster): ReadonlyMap<`${string}/${string}`, object> =>
   new Map<`${string}/${string}`, object>([
     ['secret/ssh', { publicKey: 'ssh-ed25519 AAAATEST slipway' }],
     ...cluster.pools.map(({ name }) => [`pool.bundle/${name}`, { key: `pools/${name}/1.tar`, digest: 'a'.repeat(64) }] as const),
