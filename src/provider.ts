@@ -2,6 +2,7 @@ import type { MachineSpec, Topology } from './cluster/topology.ts';
 import type { Finding } from './config/finding.ts';
 import type { Cluster } from './config/schema.ts';
 import type { Access } from './host/host.ts';
+import type { Cost } from './plan/cost.ts';
 import type { Layer, Observed, Ref, Resource, ResourceType } from './plan/resource.ts';
 import type { Store } from './store/store.ts';
 
@@ -36,6 +37,11 @@ export interface Provider<C = unknown> extends Layer<C> {
   removeStore(cluster: Cluster, signal: AbortSignal): Promise<void>;
   /** Everything that would make `up` fail, found before anything is made. */
   verify(topology: Topology, signal: AbortSignal): AsyncIterable<Finding>;
+  /**
+   * What a month costs, about: of what was seen, and of the design. Bounded to about a second where it asks for prices; undefined: nothing is
+   * known. Only said, never a reason to stop.
+   */
+  cost?(seen: Observed, desired: readonly Resource[], signal: AbortSignal): Promise<Cost | undefined>;
   /** Worst time until the balancer sends nothing new to a target that left, in milliseconds. */
   leaveMs(topology: Topology): number;
   /**

@@ -9,6 +9,7 @@ import { access } from './access.ts';
 import { balancer } from './balancer.ts';
 import { bucketName, ensureBucket, hasBucket, removeBucket } from './bucket.ts';
 import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
+import { costOf } from './cost.ts';
 import { design } from './design.ts';
 import { codeOf } from './errors.ts';
 import { existingOf } from './existing.ts';
@@ -18,6 +19,8 @@ import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
 import { machineTypes } from './machine-types.ts';
 import { networkTypes } from './network-types.ts';
+import { priceList } from './price-list.ts';
+import { pricesIn } from './prices.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
 import type { UserDataSpec } from './user-data.ts';
@@ -26,6 +29,8 @@ import { zone } from './zone.ts';
 
 export interface AwsOptions extends Omit<SdkOptions, 'region'> {
   readonly cluster: Cluster;
+  /** Ask AWS for prices of today, instead of taking those of the table. */
+  readonly askPrices?: boolean;
   /** How long AWS may hide what was just made, in milliseconds. */
   readonly windowMs?: number;
   /** What machines talk to instead of AWS's own: for tests. */
@@ -124,6 +129,15 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       const resources = design(topology, { owner, account: id, bucket });
       yield* verify({ sdk, owner, account: id, region, bucket, topology, resources, signal });
     },
+    async cost(seen, desired, signal) {
+      const before = [...seen.entries()].flatMap(([address, found]) =>
+        found.state === 'present' && address.startsWith('aws.') ? [{ address, props: found.props }] : [],
+      );
+      const live = options.askPrices
+        ? await priceList(typesIn(cluster), { ...options, region }, signal)
+        : new Map<string, number>();
+      return costOf(before, desired, pricesIn(region, live));
+    },
     // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
     leaveMs: () => 30_000,
   };
@@ -178,3 +192,7 @@ async function accountOf({ sts }: ReturnType<typeof openSdk>, allowed: readonly 
     exitCodes.credentials,
   );
 }
+
+/** Every machine type of the file. */
+const typesIn = ({ bastion, etcd, masters, pools }: Cluster): ReadonlySet<string> =>
+  new Set([bastion, etcd, masters, ...pools].map(({ machine }) => machine.type));

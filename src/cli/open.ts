@@ -63,7 +63,8 @@ async function loadProvider(
     const { openAws } = await import('../../providers/aws/provider.ts');
     // What the SDK reads for this process holds for the cluster's machines, too: an emulator, a private endpoint.
     const endpoint = variables['AWS_ENDPOINT_URL'];
-    return openAws({ cluster, endpoint, ...(endpoint !== undefined && { machineEndpoints: { s3: endpoint } }) });
+    const askPrices = variables['SLIPWAY_AWS_PRICES'] === 'ask';
+    return openAws({ cluster, endpoint, askPrices, ...(endpoint !== undefined && { machineEndpoints: { s3: endpoint } }) });
   }
   throw new UserError(
     { what: 'provider gcp is not in this version of Slipway yet', where: 'provider', next: 'use provider.local or provider.aws' },

@@ -4,7 +4,7 @@ import { exitCodes, messageOf, UserError } from '../errors.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
 import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';
-import { planSession, withSession } from './session.ts';
+import { planSession, withCost, withSession } from './session.ts';
 
 export { unseenOf } from '../plan/make.ts';
 
@@ -13,7 +13,7 @@ export const planCluster = (opened: Opened): Promise<Plan> =>
   withSession(opened, async (session) => {
     const plan = await planSession(session, { command: 'up', allowDataLoss: false });
     refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    return plan;
+    return withCost(session, plan);
   });
 
 export async function savePlan(plan: Plan, file: string): Promise<void> {

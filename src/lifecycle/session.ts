@@ -212,6 +212,13 @@ export async function lookSession(
   return { plan, answers };
 }
 
+/** With what a month costs, before and after, where the provider knows: for whoever reads the plan. */
+export async function withCost({ opened, seen, design, signal }: Session, plan: Plan): Promise<Plan> {
+  // An estimate is never a reason to fail.
+  const cost = await opened.provider.cost?.(seen, design.resources, signal).catch(() => undefined);
+  return cost ? { ...plan, cost } : plan;
+}
+
 /** Only what stands can be moved: before the first machine, and after the last volume, the file may say what it likes. */
 export function refuseMovedUnder({ opened, record, connected, seen }: Session): void {
   const infrastructure = connected.find(({ layer }) => layer.name === 'infrastructure');

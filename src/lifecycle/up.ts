@@ -12,7 +12,7 @@ import type { Opened } from './opened.ts';
 import { errorsOfPlace, refuseErrors } from './preflight.ts';
 import { runPlan } from './round.ts';
 import { secretResources } from './secrets.ts';
-import { type Look, lookSession, type Session, withLockedSession } from './session.ts';
+import { type Look, lookSession, type Session, withCost, withLockedSession } from './session.ts';
 import { settingsOf } from './settings.ts';
 import { lastLook } from './status.ts';
 
@@ -71,7 +71,7 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
     if (chosenOf(look.plan).length === 0) return finish('nothing to do', 0);
     if (makesInfrastructure(look.plan, session))
       refuseErrors(await errorsOfPlace(opened.provider, session.design.topology, session.signal));
-    if (!(await options.confirm(look.plan))) return result('declined', 0);
+    if (!(await options.confirm(await withCost(session, look.plan)))) return result('declined', 0);
     session.begin(look.plan);
     await opened.assets.ensure(neededAssets(session, look.plan), session.signal);
     await amendRecord(session, { foundation: foundationOf(opened.cluster) });

@@ -41,7 +41,9 @@ export const chosenOf = (plan: Plan) => plan.changes.filter((change) => 'now' in
 export const leftOf = (plan: Plan) => plan.changes.filter((change) => 'left' in change.when && change.when.left !== 'unseen');
 export const unseenOf = (plan: Plan) => plan.changes.filter((change) => 'left' in change.when && change.when.left === 'unseen');
 
-export const samePlan = (a: Plan, b: Plan): boolean => canonicalJson(a) === canonicalJson(b);
+/** Prices may change in between. */
+const promisedBy = ({ cost: _, ...plan }: Plan) => canonicalJson(plan);
+export const samePlan = (a: Plan, b: Plan): boolean => promisedBy(a) === promisedBy(b);
 /** After a crash: `now` is what remains of `saved` when every change that it still has was promised; what was pending then may be known now. */
 export function isRemainder(now: Plan, saved: Plan): boolean {
   if (now.cluster !== saved.cluster || now.command !== saved.command || now.specDigest !== saved.specDigest) return false;

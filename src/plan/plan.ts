@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { costSchema } from './cost.ts';
 import { impacts, type Json } from './resource.ts';
 
 /** The published shapes: what a pipeline reads. The JSON Schemas under schema/ come from these (scripts/generate.ts). */
@@ -58,5 +59,7 @@ export const planSchema = z.strictObject({
   worldDigest: z.string(),
   changes: z.array(changeSchema),
   steps: z.array(stepSchema),
+  /** For the reader: no part of what a saved plan promises. */
+  cost: costSchema.optional(),
 });
 export type Plan = z.infer<typeof planSchema>;

@@ -1,5 +1,6 @@
 import type { Change, Plan } from '../plan/plan.ts';
 import { codeSpan, details, escapeMarkdown, markdownTable } from './markdown.ts';
+import { costMarkdown } from './plan-cost.ts';
 import { commandOf, countsText, fieldText, isEmpty, layoutPlan, type PlanGroup, type PlanOptions } from './plan-layout.ts';
 
 /** GitHub refuses comments of more than 65,536 characters. */
@@ -9,7 +10,8 @@ const commentLimit = 60_000;
 export const planMarkdown = (plan: Plan, options: PlanOptions = {}): string => {
   const layout = layoutPlan(plan, options);
   const title = `### \`cluster ${plan.command}\`: ${escapeMarkdown(plan.cluster)}`;
-  if (isEmpty(layout)) return `${title}\n\nNothing differs from cluster.yaml.`;
+  const cost = plan.cost ? [costMarkdown(plan.cost)] : [];
+  if (isEmpty(layout)) return [title, 'Nothing differs from cluster.yaml.', ...cost].join('\n\n');
   const { create, update, replace, delete: gone } = layout.counts;
   const left = [...layout.left.values()].reduce((sum, changes) => sum + changes.length, 0);
   const counts = markdownTable(
@@ -23,7 +25,9 @@ export const planMarkdown = (plan: Plan, options: PlanOptions = {}): string => {
     ),
     ...(layout.unseen.length > 0 ? [details(`Not seen: ${layout.unseen.length}`, changesTable(layout.unseen))] : []),
   ];
-  return [title, `${escapeMarkdown(countsText(layout)).replaceAll('\\`', '`')}.`, counts, ...withinLimit(sections)].join('\n\n');
+  return [title, `${escapeMarkdown(countsText(layout)).replaceAll('\\`', '`')}.`, counts, ...cost, ...withinLimit(sections)].join(
+    '\n\n',
+  );
 };
 
 const placeOf = ({ zone, role }: PlanGroup): string =>

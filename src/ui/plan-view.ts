@@ -1,5 +1,6 @@
 import type { Change, Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
+import { costLines } from './plan-cost.ts';
 import {
   commandOf,
   countsText,
@@ -26,7 +27,8 @@ export const planView: View<Plan> = planViewOf({});
 const planText = (plan: Plan, options: PlanOptions, look: Look): string => {
   const { style } = look;
   const layout = layoutPlan(plan, options);
-  if (isEmpty(layout)) return `${style.green('✔')} ${plan.cluster}: nothing differs from cluster.yaml`;
+  const cost = plan.cost ? costLines(plan.cost, look) : [];
+  if (isEmpty(layout)) return [`${style.green('✔')} ${plan.cluster}: nothing differs from cluster.yaml`, ...cost].join('\n');
   const lines: string[] = [];
   let zone: string | undefined | null = null;
   for (const group of layout.groups) {
@@ -47,7 +49,9 @@ const planText = (plan: Plan, options: PlanOptions, look: Look): string => {
     const why = 'because' in change.when ? change.when.because : change.reason;
     lines.push(`    ${style.magenta('?')} ${change.address}  ${style.dim(sanitize(why))}`);
   }
-  return [...lines, '', `${style.bold(plan.cluster)}: ${countsText(layout)}`].join('\n');
+  return [...lines, ...(cost.length > 0 ? ['', ...cost] : []), '', `${style.bold(plan.cluster)}: ${countsText(layout)}`].join(
+    '\n',
+  );
 };
 
 /** Of many of one kind in one place the first are shown. */
