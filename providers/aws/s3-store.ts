@@ -21,6 +21,7 @@ const partSize = 8 * 1024 * 1024;
 /** S3 says 409 while another conditional write of the same key is under way. */
 const conflictRetries = 10;
 const conflictMs = 100;
+const bodyAttempts = 5;
 
 /**
  * A store in a bucket. Conditional writes are S3's own (If-None-Match, If-Match), so that of many who write at once one wins. Parts are
@@ -34,10 +35,24 @@ export function s3Store(s3: S3Client, bucket: string): Store {
     try {
       const { Body, ETag = '' } = await s3.send(new GetObjectCommand(at(key)));
       if (!(Body instanceof Readable)) throw new Error(`${url}/${key}: no stream in S3's answer`);
-      return { version: ETag, bytes: () => bytesOf(Body), stream: () => Body };
+      return { version: ETag, bytes: () => whole(key, Body, ETag), stream: () => Body };
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw explained(error, url, key);
+    }
+  }
+
+  /** The SDK's retries end where the body begins: what was cut is asked for again, as long as it is the same. */
+  async function whole(key: string, body: Readable, ETag: string): Promise<Uint8Array> {
+    for (let from = body, attempt = 1; ; attempt++) {
+      try {
+        return await bytesOf(from);
+      } catch (error) {
+        if (attempt === bodyAttempts) throw explained(error, url, key);
+      }
+      const { Body } = await s3.send(new GetObjectCommand({ ...at(key), IfMatch: ETag }));
+      if (!(Body instanceof Readable)) throw new Error(`${url}/${key}: no stream in S3's answer`);
+      from = Body;
     }
   }
 

@@ -12,7 +12,7 @@ import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
-import { codeOf, unlessNotFound } from './errors.ts';
+import { unlessNotFound } from './errors.ts';
 import { createWithIntent } from './idempotency.ts';
 import { reservationsOf, subnets } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
@@ -184,8 +184,9 @@ async function reserve(id: string, fixed: string | null, ctx: Context<AwsClients
     ReservationType: 'explicit',
     Description: 'machines with fixed addresses',
   });
-  // A lost answer, and the SDK has asked again: it overlaps itself.
-  await visible(ctx, () => ec2.send(command)).catch((error) => {
-    if (!/Overlap|Conflict/i.test(codeOf(error))) throw error;
+  await visible(ctx, () => ec2.send(command)).catch(async (error) => {
+    // A lost answer, and the SDK has asked again: it overlaps itself. What is there tells, whatever AWS calls that.
+    const now = await reservationsOf(ctx.clients, id);
+    if (!now.some(({ cidr, explicit }) => cidr === fixed && explicit)) throw error;
   });
 }
