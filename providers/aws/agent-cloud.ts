@@ -7,10 +7,9 @@ import {
 import { EC2Client, paginateDescribeInstances } from '@aws-sdk/client-ec2';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { AgentCloud, HeldMachine, Instance } from '../../src/agent/cloud.ts';
-import { poolTag } from './design-machines.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { isSigned } from './identity-document.ts';
-import { clusterTag, tagsFrom } from './tags.ts';
+import { clusterTag, poolTag, tagsFrom } from './tags.ts';
 
 export interface AgentCloudOptions {
   readonly cluster: string;

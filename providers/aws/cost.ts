@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { Cost, CostLine, Money } from '../../src/plan/cost.ts';
 import { type Address, nameOf, typeOf } from '../../src/plan/resource.ts';
-import { poolTag } from './design-machines.ts';
-import { roleTag } from './machine.ts';
 import type { Prices } from './prices.ts';
+import { poolTag, roleTag } from './tags.ts';
 
 /** A thing as the design or the world has it. */
 export interface Priced {

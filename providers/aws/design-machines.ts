@@ -3,13 +3,13 @@ import type { Pool } from '../../src/config/schema.ts';
 import { type Address, addressOf, type Resource, ref } from '../../src/plan/resource.ts';
 import { type ImageProps, imageAddress } from './image.ts';
 import type { LaunchTemplateProps } from './launch-template.ts';
-import { type BootSpec, type MachineProps, metadataOptions, roleTag } from './machine.ts';
+import { type BootSpec, type MachineProps, metadataOptions } from './machine.ts';
 import type { NetworkInterfaceProps } from './network-interface.ts';
 import { autoscalerTags as groupOfAutoscaler } from './policies/cluster-autoscaler.ts';
 import { machinePolicy, trust } from './policies/machine.ts';
 import type { PoolProps } from './pool.ts';
 import type { RoleProps } from './role.ts';
-import { type Owner, type Tags, tagsOf } from './tags.ts';
+import { type Owner, poolTag, roleTag, type Tags, tagsOf } from './tags.ts';
 import type { UserDataSpec } from './user-data.ts';
 import { type VolumeProps, withKeyTag } from './volume.ts';
 
@@ -198,7 +198,6 @@ function autoscalerTags(pool: Pool, zone: string, cluster: string): Tags {
   };
 }
 
-export const poolTag = 'slipway.dev/pool';
 function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven): Resource<PoolProps> {
   const { name, zone, min, max, autoscaled } = group;
   const pool = topology.cluster.pools.find((one) => one.name === group.pool);

@@ -28,7 +28,7 @@ import { hostKeyTag, publishedHostKey } from './host-key.ts';
 import { instanceWhen } from './instance-poll.ts';
 import { launch } from './launch.ts';
 import { instances, madeByKubernetes, volumes } from './machine-queries.ts';
-import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
+import { resourceIn, roleTag, type Tags, tagsFrom, withTags } from './tags.ts';
 import type { UserDataSpec } from './user-data.ts';
 import { grow } from './volume.ts';
 
@@ -87,8 +87,6 @@ export interface MachineOutputs {
   readonly hostKey: string;
   readonly providerId: string;
 }
-
-export const roleTag = 'slipway.dev/role';
 
 /** An instance that the design names: bastion, etcd, master. Its network interface and its volumes outlive it. */
 export const machine: ResourceType<MachineProps, MachineOutputs, AwsClients> = {

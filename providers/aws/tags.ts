@@ -3,6 +3,9 @@ import type { Address, FieldChange, Resolved } from '../../src/plan/resource.ts'
 /** Ownership is a tag on the thing itself, given in the call that makes it: which cluster, and which resource of it. */
 export const clusterTag = 'slipway.dev/cluster';
 export const resourceTag = 'slipway.dev/resource';
+/** Of machines: which role they have, and those of pools which pool they are of. */
+export const roleTag = 'slipway.dev/role';
+export const poolTag = 'slipway.dev/pool';
 
 /** Tags as data: what plans compare. */
 export type Tags = Readonly<Record<string, string>>;
