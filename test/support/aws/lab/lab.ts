@@ -5,7 +5,6 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EC2Client, RegisterImageCommand } from '@aws-sdk/client-ec2';
 import { readMachineTemplate } from '../../../../providers/local/template.ts';
 import { refuse } from '../answers.ts';
 import { type Account, type Moto, newAccount, startMoto } from '../moto.ts';
@@ -58,10 +57,11 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   const proxy = await startProxy(moto, { host: gateway });
   const account = newAccount();
   const signer = identitySigner(directory);
-  // A region without that action: moto breaks down at it.
+  // A region without that action, and quotas that are unknown: moto breaks down at them.
   const missing = { refuse: refuse('UnsupportedOperation', 'The functionality you requested is not available in this region.') };
   proxy.when(({ action }) => action === 'DescribeInstanceTopology', missing);
-  await registerImage(proxy.url, account, region);
+  const unknown = { refuse: refuse('NoSuchResourceException', 'The request failed because the specified quota does not exist.') };
+  proxy.when(({ action }) => action === 'GetAWSDefaultServiceQuota', unknown);
   const watched = watch(moto.url, account.id, region);
   const machines = new Map<string, Machine>();
   const accidents: string[] = [];
@@ -70,7 +70,9 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
     region,
     account,
     signer,
-    instanceAt: (address) => [...machines.values()].find(({ instance }) => instance.address === address)?.instance,
+    // A fixed address goes from an instance that is gone to its successor.
+    instanceAt: (address) =>
+      [...machines.values()].find(({ instance, state }) => instance.address === address && state !== 'gone')?.instance,
     userData: watched.userData,
   });
   const forwarders = new Map<string, Server>();
@@ -378,20 +380,6 @@ function identitySigner(directory: string): { readonly key: string; readonly key
     stdio: 'ignore',
   });
   return { key, keyFile, certificateFile };
-}
-
-/** What cluster.yaml of the lab names: `{ owner: self, name: 'debian-12-amd64-*' }`. */
-async function registerImage(endpoint: string, { credentials }: Account, region: string): Promise<void> {
-  const root = { DeviceName: '/dev/xvda', Ebs: { VolumeSize: 8 } };
-  await new EC2Client({ region, endpoint, credentials }).send(
-    new RegisterImageCommand({
-      Name: 'debian-12-amd64-lab',
-      Architecture: 'x86_64',
-      VirtualizationType: 'hvm',
-      RootDeviceName: root.DeviceName,
-      BlockDeviceMappings: [root],
-    }),
-  );
 }
 
 function mayGiveSysResource(): boolean {

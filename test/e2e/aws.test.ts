@@ -1,0 +1,218 @@
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  AutoScalingClient,
+  DescribeAutoScalingGroupsCommand,
+  SetDesiredCapacityCommand,
+  UpdateAutoScalingGroupCommand,
+} from '@aws-sdk/client-auto-scaling';
+import {
+  AuthorizeSecurityGroupIngressCommand,
+  DescribeSecurityGroupsCommand,
+  EC2Client,
+  TerminateInstancesCommand,
+} from '@aws-sdk/client-ec2';
+import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseDocument } from 'yaml';
+import { docker } from '../support/aws/lab/docker.ts';
+import type { Instance } from '../support/aws/lab/instances.ts';
+import { type Lab, startLab } from '../support/aws/lab/lab.ts';
+import { leftovers, removeLeftovers, root, TestCluster } from '../support/cli.ts';
+import { assetCache } from '../support/local-etcd.ts';
+import { ensureTestapp, testapp } from '../support/testapp.ts';
+import { eventually, type Kubectl, openKubectl } from '../support/workloads.ts';
+
+/**
+ * examples/aws/ha.yaml, for real as far as it can be here: the API is emulated (moto behind the fault proxy), every instance is a machine
+ * that boots from its user data, and what runs on it is Kubernetes. Tests follow one another.
+ */
+const region = 'eu-central-1';
+const range = '172.29.0.0/16';
+const cluster = new TestCluster('aws', (name) => {
+  const file = parseDocument(readFileSync(join(root, 'examples/aws/ha.yaml'), 'utf8'));
+  file.set('name', name);
+  file.setIn(['network', 'machines'], range);
+  // An image that the emulator knows; addons whose images no registry here has.
+  file.setIn(['provider', 'aws', 'image'], { owner: 'amazon', name: 'amzn2-ami-hvm-2.*-x86_64-*' });
+  file.setIn(['provider', 'aws', 'addons'], { ebsCsi: false, clusterAutoscaler: false });
+  return String(file);
+});
+let lab: Lab;
+let kubectl: Kubectl;
+let tunnel: ChildProcess | undefined;
+const options = () => ({ region, endpoint: lab.proxy.url, credentials: lab.account.credentials });
+const sent = async (...args: string[]) => {
+  const result = await cluster.run(...args);
+  return { code: result.code, plan: JSON.parse(result.stdout) };
+};
+const planned = () => sent('plan', '--detailed-exitcode', '-o', 'json');
+/** The one running instance of this name of the design. */
+const instanceOf = async (name: string): Promise<Instance> => {
+  const { instances } = await lab.world();
+  const found = instances.filter(
+    ({ tags, state }) => tags['slipway.dev/resource'] === `aws.machine/${name}` && state === 'running',
+  );
+  expect(found, name).toHaveLength(1);
+  return found[0] ?? expect.fail(`no ${name}`);
+};
+const workers = async (): Promise<readonly Instance[]> => {
+  const { instances } = await lab.world();
+  return instances.filter(({ tags, state }) => tags['slipway.dev/pool'] === 'workers' && state === 'running');
+};
+/** Keeps the way through the bastion open; its URL. */
+function openTunnel(): Promise<string> {
+  const child = cluster.start('tunnel', '--port', '0');
+  tunnel = child;
+  return new Promise((done, fail) => {
+    child.stdout?.once('data', (line) => done(String(line).trim()));
+    child.once('close', (code) => fail(new Error(`the tunnel ended with ${code}`)));
+  });
+}
+const readyNodes = async (): Promise<readonly string[]> =>
+  (await kubectl('get', 'nodes', '--no-headers'))
+    .split('\n')
+    .filter((line) => / Ready /.test(line))
+    .map((line) => line.split(/\s+/)[0] ?? '');
+
+beforeAll(async () => {
+  await removeLeftovers(cluster.name);
+  await ensureTestapp(assetCache);
+  lab = await startLab({ name: cluster.name, range, region });
+  Object.assign(cluster.environment, lab.environment);
+}, 120_000);
+afterAll(async () => {
+  tunnel?.kill('SIGKILL');
+  await lab?.close();
+  await removeLeftovers(cluster.name);
+}, 120_000);
+
+describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
+  test('comes up, and the plan is empty then', async () => {
+    await cluster.must('up', '--yes');
+    const { code, plan } = await planned();
+    expect(plan.changes).toEqual([]);
+    expect(code).toBe(0);
+  });
+  test('asked nothing that AWS would refuse by its form', () => {
+    expect(lab.proxy.violations).toEqual([]);
+    expect(lab.proxy.accidents).toEqual([]);
+    expect(lab.accidents).toEqual([]);
+  });
+  test('has three masters and three workers that joined by themselves, one a zone, labelled by the cloud controller', async () => {
+    const proxy = await openTunnel();
+    kubectl = await openKubectl(cluster, '1.36.3', 'default', ['--proxy-url', proxy]);
+    expect(await readyNodes()).toHaveLength(6);
+    const zones = await kubectl(
+      'get',
+      'nodes',
+      '-l',
+      'slipway.dev/pool=workers',
+      '-o',
+      'jsonpath={.items[*].metadata.labels.topology\\.kubernetes\\.io/zone}',
+    );
+    expect(zones.split(' ').sort()).toEqual(['a', 'b', 'c'].map((zone) => `${region}${zone}`));
+    const taints = await kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints[*].key}');
+    expect(taints).not.toContain('uninitialized');
+  });
+  test('pods in all zones answer through a Service', async () => {
+    const image = join(assetCache, 'images/testapp-1.tar');
+    for (const { id } of await workers()) {
+      await docker('cp', image, `${lab.containerOf(id)}:/tmp/testapp.tar`);
+      await docker(
+        'exec',
+        lab.containerOf(id),
+        'sh',
+        '-c',
+        '$(ls -d /opt/slipway/containerd/*/ctr) -n k8s.io images import /tmp/testapp.tar',
+      );
+    }
+    const app = { app: 'web' };
+    const container = { name: 'web', image: testapp.image, args: ['serve'], ports: [{ containerPort: 8080 }] };
+    const spread = {
+      maxSkew: 1,
+      topologyKey: 'topology.kubernetes.io/zone',
+      whenUnsatisfiable: 'DoNotSchedule',
+      labelSelector: { matchLabels: app },
+    };
+    await kubectl.apply([
+      {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { name: 'web' },
+        spec: {
+          replicas: 3,
+          selector: { matchLabels: app },
+          template: { metadata: { labels: app }, spec: { containers: [container], topologySpreadConstraints: [spread] } },
+        },
+      },
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'web' },
+        spec: { selector: app, ports: [{ port: 80, targetPort: 8080 }] },
+      },
+    ]);
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=90s');
+    const address = await kubectl.read('service/web', '.spec.clusterIP');
+    const from = lab.containerOf((await workers())[0]?.id ?? '');
+    await eventually(async () => {
+      expect(await docker('exec', from, 'curl', '-sf', '--max-time', '3', `http://${address}/`)).not.toBe('');
+    }, 30_000);
+  });
+  test("an Auto Scaling group's new instance joins with no CLI running", async () => {
+    const groups = new AutoScalingClient(options());
+    const { AutoScalingGroups = [] } = await groups.send(new DescribeAutoScalingGroupsCommand({}));
+    const group = AutoScalingGroups.find(({ AutoScalingGroupName = '' }) => AutoScalingGroupName.includes(`workers-${region}b`));
+    expect(group).toBeDefined();
+    await groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 2 }));
+    await eventually(async () => expect(await readyNodes()).toHaveLength(7), 240_000);
+    expect((await planned()).plan.changes).toEqual([]);
+    await groups.send(
+      new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 1 }),
+    );
+  }, 300_000);
+  test('a firewall rule by hand is shown, and taken back', async () => {
+    const ec2 = new EC2Client(options());
+    const { SecurityGroups = [] } = await ec2.send(new DescribeSecurityGroupsCommand({}));
+    const etcd = SecurityGroups.find(({ Tags = [] }) => Tags.some(({ Value }) => Value === 'aws.security-group/etcd'));
+    const rule = { IpProtocol: 'tcp', FromPort: 2379, ToPort: 2379, IpRanges: [{ CidrIp: '0.0.0.0/0' }] };
+    await ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId: etcd?.GroupId, IpPermissions: [rule] }));
+    const { plan } = await planned();
+    expect(plan.changes.map(({ address }: { address: string }) => address)).toEqual(['aws.firewall/etcd']);
+    await cluster.must('up', '--yes');
+    expect((await planned()).code).toBe(0);
+  });
+  test('terminated instances of a master and of an etcd member come back, with their addresses, their volumes and their data', async () => {
+    await kubectl('create', 'configmap', 'kept', '--from-literal=word=kept');
+    const before = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
+    await new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: before.map(({ id }) => id) }));
+    await eventually(async () => {
+      const running = (await lab.world()).instances.filter(({ state }) => state === 'running').map(({ id }) => id);
+      expect(running).not.toContain(before[0]?.id);
+    }, 30_000);
+    await cluster.must('up', '--yes');
+    const after = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
+    expect(after.map(({ address }) => address)).toEqual(before.map(({ address }) => address));
+    expect(after[1]?.volumes.toSorted()).toEqual(before[1]?.volumes.toSorted());
+    expect(await kubectl.read('configmap/kept', '.data.word')).toBe('kept');
+    expect((await planned()).code).toBe(0);
+  });
+  test('down leaves nothing', async () => {
+    tunnel?.kill('SIGINT');
+    await cluster.must('down', '--yes', '--allow-data-loss');
+    const { instances, balancers, elasticIps } = await lab.world();
+    expect(instances.filter(({ state }) => state !== 'terminated')).toEqual([]);
+    expect(balancers).toEqual([]);
+    expect([...elasticIps]).toEqual([]);
+    expect((await new S3Client({ ...options(), forcePathStyle: true }).send(new ListBucketsCommand({}))).Buckets ?? []).toEqual(
+      [],
+    );
+    await eventually(async () => {
+      expect((await leftovers(cluster.name)).filter((left) => left.startsWith('container') && !left.endsWith('-nlb'))).toEqual(
+        [],
+      );
+    }, 60_000);
+  });
+});
