@@ -7,6 +7,7 @@ import { statusSchema } from '../src/health/status.ts';
 import { planSchema } from '../src/plan/plan.ts';
 import { eventSchema } from '../src/run/events.ts';
 import { renderActions, renderPolicy } from './aws-actions.ts';
+import { renderAwsPage } from './aws-page.ts';
 import { renderCommandReference } from './command-reference.ts';
 import { readCommands } from './commands.ts';
 
@@ -17,6 +18,7 @@ const published = (schema: z.ZodType, title: string, description: string): strin
 
 const files: Readonly<Record<string, string>> = {
   'docs/commands.md': renderCommandReference(await readCommands()),
+  'docs/aws.md': renderAwsPage(),
   'docs/aws-policy.json': renderPolicy(),
   'docs/config.md': renderConfigReference(),
   'providers/aws/actions.json': renderActions(),
