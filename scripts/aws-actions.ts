@@ -76,9 +76,12 @@ function actionsOf(name: string, client: string, file: string): readonly string[
   const service = services[client];
   if (call === undefined || service === undefined || !/^paginate|Command$/.test(name))
     throw new Error(`${file}: which action is ${name} of client-${client}? Say so in scripts/aws-actions.ts`);
-  const action = `${service}:${call}`;
-  return special[action] ?? [action];
+  return actionsOfCall(service, call);
 }
+
+/** What IAM asks for when this call is made. */
+export const actionsOfCall = (service: string, call: string): readonly string[] =>
+  special[`${service}:${call}`] ?? [`${service}:${call}`];
 
 export const renderActions = (): string => `${JSON.stringify(usedActions(), undefined, 2)}\n`;
 

@@ -1,10 +1,14 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import actions from '../../providers/aws/actions.json' with { type: 'json' };
+import { operatorPolicy } from '../../providers/aws/policies/operator.ts';
 import { openAws } from '../../providers/aws/provider.ts';
+import { actionsOfCall } from '../../scripts/aws-actions.ts';
 import { forProvider, versionsFor } from '../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../src/cluster/design.ts';
 import type { Finding } from '../../src/config/finding.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { refuse } from '../support/aws/answers.ts';
+import { infrastructure } from '../support/aws/infrastructure.ts';
 import { type Moto, startMoto } from '../support/aws/moto.ts';
 import { type AwsPlace, awsPlace } from '../support/aws/place.ts';
 import { textsOf } from '../support/aws/xml.ts';
@@ -134,4 +138,27 @@ test('a VPC that exists: its range, its subnets and their ways out', async () =>
     'vpc has enableDnsHostnames off',
     'vpc has no internet gateway, and its public subnets need one',
   ]);
+});
+
+test('the policy allows every call of the whole life of a cluster, and what it makes carries the tag that the policy asks for', async () => {
+  const here = await at(clusterOf({ kubernetes: { api: { allowedCidrs: ['198.51.100.0/24'] } } }));
+  const world = await infrastructure(here);
+  await world.converge('up');
+  await findings(here);
+  await world.converge('down');
+  await (await here.open()).removeStore(here.cluster, new AbortController().signal);
+  const scope = { cluster: 'demo', account: here.account.id, region, bucket: 'b', kmsKey: undefined };
+  const { Statement: statements } = operatorPolicy(actions, scope);
+  const calls = here.proxy.calls.filter(({ service }) => service !== 'sts');
+  const asked = calls.flatMap(({ service, action }) => actionsOfCall(service, action));
+  expect([...new Set(asked)].filter((action) => !actions.includes(action))).toEqual([]);
+  const made = statements
+    .filter(({ Condition }) => JSON.stringify(Condition)?.includes('aws:RequestTag/'))
+    .flatMap(({ Action }) => Action);
+  const untagged = calls.filter(
+    ({ service, action, params }) =>
+      made.includes(`${service}:${action}`) && !JSON.stringify(params).includes('"Key":"slipway.dev/cluster","Value":"demo"'),
+  );
+  expect(untagged.map(({ action }) => action)).toEqual([]);
+  expect(calls.filter(({ action }) => action.startsWith('Create')).length).toBeGreaterThan(20);
 });
