@@ -10,6 +10,7 @@ import {
   type Volume,
 } from '@aws-sdk/client-ec2';
 import type { Role } from '../../src/cluster/topology.ts';
+import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import {
   type Address,
@@ -122,6 +123,13 @@ export const machine: ResourceType<MachineProps, MachineOutputs, AwsClients> = {
     const there = running.find(({ InstanceId }) => InstanceId === outputs.id);
     if (!there) return settle(await launch(props, ctx), props, ctx);
     const before = { ...propsOf(there, disks, clients.owner.cluster), tags: tagsFrom(there.Tags), boot: props.boot };
+    const strange = Object.entries(before.volumes).find(([name]) => props.volumes[name] === undefined);
+    if (strange)
+      throw new UserError({
+        what: `volume ${strange[1]} (${strange[0]}) is attached to ${outputs.id}, and is not this machine's`,
+        where: ctx.address,
+        next: `detach it (aws ec2 detach-volume --volume-id ${strange[1]}), then run the same command again`,
+      });
     const changes = diffMachine(props, before).filter(({ path }) => !hold.includes(path));
     if (changes.some(({ impact }) => impact === 'replace')) {
       await terminate(outputs.id, ctx);

@@ -22,7 +22,7 @@ import { type Own, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
 import { volumes } from './machine-queries.ts';
-import { type Tags, withTags } from './tags.ts';
+import { type Tags, tagsFrom, withTags } from './tags.ts';
 
 export interface VolumeProps {
   readonly zone: string;
@@ -48,11 +48,9 @@ export const volume: ResourceType<VolumeProps, VolumeOutputs, AwsClients> = {
   async observe(world) {
     const found = new Map<Address, Observation<VolumeProps, VolumeOutputs>>();
     for (const one of await ownVolumes(world)) {
-      const { thing, tags, address } = one;
       if (isSpare(one)) continue;
-      const { VolumeId: id = '', AvailabilityZone: zone = '', Size: gb = 0, Encrypted: encrypted = false } = thing;
-      const props = { zone, gb, kmsKey: tags[keyTag] ?? null, encrypted, tags };
-      found.set(address, { state: 'present', props, outputs: { id } });
+      const { thing, tags, address } = one;
+      found.set(address, { state: 'present', props: { ...propsOf(thing), tags }, outputs: { id: thing.VolumeId ?? '' } });
     }
     return found;
   },
@@ -79,14 +77,15 @@ export const volume: ResourceType<VolumeProps, VolumeOutputs, AwsClients> = {
     const { ec2 } = ctx.clients;
     const { Volumes: [there] = [] } = await ec2.send(new DescribeVolumesCommand({ VolumeIds: [outputs.id] }));
     if (!there) throw new Error(`AWS does not show ${outputs.id}`);
-    const moved = there.AvailabilityZone !== props.zone || there.Encrypted !== props.encrypted;
-    const { Size: gb = 0 } = there;
-    if ((moved && !ctx.hold.includes('zone') && !ctx.hold.includes('encrypted')) || (gb > props.gb && !ctx.hold.includes('gb')))
+    const before = propsOf(there);
+    const lost = diffVolume(props, before).filter(({ path, impact }) => impact === 'data-loss' && !ctx.hold.includes(path));
+    if (lost.length > 0)
       throw new UserError({
-        what: 'a volume cannot shrink, move to another zone or change its key',
-        where: `${ctx.address} (${outputs.id}, ${gb} GiB in ${there.AvailabilityZone})`,
+        what: `a volume cannot change: ${lost.map(({ path, before, after }) => `${path} ${String(before)} → ${String(after)}`).join(', ')}`,
+        where: `${ctx.address} (${outputs.id})`,
         next: 'set cluster.yaml as it was; or take a backup, and restore it into a new cluster',
       });
+    const { gb } = before;
     if (gb < props.gb) await grow(outputs.id, props.gb, ctx);
     await setTags(ctx, outputs.id, props.tags);
     return outputs;
@@ -96,6 +95,11 @@ export const volume: ResourceType<VolumeProps, VolumeOutputs, AwsClients> = {
     const holders = async () => (await attachmentsOf(id, ctx)).map((instance) => `instance ${instance}`);
     await whileHeld(ctx, holders, () => ec2.send(new DeleteVolumeCommand({ VolumeId: id })));
   },
+};
+
+const propsOf = ({ AvailabilityZone: zone = '', Size: gb = 0, Encrypted: encrypted = false, Tags }: Volume) => {
+  const tags = tagsFrom(Tags);
+  return { zone, gb, kmsKey: tags[keyTag] ?? null, encrypted, tags };
 };
 
 /** Growing interrupts nobody; what cannot be changed would lose the data. */

@@ -15,6 +15,7 @@ import {
   DetachVolumeCommand,
   type EC2Client,
   ModifyInstanceMetadataOptionsCommand,
+  ModifyNetworkInterfaceAttributeCommand,
   RunInstancesCommand,
   StopInstancesCommand,
   TerminateInstancesCommand,
@@ -148,6 +149,20 @@ describe('drift', () => {
     expect(wordsOf(await one.look())).toEqual([]);
   });
 
+  test('a network interface gets its groups back, and stays when its machine goes', async () => {
+    const { one, ec2, id } = await standing();
+    const [address, NetworkInterfaceId] = [
+      `aws.network-interface/etcd-${zone}` as const,
+      id(`aws.network-interface/etcd-${zone}`),
+    ];
+    const Groups = [id('aws.security-group/bastion')];
+    await ec2.send(new ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId, Groups }));
+    await ec2.send(new ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId, SourceDestCheck: { Value: false } }));
+    expect(wordsOf(await one.look())).toEqual([`update ${address}: securityGroups, sourceDestCheck`]);
+    await one.converge();
+    expect(wordsOf(await one.look())).toEqual([]);
+  });
+
   test('tags that were changed or removed come back, those of others stay', async () => {
     const { one, ec2, id } = await standing();
     await ec2.send(
@@ -256,6 +271,14 @@ describe("what is somebody else's", () => {
     await expect(one.converge()).rejects.toThrow(
       new RegExp(`${volume} is attached to instance ${other}, which is not this machine`),
     );
+  });
+
+  test("another machine's volume on a machine is named, not detached", async () => {
+    const { one, ec2, id } = await standing();
+    const volume = id(main);
+    await ec2.send(new DetachVolumeCommand({ VolumeId: volume, InstanceId: id(etcd) }));
+    await ec2.send(new AttachVolumeCommand({ VolumeId: volume, InstanceId: id(bastion), Device: '/dev/sdf' }));
+    await expect(one.converge()).rejects.toThrow(new RegExp(`volume ${volume} \\(etcd-${zone}.main\\) is attached to`));
   });
 
   test('an instance whose tags were removed keeps its network interface', async () => {
