@@ -151,7 +151,7 @@ export const spareVolume: ResourceType<object, VolumeOutputs, AwsClients> = {
 };
 
 /** Instances that hold it, or are about to let it go. */
-export async function attachmentsOf(id: string, { clients }: Context<AwsClients>): Promise<readonly string[]> {
+async function attachmentsOf(id: string, { clients }: Context<AwsClients>): Promise<readonly string[]> {
   const { Volumes: [there] = [] } = await clients.ec2.send(new DescribeVolumesCommand({ VolumeIds: [id] }));
   return (there?.Attachments ?? []).flatMap(({ InstanceId, State }) => (InstanceId && State !== 'detached' ? [InstanceId] : []));
 }
