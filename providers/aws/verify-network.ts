@@ -5,13 +5,14 @@ import {
   type Subnet,
   type Vpc,
 } from '@aws-sdk/client-ec2';
-import ipaddr from 'ipaddr.js';
 import type { Finding } from '../../src/config/finding.ts';
-import { addressOf, nameOf, typeOf } from '../../src/plan/resource.ts';
+import { nameOf, typeOf } from '../../src/plan/resource.ts';
 import { existingOf } from './existing.ts';
 import { dnsOf } from './network-queries.ts';
+import { holds, overlap } from './ranges.ts';
 import { clusterTag, tagsFrom } from './tags.ts';
 import { type Check, ok, type Verifying } from './verify-check.ts';
+import { namedOf, namedSubnets, newSubnets } from './verify-subnets.ts';
 import { all } from './verify-world.ts';
 
 const check = 'aws.network';
@@ -86,70 +87,6 @@ async function dns({ VpcId = '' }: Vpc, { sdk }: Verifying): Promise<readonly Fi
   }));
 }
 
-interface Named {
-  readonly side: string;
-  readonly zone: string;
-  readonly id: string;
-  readonly where: string;
-}
-function namedOf({ topology }: Verifying): readonly Named[] {
-  const { publicSubnets = {}, privateSubnets = {} } = topology.cluster.provider.aws?.vpc ?? {};
-  const of = (side: string, ids: Readonly<Record<string, string>>): Named[] =>
-    Object.entries(ids).map(([zone, id]) => ({ side, zone, id, where: `provider.aws.vpc.${side}Subnets.${zone}` }));
-  return [...of('public', publicSubnets), ...of('private', privateSubnets)];
-}
-
-/** Machines with fixed addresses have them from network.machines: their subnets must hold those. */
-function namedSubnets(subnets: readonly Subnet[], of: Verifying): readonly Finding[] {
-  return namedOf(of).flatMap(({ side, zone, id, where }): readonly Finding[] => {
-    const found = subnets.find(({ SubnetId }) => SubnetId === id);
-    const base = { severity: 'error', check, where } as const;
-    if (!found) return [{ ...base, what: `there is no subnet ${id} in the VPC`, next: 'correct the ID' }];
-    if (found.AvailabilityZone !== zone)
-      return [
-        { ...base, what: `${id} is in ${found.AvailabilityZone}, and is named for ${zone}`, next: 'name a subnet of that zone' },
-      ];
-    const cidr = found.CidrBlock ?? '';
-    const outside = of.topology.machines.filter(
-      (machine) =>
-        machine.zone === zone &&
-        (machine.role === 'bastion' ? 'public' : 'private') === side &&
-        !holds(cidr, `${machine.address}/32`),
-    );
-    if (outside.length === 0) return [];
-    return [
-      {
-        ...base,
-        what: `${id} is ${cidr}, and these addresses are not in it: ${outside.map(({ name, address }) => `${name} ${address}`).join(', ')}`,
-        why: 'fixed addresses come from network.machines: the slot of each zone (network.zoneSlots)',
-        next: `name no subnet for ${zone} (Slipway makes ${of.topology.ranges[zone]?.[side === 'public' ? 'public' : 'private']}), or choose network.machines and zoneSlots so that they fit`,
-      },
-    ];
-  });
-}
-
-/** Subnets that Slipway is to make must not overlap what is there. */
-function newSubnets(subnets: readonly Subnet[], of: Verifying): readonly Finding[] {
-  const { topology, owner } = of;
-  const named = existingOf(topology.cluster).subnets;
-  const others = subnets.filter(({ Tags }) => tagsFrom(Tags)[clusterTag] !== owner.cluster);
-  return topology.zones.flatMap((zone) =>
-    (['public', 'private'] as const).flatMap((side): readonly Finding[] => {
-      const cidr = topology.ranges[zone]?.[side];
-      if (cidr === undefined || named[addressOf('aws.subnet', `${side}-${zone}`)] !== undefined) return [];
-      return others
-        .filter(({ CidrBlock = '' }) => overlap(CidrBlock, cidr))
-        .map(({ SubnetId, CidrBlock }) => ({
-          severity: 'error',
-          check,
-          where: 'network.machines',
-          what: `the ${side} subnet of ${zone} would have ${cidr}, where ${SubnetId} has ${CidrBlock}`,
-          next: 'choose another part of the VPC (network.machines), or another slot (network.zoneSlots)',
-        }));
-    }),
-  );
-}
-
 /** A way to the Internet for the named subnets, and a gateway for public subnets that are to be made. */
 async function waysOut(vpc: string, subnets: readonly Subnet[], of: Verifying): Promise<readonly Finding[]> {
   const { sdk, signal, resources, topology } = of;
@@ -215,14 +152,3 @@ export function wayOut(subnet: string, tables: readonly RouteTable[]): string | 
       'somewhere')
   );
 }
-
-const overlap = (a: string, b: string): boolean => {
-  if (!ipaddr.IPv4.isValidCIDR(a) || !ipaddr.IPv4.isValidCIDR(b)) return false;
-  const [x, y] = [ipaddr.IPv4.parseCIDR(a), ipaddr.IPv4.parseCIDR(b)];
-  return x[0].match(y[0], Math.min(x[1], y[1]));
-};
-const holds = (whole: string, part: string): boolean => {
-  if (!ipaddr.IPv4.isValidCIDR(whole) || !ipaddr.IPv4.isValidCIDR(part)) return false;
-  const [x, y] = [ipaddr.IPv4.parseCIDR(whole), ipaddr.IPv4.parseCIDR(part)];
-  return x[1] <= y[1] && y[0].match(x[0], x[1]);
-};

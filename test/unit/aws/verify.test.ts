@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { NamedStatement } from '../../../providers/aws/policies/statement.ts';
+import { cpuQuotaOf, type Demand } from '../../../providers/aws/verify-demand.ts';
 import { wayOut } from '../../../providers/aws/verify-network.ts';
 import { contextOf, findingsOf } from '../../../providers/aws/verify-permissions.ts';
-import { cpuQuotaOf, type Demand, findingOf } from '../../../providers/aws/verify-quotas.ts';
+import { findingOf } from '../../../providers/aws/verify-quotas.ts';
 
 describe('what a simulation says', () => {
   const statement: NamedStatement = {
