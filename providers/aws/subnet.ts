@@ -14,7 +14,7 @@ import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
 import { createWithIntent } from './idempotency.ts';
-import { type Reservation, reservationsOf, subnets } from './network-queries.ts';
+import { reservationsOf, subnets } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
 import { interfacesIn } from './vpc.ts';
 
@@ -177,8 +177,7 @@ async function reserve(id: string, fixed: string | null, ctx: Context<AwsClients
   const there = await visible(ctx, () => reservationsOf(ctx.clients, id));
   for (const other of there.filter(({ cidr, explicit }) => cidr === fixed && !explicit))
     await ec2.send(new DeleteSubnetCidrReservationCommand({ SubnetCidrReservationId: other.id })).catch(unlessNotFound);
-  const isIt = ({ cidr, explicit }: Reservation): boolean => cidr === fixed && explicit;
-  if (there.some(isIt)) return;
+  if (there.some(({ cidr, explicit }) => cidr === fixed && explicit)) return;
   const command = new CreateSubnetCidrReservationCommand({
     SubnetId: id,
     Cidr: fixed,
@@ -186,8 +185,8 @@ async function reserve(id: string, fixed: string | null, ctx: Context<AwsClients
     Description: 'machines with fixed addresses',
   });
   await visible(ctx, () => ec2.send(command)).catch(async (error) => {
-    await visible(ctx, () => ec2.send(command)).catch(async (error) => {
-    // A lost answer, and the SDK has asked again: it overlaps itself.
-    if (!isRefusal(error) || !(await reservationsOf(ctx.clients, id)).some(isIt)) throw error;
+    // A lost answer, and the SDK has asked again: it overlaps itself. What is there tells, whatever AWS calls that.
+    const now = await reservationsOf(ctx.clients, id);
+    if (!now.some(({ cidr, explicit }) => cidr === fixed && explicit)) throw error;
   });
 }
