@@ -53,7 +53,7 @@ function child({ account, proxy }: AwsPlace): Promise<{ seconds: number; peakMb:
     const script = fileURLToPath(new URL('./aws-plan.ts', import.meta.url));
     const plan = spawn(process.execPath, [script, file, proxy.url, account.id], { stdio: ['ignore', 'pipe', 2] });
     let out = '';
-    plan.stdout.on('data', (data) => {
+    plan.stdout?.on('data', (data) => {
       out += String(data);
     });
     plan.on('exit', (code) => (code === 0 ? done(JSON.parse(out)) : fail(new Error(`the plan ended with ${code}`))));

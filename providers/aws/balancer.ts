@@ -13,9 +13,9 @@ import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import { type Address, type Context, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { createNamed, edgeName, elbTags, mustBeOurs } from './edge.ts';
+import { createNamed, edge, edgeName, mustBeOurs } from './edge.ts';
 import { isNotFound, retrying, unlessNotFound } from './errors.ts';
-import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
+import { type Tags, tagList, withTags } from './tags.ts';
 
 export interface BalancerProps {
   readonly scheme: 'internal' | 'internet-facing';
@@ -37,7 +37,7 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
   timeoutMs: 600_000,
   async observe(world) {
     const found = new Map<Address, Observation<BalancerProps, BalancerOutputs>>();
-    for (const { balancer: of, tags, address } of await world.read(readBalancers))
+    for (const { thing: of, tags, address } of (await world.read(edge)).balancers)
       found.set(address, {
         state: 'present',
         props: {
@@ -144,29 +144,4 @@ async function describe(
     if (isNotFound(error)) return [];
     throw error;
   }
-}
-
-interface OwnBalancer {
-  readonly balancer: LoadBalancer;
-  readonly tags: Tags;
-  readonly address: Address;
-}
-/** By their names: asking for both at once fails where one is missing, so a cluster that never had a public one asks for it apart. */
-export async function readBalancers(clients: AwsClients): Promise<readonly OwnBalancer[]> {
-  const { elb, owner } = clients;
-  const named = await Promise.all(
-    (['aws.balancer/api', 'aws.balancer/public'] as const).map((address) =>
-      describe(clients, { Names: [edgeName(owner.cluster, address)] }),
-    ),
-  );
-  const balancers = named.flat();
-  const tags = await elbTags(
-    elb,
-    balancers.flatMap(({ LoadBalancerArn }) => LoadBalancerArn ?? []),
-  );
-  return balancers.flatMap((of) => {
-    const own = tags.get(of.LoadBalancerArn ?? '') ?? {};
-    const address = resourceIn(own, owner.cluster, balancer.name);
-    return address ? [{ balancer: of, tags: own, address }] : [];
-  });
 }

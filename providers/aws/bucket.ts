@@ -1,9 +1,11 @@
+import { Readable } from 'node:stream';
 import {
   type BucketLocationConstraint,
   CreateBucketCommand,
   DeleteBucketCommand,
   DeleteObjectsCommand,
   GetBucketTaggingCommand,
+  GetObjectCommand,
   HeadBucketCommand,
   ListObjectVersionsCommand,
   PutBucketEncryptionCommand,
@@ -16,7 +18,9 @@ import {
 } from '@aws-sdk/client-s3';
 import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
+import { recordKey, type Store, type StoredObject } from '../../src/store/store.ts';
 import { codeOf, isNotFound, statusOf } from './errors.ts';
+import { s3Store } from './s3-store.ts';
 import { clusterTag, type Tags, tagList, tagsFrom } from './tags.ts';
 
 /** S3's names are one name space of the whole world, of 63 characters at most: account and region make it ours. */
@@ -40,19 +44,55 @@ export async function hasBucket(s3: S3Client, bucket: string, account: string): 
     await s3.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: account }));
     return true;
   } catch (error) {
-    const status = statusOf(error);
-    if (status === 404) return false;
-    if (status !== 403 && status !== 301) throw error;
-    throw new UserError({
-      what: 'the bucket for the records of this cluster cannot be opened',
-      where: `s3://${bucket}`,
-      why:
-        status === 403
-          ? 'S3 answers 403: it belongs to another account, or these credentials may not use it'
-          : 'it is in another region',
-      next: 'use credentials that may (docs/aws.md has the policy), or give the cluster another name',
-    });
+    if (statusOf(error) === 404) return false;
+    throw notOpened(error, bucket);
   }
+}
+
+/**
+ * The store, if the bucket is there: that is asked by reading the record of the cluster, which every command does first, so the answer is kept
+ * for it. Throws where the bucket is somebody else's.
+ */
+export async function openStore(s3: S3Client, bucket: string, account: string): Promise<Store | undefined> {
+  const store = s3Store(s3, bucket);
+  let first: StoredObject | undefined;
+  try {
+    const { Body, ETag = '' } = await s3.send(
+      new GetObjectCommand({ Bucket: bucket, Key: recordKey, ExpectedBucketOwner: account }),
+    );
+    const bytes = await Body?.transformToByteArray();
+    if (bytes) first = { version: ETag, bytes: async () => bytes, stream: () => Readable.from([bytes]) };
+  } catch (error) {
+    if (codeOf(error) === 'NoSuchBucket') return undefined;
+    if (statusOf(error) !== 404) throw notOpened(error, bucket);
+  }
+  let asked = false;
+  return {
+    ...store,
+    get(key) {
+      if (key !== recordKey || asked) return store.get(key);
+      asked = true;
+      return Promise.resolve(first);
+    },
+    put(key, body, condition) {
+      asked ||= key === recordKey;
+      return store.put(key, body, condition);
+    },
+  };
+}
+
+function notOpened(error: unknown, bucket: string): unknown {
+  const status = statusOf(error);
+  if (status !== 403 && status !== 301) return error;
+  return new UserError({
+    what: 'the bucket for the records of this cluster cannot be opened',
+    where: `s3://${bucket}`,
+    why:
+      status === 403
+        ? 'S3 answers 403: it belongs to another account, or these credentials may not use it'
+        : 'it is in another region',
+    next: 'use credentials that may (docs/aws.md has the policy), or give the cluster another name',
+  });
 }
 
 /**

@@ -1,15 +1,79 @@
-import { DescribeTagsCommand, type ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
+import {
+  DescribeTagsCommand,
+  DescribeTargetGroupsCommand,
+  type ElasticLoadBalancingV2Client,
+  type LoadBalancer,
+  paginateDescribeLoadBalancers,
+  type TargetGroup,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
 import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import { type Address, nameOf } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { codeOf } from './errors.ts';
+import { codeOf, isNotFound } from './errors.ts';
 import { resourceIn, type Tags, tagsFrom } from './tags.ts';
 
 /** Load balancers and target groups have names of 32 characters at most, each once in an account and region. */
 export function edgeName(cluster: string, address: Address): string {
   const name = `slipway-${cluster}-${nameOf(address)}`;
   return name.length <= 32 ? name : `${name.slice(0, 23).replace(/-+$/, '')}-${sha256(name).slice(0, 8)}`;
+}
+
+interface Own<T> {
+  readonly thing: T;
+  readonly arn: string;
+  readonly tags: Tags;
+  readonly address: Address;
+}
+export interface Edge {
+  readonly balancers: readonly Own<LoadBalancer>[];
+  readonly groups: readonly Own<TargetGroup>[];
+}
+/**
+ * The balancers and the target group of a cluster, with their tags, in three calls. Balancers are asked for without a name: asking for two
+ * names fails where one is missing, and a page holds 400 of them.
+ */
+export async function edge(clients: AwsClients): Promise<Edge> {
+  const { elb, owner } = clients;
+  const names = new Set(
+    (['aws.balancer/api', 'aws.balancer/public'] as const).map((address) => edgeName(owner.cluster, address)),
+  );
+  const [balancers, groups] = await Promise.all([
+    balancersNamed(elb, names),
+    groupsNamed(clients, edgeName(owner.cluster, 'aws.target-group/api')),
+  ]);
+  const tags = await elbTags(elb, [
+    ...balancers.flatMap(({ LoadBalancerArn }) => LoadBalancerArn ?? []),
+    ...groups.flatMap(({ TargetGroupArn }) => TargetGroupArn ?? []),
+  ]);
+  const own = <T>(things: readonly T[], arnOf: (thing: T) => string | undefined, type: string): readonly Own<T>[] =>
+    things.flatMap((thing) => {
+      const arn = arnOf(thing) ?? '';
+      const carried = tags.get(arn) ?? {};
+      const address = resourceIn(carried, owner.cluster, type);
+      return address ? [{ thing, arn, tags: carried, address }] : [];
+    });
+  return {
+    balancers: own(balancers, ({ LoadBalancerArn }) => LoadBalancerArn, 'aws.balancer'),
+    groups: own(groups, ({ TargetGroupArn }) => TargetGroupArn, 'aws.target-group'),
+  };
+}
+
+async function balancersNamed(elb: ElasticLoadBalancingV2Client, names: ReadonlySet<string>): Promise<readonly LoadBalancer[]> {
+  const found: LoadBalancer[] = [];
+  for await (const { LoadBalancers = [] } of paginateDescribeLoadBalancers({ client: elb, pageSize: 400 }, {}))
+    found.push(...LoadBalancers.filter(({ LoadBalancerName }) => names.has(LoadBalancerName ?? '')));
+  return found;
+}
+
+export async function groupsNamed({ elb }: AwsClients, name: string): Promise<readonly TargetGroup[]> {
+  try {
+    const { TargetGroups = [] } = await elb.send(new DescribeTargetGroupsCommand({ Names: [name] }));
+    return TargetGroups;
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
 }
 
 const arnsAtOnce = 20;

@@ -1,24 +1,21 @@
 import { DescribeImagesCommand } from '@aws-sdk/client-ec2';
-import { z } from 'zod';
 import { exitCodes, UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Resolved, ResourceType } from '../../src/plan/resource.ts';
-import type { Store } from '../../src/store/store.ts';
 import type { AwsClients } from './clients.ts';
+import { known, remember } from './known.ts';
 
 export interface ImageProps {
   readonly owner: string;
   /** In which * stands for anything. */
   readonly name: string;
 }
-const recordSchema = z.object({ owner: z.string(), name: z.string(), id: z.string(), device: z.string() });
 export interface ImageOutputs {
   readonly id: string;
   /** Of the root volume. */
   readonly device: string;
 }
 
-const key = 'aws/image.json';
 export const imageAddress: Address = 'aws.image/machine';
 
 /**
@@ -27,9 +24,9 @@ export const imageAddress: Address = 'aws.image/machine';
  */
 export const image: ResourceType<ImageProps, ImageOutputs, AwsClients> = {
   name: 'aws.image',
-  async observe({ clients }) {
+  async observe(world) {
     const found = new Map<Address, Observation<ImageProps, ImageOutputs>>();
-    const record = clients.store && (await read(clients.store));
+    const { image: record } = await world.read(known);
     if (record) {
       const { owner, name, id, device } = record;
       found.set(imageAddress, { state: 'present', props: { owner, name }, outputs: { id, device } });
@@ -39,11 +36,11 @@ export const image: ResourceType<ImageProps, ImageOutputs, AwsClients> = {
   diff: fields<ImageProps>({ owner: 'replace', name: 'replace' }),
   create: choose,
   update: (props, _outputs, ctx) => choose(props, ctx),
-  delete: async (_outputs, { clients }) => clients.store?.delete(key),
+  delete: (_outputs, { clients }) => remember(clients, { image: undefined }),
 };
 
 async function choose(props: Resolved<ImageProps>, { clients, address }: Context<AwsClients>): Promise<ImageOutputs> {
-  const { ec2, store, region } = clients;
+  const { ec2, region } = clients;
   const { Images = [] } = await ec2.send(
     new DescribeImagesCommand({
       Owners: [props.owner],
@@ -64,12 +61,6 @@ async function choose(props: Resolved<ImageProps>, { clients, address }: Context
       },
       exitCodes.config,
     );
-  if (!store) throw new Error('an image is kept in the store, and there is none');
-  await store.put(key, new TextEncoder().encode(JSON.stringify({ ...props, id, device })));
+  await remember(clients, { image: { ...props, id, device } });
   return { id, device };
-}
-
-async function read(store: Store): Promise<z.infer<typeof recordSchema> | undefined> {
-  const found = await store.get(key);
-  return found && recordSchema.parse(JSON.parse(new TextDecoder().decode(await found.bytes())));
 }

@@ -8,8 +8,8 @@ import {
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import { type Address, addressOf, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
-import { readBalancers } from './balancer.ts';
 import type { AwsClients } from './clients.ts';
+import { edge } from './edge.ts';
 import { codeOf, isNotFound, unlessNotFound } from './errors.ts';
 import { type Tags, tagList } from './tags.ts';
 
@@ -31,10 +31,9 @@ export const listener: ResourceType<ListenerProps, ListenerOutputs, AwsClients> 
   shrink: 'now',
   async observe(world) {
     const found = new Map<Address, Observation<ListenerProps, ListenerOutputs>>();
-    const balancers = await world.read(readBalancers);
+    const { balancers } = await world.read(edge);
     await Promise.all(
-      balancers.map(async ({ balancer, address }) => {
-        const arn = balancer.LoadBalancerArn ?? '';
+      balancers.map(async ({ arn, address }) => {
         const [first] = await listenersOf(world.clients, arn);
         if (first) found.set(addressOf(listener.name, nameOf(address)), observation(first, arn));
       }),

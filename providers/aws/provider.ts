@@ -5,9 +5,10 @@ import type { Cluster } from '../../src/config/schema.ts';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
 import { addressOf, type Observed, type Ref, type ResourceType, ref } from '../../src/plan/resource.ts';
 import type { Provider } from '../../src/provider.ts';
+import type { Store } from '../../src/store/store.ts';
 import { access } from './access.ts';
 import { balancer } from './balancer.ts';
-import { bucketName, ensureBucket, hasBucket, removeBucket } from './bucket.ts';
+import { bucketName, ensureBucket, openStore, removeBucket } from './bucket.ts';
 import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { costOf } from './cost.ts';
 import { design } from './design.ts';
@@ -59,6 +60,8 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   const owner = { cluster: cluster.name, extra: aws.tags };
   let asked: Promise<string> | undefined;
   let known: string | undefined;
+  /** As the command has opened it: connecting asks no second time whether it is there. */
+  let opened: Promise<Store | undefined> | undefined;
   /** Commands that change something open the store to write. */
   let writes = false;
   const connections = new WeakMap<AwsClients, { readonly seen: Observed; readonly signal: AbortSignal }>();
@@ -75,7 +78,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     delivery: 'fetched',
     async connect(seen, signal) {
       const bucket = await bucketOf(signal);
-      const store = (await hasBucket(sdk.s3, bucket, await account(signal))) ? s3Store(sdk.s3, bucket) : undefined;
+      const store = opened ? await opened : await openStore(sdk.s3, bucket, await account(signal));
       const clients: AwsClients = {
         ...sdk,
         owner,
@@ -119,8 +122,8 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       writes ||= create;
       if (create)
         await ensureBucket(sdk.s3, { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey });
-      else if (!(await hasBucket(sdk.s3, bucket, id))) return undefined;
-      return s3Store(sdk.s3, bucket);
+      opened = create ? Promise.resolve(s3Store(sdk.s3, bucket)) : openStore(sdk.s3, bucket, id);
+      return opened;
     },
     removeStore: async (_cluster, signal) => removeBucket(sdk.s3, await bucketOf(signal), signal),
     async *verify(topology, signal) {

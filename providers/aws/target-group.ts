@@ -3,19 +3,17 @@ import {
   CreateTargetGroupCommand,
   DeleteTargetGroupCommand,
   DeregisterTargetsCommand,
-  DescribeTargetGroupsCommand,
   DescribeTargetHealthCommand,
   ModifyTargetGroupAttributesCommand,
   ModifyTargetGroupCommand,
   RegisterTargetsCommand,
-  type TargetGroup,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { createNamed, edgeName, elbTags, mustBeOurs } from './edge.ts';
-import { isNotFound, retrying, unlessNotFound } from './errors.ts';
-import { resourceIn, type Tags, tagList, withTags } from './tags.ts';
+import { createNamed, edge, edgeName, groupsNamed, mustBeOurs } from './edge.ts';
+import { retrying, unlessNotFound } from './errors.ts';
+import { type Tags, tagList, withTags } from './tags.ts';
 
 export interface TargetGroupProps {
   readonly vpc: Ref<string>;
@@ -35,7 +33,8 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
   dependsOn: ['aws.vpc'],
   async observe(world) {
     const found = new Map<Address, Observation<TargetGroupProps, TargetGroupOutputs>>();
-    for (const { group, tags, address, targets } of await world.read(readGroups)) {
+    for (const { thing: group, arn, tags, address } of (await world.read(edge)).groups) {
+      const targets = await targetsOf(world.clients, arn);
       found.set(address, {
         state: 'present',
         props: {
@@ -45,7 +44,7 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
           targets,
           tags,
         },
-        outputs: { arn: group.TargetGroupArn ?? '' },
+        outputs: { arn },
       });
     }
     return found;
@@ -75,7 +74,7 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
         );
         return TargetGroups[0];
       },
-      async () => (await describeGroups(ctx.clients, [Name]))[0],
+      async () => (await groupsNamed(ctx.clients, Name))[0],
     );
     const arn = made.TargetGroupArn ?? '';
     await mustBeOurs(ctx.clients, arn, ctx.address);
@@ -131,33 +130,4 @@ async function targetsOf({ elb }: AwsClients, arn: string): Promise<readonly str
   return TargetHealthDescriptions.filter(({ TargetHealth }) => TargetHealth?.State !== 'draining')
     .flatMap(({ Target }) => Target?.Id ?? [])
     .sort();
-}
-
-interface OwnGroup {
-  readonly group: TargetGroup;
-  readonly tags: Tags;
-  readonly address: Address;
-  readonly targets: readonly string[];
-}
-
-async function readGroups(clients: AwsClients): Promise<readonly OwnGroup[]> {
-  const { elb, owner } = clients;
-  const groups = await describeGroups(clients, [edgeName(owner.cluster, 'aws.target-group/api')]);
-  const arns = groups.flatMap(({ TargetGroupArn }) => TargetGroupArn ?? []);
-  const [tags, targets] = await Promise.all([elbTags(elb, arns), Promise.all(arns.map((arn) => targetsOf(clients, arn)))]);
-  return groups.flatMap((group, i) => {
-    const own = tags.get(group.TargetGroupArn ?? '') ?? {};
-    const address = resourceIn(own, owner.cluster, targetGroup.name);
-    return address ? [{ group, tags: own, address, targets: targets[i] ?? [] }] : [];
-  });
-}
-
-async function describeGroups({ elb }: AwsClients, names: readonly string[]): Promise<readonly TargetGroup[]> {
-  try {
-    const { TargetGroups = [] } = await elb.send(new DescribeTargetGroupsCommand({ Names: [...names] }));
-    return TargetGroups;
-  } catch (error) {
-    if (isNotFound(error)) return [];
-    throw error;
-  }
 }

@@ -16,6 +16,7 @@ import type { Address, Observation, Ref, Resolved, ResourceType } from '../../sr
 import type { AwsClients } from './clients.ts';
 import { codeOf, retrying, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
+import { known, remember } from './known.ts';
 
 /** `api` → what it stands for: an address, or a balancer. */
 export interface ZoneRecord {
@@ -40,7 +41,7 @@ export const zone: ResourceType<ZoneProps, ZoneOutputs, AwsClients> = {
   async observe(world) {
     const { clients } = world;
     const found = new Map<Address, Observation<ZoneProps, ZoneOutputs>>();
-    const own = await world.read(readZone);
+    const own = await readZone(clients, (await world.read(known)).zone);
     if (!own) return found;
     found.set('aws.zone/internal', {
       state: 'present',
@@ -74,11 +75,11 @@ export const zone: ResourceType<ZoneProps, ZoneOutputs, AwsClients> = {
         return idOf(there.Id);
       }
     });
-    await write(ctx.clients, id, props);
+    await Promise.all([write(ctx.clients, id, props), remember(ctx.clients, { zone: id })]);
     return { id };
   },
   async update(props, outputs, ctx) {
-    await write(ctx.clients, outputs.id, props);
+    await Promise.all([write(ctx.clients, outputs.id, props), remember(ctx.clients, { zone: outputs.id })]);
     return outputs;
   },
   async delete({ id }, ctx) {
@@ -94,6 +95,7 @@ export const zone: ResourceType<ZoneProps, ZoneOutputs, AwsClients> = {
           .catch(unlessNotFound);
       await route53.send(new DeleteHostedZoneCommand({ Id: id })).catch(unlessNotFound);
     });
+    await remember(ctx.clients, { zone: undefined });
   },
 };
 
@@ -140,13 +142,15 @@ interface OwnZone {
   readonly id: string;
   readonly sets: readonly ResourceRecordSet[];
 }
-async function readZone(clients: AwsClients): Promise<OwnZone | undefined> {
+/** The one that is known; else the one that says that it is ours. One that goes while it is looked at is absent. */
+async function readZone(clients: AwsClients, id: string | undefined): Promise<OwnZone | undefined> {
+  const sets = id === undefined ? undefined : await setsOf(clients, id).catch(unlessNotFound);
+  if (id !== undefined && sets) return { id, sets };
   const found = await findZone(clients);
   if (!found) return undefined;
-  const id = idOf(found.Id);
-  // Gone between the two calls: somebody's `down` is under way.
-  const sets = await setsOf(clients, id).catch(unlessNotFound);
-  return sets && { id, sets };
+  const own = idOf(found.Id);
+  const there = await setsOf(clients, own).catch(unlessNotFound);
+  return there && { id: own, sets: there };
 }
 
 /** Other VPCs may have private zones of the same name: ours says whose it is. */

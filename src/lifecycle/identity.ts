@@ -8,7 +8,7 @@ import { UserError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import type { Address } from '../plan/resource.ts';
 import type { Lock } from '../run/lock.ts';
-import type { Store } from '../store/store.ts';
+import { recordKey, type Store } from '../store/store.ts';
 import { type Foundation, foundationSchema } from './foundation.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 
@@ -55,7 +55,7 @@ const recordSchema = z.strictObject({
   keys: z.array(z.templateLiteral([z.string(), '/', z.string()])).optional(),
 });
 export type ClusterRecord = z.infer<typeof recordSchema>;
-const key = 'cluster.json';
+const key = recordKey;
 
 export async function readRecord(store: Store | undefined): Promise<ClusterRecord | undefined> {
   const found = await store?.get(key);

@@ -16,6 +16,9 @@ export interface StoredObject {
   bytes(): Promise<Uint8Array>;
   stream(): NodeJS.ReadableStream;
 }
+/** The record of the cluster: every command reads it first. */
+export const recordKey = 'cluster.json';
+
 export class StoreConflict extends Error {
   override readonly name = 'StoreConflict';
 }

@@ -84,7 +84,9 @@ async function bootMachines(moto: Moto, proxy: AwsProxy, call: Call, region: str
   const name = typeof profile === 'object' && profile !== null && 'Name' in profile ? String(profile.Name) : '';
   const role = textsOf(await proxy.ask(call.account, 'iam', 'GetInstanceProfile', { InstanceProfileName: name }), 'RoleId')[0];
   const bucket = /slipway-[a-z0-9-]+/.exec(Buffer.from(String(call.params.UserData ?? ''), 'base64').toString())?.[0];
-  const ids = textsOf(await proxy.ask(call.account, 'ec2', 'DescribeInstances', { MaxResults: '100000' }, region), 'instanceId');
+  // Of the design: nobody asks for the keys of pools' machines.
+  const designed = { 'Filter.1.Name': 'tag:slipway.dev/resource', 'Filter.1.Value.1': 'aws.machine/*', MaxResults: '1000' };
+  const ids = textsOf(await proxy.ask(call.account, 'ec2', 'DescribeInstances', designed, region), 'instanceId');
   if (role === undefined || bucket === undefined) return;
   for (const id of ids)
     await fetch(`${moto.url}/${bucket}/hosts/${encodeURIComponent(`${role}:${id}`)}/host-key`, {
