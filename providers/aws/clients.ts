@@ -85,7 +85,8 @@ export function openSdk({ region, endpoint, credentials, configure }: SdkOptions
     route53: new Route53Client(common),
     s3: new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) }),
     sts: new STSClient(common),
-    quotas: new ServiceQuotasClient(common),
+    // Only looked at: what it cannot tell is a warning, and nothing waits for it.
+    quotas: new ServiceQuotasClient({ ...common, maxAttempts: 3 }),
   };
   if (configure) for (const client of Object.values(sdk)) configure(client);
   return sdk;

@@ -109,6 +109,17 @@ test('where IAM simulates nothing, dry runs tell', async () => {
   const here = await at(clusterOf());
   here.proxy.weather.permissions = {};
   expect((await findings(here)).find(({ check }) => check === 'aws.permissions')).toMatchObject({ severity: 'ok' });
+  const dry = here.proxy.calls.filter(({ params }) => params.DryRun === true);
+  expect([dry.length, [...new Set(dry.map(({ code }) => code))]]).toEqual([4, ['DryRunOperation']]);
+});
+
+test('a dry run that is refused is a missing permission, with the statements that would give it', async () => {
+  const here = await at(clusterOf());
+  here.proxy.weather.permissions = {};
+  here.proxy.when(({ action }) => action === 'AllocateAddress', { refuse: refuse('UnauthorizedOperation', 'no', 403) });
+  const [found] = problems(await findings(here));
+  expect(found).toMatchObject({ severity: 'error', check: 'aws.permissions', what: 'may not: ec2:AllocateAddress' });
+  expect(found?.next).toContain('"Sid":"MakeTagged"');
 });
 
 test('a service that gives no answer is a warning, not an error', async () => {

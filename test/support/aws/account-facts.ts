@@ -24,7 +24,7 @@ const vcpus = 256;
 
 const list = (value: unknown): readonly string[] => (Array.isArray(value) ? value.map(String) : []);
 
-/** Simulations of policies and quotas of the account, as moto has neither. */
+/** Simulations of policies, dry runs and quotas of the account, as moto has none of them. */
 export function accountFacts(permissions: () => Permissions, limits: () => Quotas): Behaviour {
   const xml = { 'content-type': 'text/xml' };
   const quotaOf = (code: string): number | undefined => {
@@ -40,6 +40,9 @@ export function accountFacts(permissions: () => Permissions, limits: () => Quota
   };
   return {
     before({ call }): Answer | ReturnType<typeof refuse> | undefined {
+      // moto carries most dry runs out.
+      if (call.service === 'ec2' && call.params.DryRun === true)
+        return refuse('DryRunOperation', 'Request would have succeeded, but DryRun flag is set.', 412);
       const { caller, denied = [] } = permissions();
       if (call.service === 'sts' && call.action === 'GetCallerIdentity' && caller !== undefined)
         return {
