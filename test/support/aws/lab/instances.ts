@@ -48,16 +48,7 @@ export interface Watched {
 export function watch(moto: string, account: string, region: string): Watched {
   const options = { region, endpoint: moto, credentials: { accessKeyId: 'lab', secretAccessKey: 'lab' } };
   const [ec2, elb, route53] = [new EC2Client(options), new ElasticLoadBalancingV2Client(options), new Route53Client(options)];
-  for (const client of [ec2, elb, route53])
-    client.middlewareStack.add(
-      (next) => (args) => {
-        const { request } = args;
-        if (typeof request === 'object' && request !== null && 'headers' in request)
-          Object.assign(request.headers ?? {}, { 'x-moto-account-id': account });
-        return next(args);
-      },
-      { step: 'build' },
-    );
+  for (const client of [ec2, elb, route53]) speakFor(account, client);
   return {
     async read() {
       const [instances, elasticIps, balancers, records] = await Promise.all([
@@ -73,6 +64,19 @@ export function watch(moto: string, account: string, region: string): Watched {
       return Buffer.from(UserData?.Value ?? '', 'base64').toString();
     },
   };
+}
+
+/** moto tells accounts apart by this header. */
+function speakFor(account: string, { middlewareStack }: { readonly middlewareStack: EC2Client['middlewareStack'] }): void {
+  middlewareStack.add(
+    (next) => (args) => {
+      const { request } = args;
+      if (typeof request === 'object' && request !== null && 'headers' in request)
+        Object.assign(request.headers ?? {}, { 'x-moto-account-id': account });
+      return next(args);
+    },
+    { step: 'build' },
+  );
 }
 
 async function instancesOf(ec2: EC2Client): Promise<readonly Instance[]> {

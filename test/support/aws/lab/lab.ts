@@ -10,6 +10,7 @@ import { refuse } from '../answers.ts';
 import { type Account, type Moto, newAccount, startMoto } from '../moto.ts';
 import { type AwsProxy, startProxy } from '../proxy.ts';
 import { docker, inContainer } from './docker.ts';
+import { serveFront } from './front.ts';
 import { type Instance, type Watched, type World, watch } from './instances.ts';
 import { serveMetadata } from './metadata.ts';
 
@@ -54,7 +55,8 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   await docker('network', 'create', '--subnet', range, '--gateway', gateway, '--label', `${label}=${name}`, network);
   const image = (await readMachineTemplate()).tag;
   const moto = await startMoto();
-  const proxy = await startProxy(moto, { host: gateway });
+  const proxy = await startProxy(moto);
+  const front = await serveFront(gateway, proxy.url);
   const account = newAccount();
   const signer = identitySigner(directory);
   // A region without that action, and quotas that are unknown: moto breaks down at them.
@@ -105,7 +107,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
     proxy,
     accidents,
     environment: {
-      AWS_ENDPOINT_URL: proxy.url,
+      AWS_ENDPOINT_URL: front.url,
       AWS_ACCESS_KEY_ID: account.credentials.accessKeyId,
       AWS_SECRET_ACCESS_KEY: account.credentials.secretAccessKey,
       AWS_REGION: region,
@@ -121,6 +123,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
       await docker('network', 'rm', network);
       for (const machine of machines.values()) for (const loopDevice of machine.devices.values()) detach(loopDevice);
       metadata.close();
+      front.close();
       await proxy.close();
       await moto.stop();
       rmSync(directory, { recursive: true, force: true });
