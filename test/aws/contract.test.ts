@@ -18,7 +18,7 @@ const small = clusterSchema.parse(
     apiVersion: 'slipway/v1',
     kind: 'Cluster',
     name: 'demo',
-    provider: { aws: { region: 'eu-west-1', image: { owner: 'amazon', name: 'amzn2-ami-hvm-2.*-x86_64-*' } } },
+    provider: { aws: { region: 'eu-west-1' } },
     zones: ['eu-west-1a'],
     etcd: { count: 1 },
     masters: { count: 1 },

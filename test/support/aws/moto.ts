@@ -31,8 +31,14 @@ export async function startMoto({ host = '127.0.0.1', port = 0 } = {}): Promise<
   const script = fileURLToPath(new URL('./moto_server.py', import.meta.url));
   const child = spawn(join(motoHome(), 'bin/python'), [script, host, String(port)], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    // No plugin of pytest's or coverage's, nothing from the user's own credentials.
-    env: { PATH: process.env.PATH, HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true', PYTHONDONTWRITEBYTECODE: '1' },
+    // Nothing of the user's own credentials. Its own images: moto's hundred would be made anew for every account.
+    env: {
+      MOTO_AMIS_PATH: fileURLToPath(new URL('./images.json', import.meta.url)),
+      PATH: process.env.PATH,
+      HOME: '/nonexistent',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      PYTHONDONTWRITEBYTECODE: '1',
+    },
   });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
