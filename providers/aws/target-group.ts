@@ -9,7 +9,7 @@ import {
   RegisterTargetsCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { fields } from '../../src/plan/fields.ts';
-import type { Address, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
+import type { Address, FieldChange, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { createNamed, edge, edgeName, groupsNamed, mustBeOurs } from './edge.ts';
 import { retrying, unlessNotFound } from './errors.ts';
@@ -49,9 +49,7 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
     }
     return found;
   },
-  diff: withTags(
-    fields<TargetGroupProps>({ vpc: 'replace', port: 'replace', healthPath: 'none', targets: 'none', tags: 'ignore' }),
-  ),
+  diff: withTags((desired, observed) => [...differences(desired, observed), ...targetChanges(desired.targets, observed.targets)]),
   async create(props, ctx) {
     const { elb, owner } = ctx.clients;
     const Name = edgeName(owner.cluster, ctx.address);
@@ -89,7 +87,7 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
     await setAttributes(ctx.clients, arn);
     const there = await targetsOf(ctx.clients, arn);
     const missing = props.targets.filter((target) => !there.includes(target));
-    const extra = there.filter((target) => !props.targets.includes(target));
+    const extra = there.filter((target) => !props.targets.includes(target) && !ctx.hold.includes(pathOf(target)));
     if (missing.length > 0) await register(missing, props.port, arn, ctx.clients);
     if (extra.length > 0)
       await elb.send(
@@ -105,6 +103,24 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
     });
   },
 };
+
+const differences = fields<TargetGroupProps>({
+  vpc: 'replace',
+  port: 'replace',
+  healthPath: 'none',
+  targets: 'ignore',
+  tags: 'ignore',
+});
+const pathOf = (target: string): string => `targets.${target}`;
+/** A master comes in as soon as it is designed. One that is no longer designed leaves with its machine, which `upgrade` removes: until then it serves. */
+const targetChanges = (desired: readonly string[], observed: readonly string[]): readonly FieldChange[] => [
+  ...desired
+    .filter((target) => !observed.includes(target))
+    .map((target): FieldChange => ({ path: pathOf(target), before: null, after: 'registered', impact: 'none' })),
+  ...observed
+    .filter((target) => !desired.includes(target))
+    .map((target): FieldChange => ({ path: pathOf(target), before: 'registered', after: null, impact: 'restart' })),
+];
 
 /** A target sees the masters' own subnets as its clients, so a master reaches itself through the balancer too (hard part 14). */
 async function setAttributes({ elb }: AwsClients, arn: string): Promise<void> {
