@@ -20,7 +20,6 @@ import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
 import { machineTypes } from './machine-types.ts';
 import { networkTypes } from './network-types.ts';
-import { priceList } from './price-list.ts';
 import { pricesIn } from './prices.ts';
 import { s3Store } from './s3-store.ts';
 import { targetGroup } from './target-group.ts';
@@ -136,10 +135,9 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       const before = [...seen.entries()].flatMap(([address, found]) =>
         found.state === 'present' && address.startsWith('aws.') ? [{ address, props: found.props }] : [],
       );
-      const live = options.askPrices
-        ? await priceList(typesIn(cluster), { ...options, region }, signal)
-        : new Map<string, number>();
-      return costOf(before, desired, pricesIn(region, live));
+      if (!options.askPrices) return costOf(before, desired, pricesIn(region));
+      const { priceList } = await import('./price-list.ts');
+      return costOf(before, desired, pricesIn(region, await priceList(typesIn(cluster), { ...options, region }, signal)));
     },
     // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
     leaveMs: () => 30_000,

@@ -31,9 +31,14 @@ export const placeByName: PlaceOf = (address) => {
     if (fixed?.[1] && fixed[2]) return { role: fixed[1], zone: fixed[2] };
     const worker = /^.+?-([a-z0-9]+)-\d+$/.exec(segment);
     if (worker?.[1]) return { role: 'worker', zone: worker[1] };
+    const [, zone] = ofZone.exec(segment) ?? [];
+    if (zone !== undefined) return { role: typeOf(address).endsWith('.pool') ? 'worker' : 'network', zone };
   }
   return undefined;
 };
+
+/** What a cloud has once a zone: `private-eu-central-1a`, a pool's group `web-eu-central-1a`. */
+const ofZone = /^(?:.+-)?([a-z]{2}(?:-[a-z]+)+-\d[a-z])$/;
 
 /** Types whose names are not machines': the authority `etcd-peer` lies in no zone called peer. */
 const clusterWide = ['pki.authority', 'secret', 'kube.addon', 'etcd.cluster'];

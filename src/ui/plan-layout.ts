@@ -52,7 +52,7 @@ const push = <K, V>(map: Map<K, V[]>, key: K, value: V): void => {
   else map.set(key, [value]);
 };
 
-const order = ['bastion', 'etcd', 'master', 'worker'];
+const order = ['network', 'bastion', 'etcd', 'master', 'worker'];
 const roleOrder = (role: string): number => (order.includes(role) ? order.indexOf(role) : order.length);
 
 /** `2 to create, 1 to update; 3 left to upgrade; 1 not seen`, or that nothing differs. */
