@@ -1,6 +1,8 @@
 import { DescribeImagesCommand, paginateDescribeInstanceTypeOfferings } from '@aws-sdk/client-ec2';
 import type { Topology } from '../../src/cluster/topology.ts';
 import type { Finding } from '../../src/config/finding.ts';
+import { known } from './known.ts';
+import { s3Store } from './s3-store.ts';
 import { type Check, ok, unasked, type Verifying } from './verify-check.ts';
 import { all, typesOf, type World } from './verify-world.ts';
 
@@ -142,16 +144,34 @@ async function types({ sdk, topology, region, signal }: Verifying, world: World)
       ];
 }
 
-async function image({ sdk, topology, region, signal }: Verifying): Promise<readonly Finding[]> {
+async function image({ sdk, bucket, topology, region, signal }: Verifying): Promise<readonly Finding[]> {
   const check = 'aws.image';
   const { owner = '', name = '' } = topology.cluster.provider.aws?.image ?? {};
   const Filters = [
     { Name: 'name', Values: [name] },
     { Name: 'state', Values: ['available'] },
   ];
-  const { Images = [] } = await sdk.ec2.send(new DescribeImagesCommand({ Owners: [owner], Filters }), { abortSignal: signal });
-  const [newest] = Images.toSorted((a, b) => ((a.CreationDate ?? '') < (b.CreationDate ?? '') ? 1 : -1));
+  const [{ Images = [] }, pinned] = await Promise.all([
+    sdk.ec2.send(new DescribeImagesCommand({ Owners: [owner], Filters }), { abortSignal: signal }),
+    // No store, no record: that is a new cluster.
+    known({ store: s3Store(sdk.s3, bucket) }).then(
+      ({ image: record }) => (record?.owner === owner && record.name === name ? record.id : undefined),
+      () => undefined,
+    ),
+  ]);
+  const [latest] = Images.toSorted((a, b) => ((a.CreationDate ?? '') < (b.CreationDate ?? '') ? 1 : -1));
   const base = { check, where: 'provider.aws.image' };
+  const newest = pinned === undefined ? latest : Images.find(({ ImageId }) => ImageId === pinned);
+  if (!newest && pinned !== undefined)
+    return [
+      {
+        ...base,
+        severity: 'error',
+        what: `the image ${pinned}, from which the machines of this cluster start, is not there any more`,
+        why: 'machines that must be made anew could not be',
+        next: `name another (${latest?.Name ?? 'none fits the name now'}) in provider.aws.image`,
+      },
+    ];
   if (!newest)
     return [
       {

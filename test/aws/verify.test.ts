@@ -122,6 +122,17 @@ test('a dry run that is refused is a missing permission, with the statements tha
   expect(found?.next).toContain('"Sid":"MakeTagged"');
 });
 
+test('an image that the cluster was made from and that is there no more', async () => {
+  const here = await at(clusterOf());
+  const store = await (await here.open()).store(here.cluster, { create: true }, new AbortController().signal);
+  const record = { image: { ...image, id: 'ami-0123456789abcdef0', device: '/dev/xvda' } };
+  await store?.put('aws/known.json', new TextEncoder().encode(JSON.stringify(record)));
+  const found = problems(await findings(here));
+  expect(found.map(({ check, what }) => `${check} ${what}`)).toEqual([
+    'aws.image the image ami-0123456789abcdef0, from which the machines of this cluster start, is not there any more',
+  ]);
+});
+
 test('a service that gives no answer is a warning, not an error', async () => {
   const here = await at(clusterOf());
   here.proxy.when(({ action }) => action === 'DescribeImages', {
