@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 interface Budget {
-  readonly unit: 's' | 'MB';
+  readonly unit: 's' | 'MB' | 'calls' | 'times';
   readonly most: number;
 }
 export interface Measurement {
@@ -96,14 +96,50 @@ export const measurements: readonly Measurement[] = [
   {
     names: ['plan-5000', 'plan-5000-memory'],
     budgets: { 'plan-5000': { unit: 's', most: 1 }, 'plan-5000-memory': { unit: 'MB', most: 400 } },
-    measure: () =>
-      new Promise((done, fail) => {
-        const child = spawn(process.execPath, [join(root, 'bench/plan-5000.ts')], { stdio: ['ignore', 'pipe', 2] });
-        let out = '';
-        child.stdout?.on('data', (data) => {
-          out += String(data);
-        });
-        child.on('exit', (code) => (code === 0 ? done(JSON.parse(out)) : fail(new Error(`plan-5000 ended with ${code}`))));
-      }),
+    measure: () => script('bench/plan-5000.ts'),
+  },
+  // On the emulator behind the proxy of the tests, the infrastructure alone; what counts as a call: bench/aws.ts.
+  {
+    names: ['aws-plan-1000', 'aws-plan-1000-calls', 'aws-plan-1000-memory'],
+    budgets: {
+      'aws-plan-1000': { unit: 's', most: 5 },
+      'aws-plan-1000-calls': { unit: 'calls', most: 40 },
+      'aws-plan-1000-memory': { unit: 'MB', most: 500 },
+    },
+    async measure() {
+      const { seconds, calls, peakMb } = await script('bench/aws.ts', 'plan', 'examples/aws/large.yaml');
+      return numbers({ 'aws-plan-1000': seconds, 'aws-plan-1000-calls': calls, 'aws-plan-1000-memory': peakMb });
+    },
+  },
+  {
+    names: ['aws-plan-ha-calls'],
+    budgets: { 'aws-plan-ha-calls': { unit: 'calls', most: 15 } },
+    async measure() {
+      const { calls } = await script('bench/aws.ts', 'plan', 'examples/aws/ha.yaml');
+      return numbers({ 'aws-plan-ha-calls': calls });
+    },
+  },
+  {
+    names: ['aws-up-1000'],
+    // Of the time that the throttle of 20 requests a second alone makes it take. One that fails, fails the measurement.
+    budgets: { 'aws-up-1000': { unit: 'times', most: 1.5 } },
+    async measure() {
+      const { times } = await script('bench/aws.ts', 'up', 'examples/aws/large.yaml', '20');
+      return numbers({ 'aws-up-1000': times });
+    },
   },
 ];
+
+/** A script of this directory in a process of its own, which prints an object of numbers. */
+function script(...args: readonly [string, ...string[]]): Promise<Readonly<Record<string, number>>> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [...args], { cwd: root, stdio: ['ignore', 'pipe', 2] });
+    let out = '';
+    child.stdout?.on('data', (data) => {
+      out += String(data);
+    });
+    child.on('exit', (code) => (code === 0 ? done(JSON.parse(out)) : fail(new Error(`${args.join(' ')} ended with ${code}`))));
+  });
+}
+const numbers = (values: Readonly<Record<string, number | undefined>>): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value ?? Number.NaN]));

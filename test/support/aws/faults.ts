@@ -73,6 +73,8 @@ export const nameOfFault = (fault: Fault): string =>
 export interface Throttle {
   readonly perSecond: number;
   readonly burst: number;
+  /** All services of an account from one bucket: stricter than AWS, which has one a service and more. */
+  readonly shared?: boolean;
 }
 /** A token bucket: true while there is room. `now` in milliseconds. */
 export function bucket({ perSecond, burst }: Throttle): (now: number) => boolean {

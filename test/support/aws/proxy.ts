@@ -24,7 +24,7 @@ import { type Decoded, decode, type WireRequest } from './wire.ts';
 export interface Weather {
   /** Undefined: none. */
   faults?: FaultRates | undefined;
-  /** Per service and account. */
+  /** Per service and account, or per account. */
   throttle?: Throttle | undefined;
   quotas: Quotas;
   /** Of the caller, as IAM simulates them. */
@@ -232,7 +232,8 @@ export async function startProxy(
 
   const roomFor = (call: Call): boolean => {
     if (!weather.throttle) return true;
-    const key = `${call.account} ${call.service} ${weather.throttle.perSecond} ${weather.throttle.burst}`;
+    const { perSecond, burst, shared = false } = weather.throttle;
+    const key = `${call.account} ${shared ? 'all' : call.service} ${perSecond} ${burst}`;
     const room = buckets.get(key) ?? bucket(weather.throttle);
     buckets.set(key, room);
     return room(now());
