@@ -132,9 +132,10 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       yield* verify({ sdk, owner, account: id, region, bucket, topology, resources, signal });
     },
     async cost(seen, desired, signal) {
-      const before = [...seen.entries()].flatMap(([address, found]) =>
-        found.state === 'present' && address.startsWith('aws.') ? [{ address, props: found.props }] : [],
-      );
+      const own = [...seen.entries()].filter(([address]) => address.startsWith('aws.'));
+      // What could not be seen may cost something.
+      if (own.some(([, { state }]) => state === 'unknown')) return undefined;
+      const before = own.flatMap(([address, found]) => (found.state === 'present' ? [{ address, props: found.props }] : []));
       if (!options.askPrices) return costOf(before, desired, pricesIn(region));
       const { priceList } = await import('./price-list.ts');
       return costOf(before, desired, pricesIn(region, await priceList(typesIn(cluster), { ...options, region }, signal)));
