@@ -44,9 +44,11 @@ async function at(cluster: Cluster): Promise<AwsPlace> {
   place.proxy.weather.permissions = { caller: `arn:aws:iam::${place.account.id}:user/op` };
   return place;
 }
+const topologyOf = (cluster: Cluster) =>
+  designTopology(cluster, noIdentity, forProvider(versionsFor(cluster.kubernetes.version), cluster.provider));
 async function findings(of: AwsPlace): Promise<readonly Finding[]> {
   const { cluster } = of;
-  const topology = designTopology(cluster, noIdentity, forProvider(versionsFor(cluster.kubernetes.version), cluster.provider));
+  const topology = topologyOf(cluster);
   const provider = await of.open();
   return Array.fromAsync(provider.verify(topology, new AbortController().signal));
 }
@@ -167,6 +169,19 @@ test('the policy allows every call of the whole life of a cluster, and what it m
   const world = await infrastructure(here);
   await world.converge('up');
   await findings(here);
+  // What stands costs what the design says that it costs.
+  await world.look();
+  const provider = await here.open();
+  await provider.store(here.cluster, { create: false }, new AbortController().signal);
+  const cost = await provider.cost?.(world.seen, provider.design(topologyOf(here.cluster)), new AbortController().signal);
+  expect(cost?.lines.map(({ of, before }) => [of, before])).toEqual(cost?.lines.map(({ of, after }) => [of, after]));
+  expect(cost?.lines.map(({ of, unknown }) => [of, ...unknown])).toEqual([
+    ['bastion'],
+    ['etcd'],
+    ['masters'],
+    ['pool workers'],
+    ['network'],
+  ]);
   await world.converge('down');
   await (await here.open()).removeStore(here.cluster, new AbortController().signal);
   const scope = { cluster: 'demo', account: here.account.id, region, bucket: 'b', kmsKey: undefined };
