@@ -218,8 +218,10 @@ async function ensureProfile(name: string, tags: Tags, ctx: Context<AwsClients>)
   try {
     await visible(ctx, () => iam.send(new AddRoleToInstanceProfileCommand({ ...input, RoleName: name })));
   } catch (error) {
-    // The answer was lost, and the SDK asked again: a profile holds one role.
-    if (codeOf(error) !== 'LimitExceeded') throw error;
+    // The answer was lost, and the SDK asked again: a profile holds one role, and the refusal (LimitExceeded) reads like a throttle to the
+    // SDK, which goes on asking. What is there tells.
+    const { InstanceProfile: now } = await iam.send(new GetInstanceProfileCommand(input));
+    if (!now?.Roles?.some(({ RoleName }) => RoleName === name)) throw error;
   }
 }
 

@@ -19,6 +19,7 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, parse_user_data, tag_filter_matches
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import IAMBackend
@@ -110,6 +111,18 @@ def same_rule(self, other):
 SecurityGroupRule.__eq__ = same_rule
 Instance.prep_nics = prep_nics_that_go_with_the_instance
 Instance.terminate = terminate_and_let_go
+
+
+delete_vpc_endpoints = VPCBackend.delete_vpc_endpoints
+
+
+def delete_endpoints_that_are_there(self, vpce_ids=None):
+    """What is deleted already has no routes any more: moto looks for them and breaks off."""
+    there = [one for one in vpce_ids or [] if one in self.vpc_end_points and self.vpc_end_points[one].state != "deleted"]
+    delete_vpc_endpoints(self, there)
+
+
+VPCBackend.delete_vpc_endpoints = delete_endpoints_that_are_there
 
 
 remove_role_from_instance_profile = IAMBackend.remove_role_from_instance_profile
