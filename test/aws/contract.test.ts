@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { withProviderDefaults } from '../../src/config/provider-defaults.ts';
 import { clusterSchema } from '../../src/config/schema.ts';
 import { providerContract } from '../contract/provider.ts';
+import { edgeDrifts } from '../support/aws/edge-drifts.ts';
 import { type Moto, startMoto } from '../support/aws/moto.ts';
 import { networkDrifts } from '../support/aws/network-drifts.ts';
 import { awsPlace } from '../support/aws/place.ts';
@@ -36,7 +37,7 @@ const runs = Number(process.env.SLIPWAY_CONTRACT_RUNS ?? 10);
 providerContract({
   name: 'aws',
   place: () => awsPlace(moto, small, trace && ((call) => trace(call))),
-  drifts: networkDrifts,
+  drifts: [...networkDrifts, ...edgeDrifts],
   given: { 'secret/ssh': { publicKey: `ssh-ed25519 ${'A'.repeat(68)}` } },
   ...(trace && { emit: trace }),
   runs: {

@@ -1,0 +1,71 @@
+import { DescribeInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2';
+import {
+  DeleteListenerCommand,
+  DeregisterTargetsCommand,
+  DescribeListenersCommand,
+  DescribeLoadBalancersCommand,
+  DescribeTargetGroupsCommand,
+  DescribeTargetHealthCommand,
+  ModifyTargetGroupCommand,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
+import { PutRolePolicyCommand } from '@aws-sdk/client-iam';
+import { ChangeResourceRecordSetsCommand, ListHostedZonesCommand, ListResourceRecordSetsCommand } from '@aws-sdk/client-route-53';
+import { type AwsSdk, openSdk } from '../../../providers/aws/clients.ts';
+import type { Drift, Place } from '../../contract/provider.ts';
+import type { AwsPlace } from './place.ts';
+
+const isAws = (place: Place): place is AwsPlace => 'proxy' in place && 'account' in place;
+function byHand(name: string, expected: readonly string[], act: (sdk: AwsSdk) => Promise<unknown>): Drift {
+  return {
+    name,
+    expected,
+    async act(place) {
+      if (!isAws(place)) throw new Error('not a place on AWS');
+      const region = place.cluster.provider.aws?.region ?? '';
+      await act(openSdk({ region, endpoint: place.proxy.url, credentials: place.account.credentials }));
+    },
+  };
+}
+const targetGroup = async ({ elb }: AwsSdk) =>
+  (await elb.send(new DescribeTargetGroupsCommand({}))).TargetGroups?.[0]?.TargetGroupArn;
+
+/** What is done by hand to the ways to the API, to machines, and to what they may do. */
+export const edgeDrifts: readonly Drift[] = [
+  byHand('a master is taken out of the balancer', ['update aws.target-group/api'], async (sdk) => {
+    const TargetGroupArn = await targetGroup(sdk);
+    const { TargetHealthDescriptions } = await sdk.elb.send(new DescribeTargetHealthCommand({ TargetGroupArn }));
+    const Targets = TargetHealthDescriptions?.flatMap(({ Target }) => (Target ? [Target] : []));
+    await sdk.elb.send(new DeregisterTargetsCommand({ TargetGroupArn, Targets }));
+  }),
+  byHand('the health check asks for something else', ['update aws.target-group/api'], async (sdk) =>
+    sdk.elb.send(new ModifyTargetGroupCommand({ TargetGroupArn: await targetGroup(sdk), HealthCheckPath: '/' })),
+  ),
+  byHand('the listener is deleted', ['create aws.listener/api'], async ({ elb }) => {
+    const { LoadBalancers } = await elb.send(new DescribeLoadBalancersCommand({}));
+    const { Listeners } = await elb.send(new DescribeListenersCommand({ LoadBalancerArn: LoadBalancers?.[0]?.LoadBalancerArn }));
+    await elb.send(new DeleteListenerCommand({ ListenerArn: Listeners?.[0]?.ListenerArn }));
+  }),
+  byHand('a name is deleted', ['update aws.zone/internal'], async ({ route53 }) => {
+    const { HostedZones } = await route53.send(new ListHostedZonesCommand({}));
+    const HostedZoneId = HostedZones?.[0]?.Id;
+    const { ResourceRecordSets } = await route53.send(new ListResourceRecordSetsCommand({ HostedZoneId }));
+    const bastion = ResourceRecordSets?.find(({ Name }) => Name?.startsWith('bastion.'));
+    const ChangeBatch = { Changes: [{ Action: 'DELETE' as const, ResourceRecordSet: bastion }] };
+    await route53.send(new ChangeResourceRecordSetsCommand({ HostedZoneId, ChangeBatch }));
+  }),
+  byHand("a role's policy is changed", ['update aws.role/worker'], ({ iam }) =>
+    iam.send(
+      new PutRolePolicyCommand({
+        RoleName: 'demo-eu-west-1-worker',
+        PolicyName: 'slipway',
+        PolicyDocument: JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }),
+      }),
+    ),
+  ),
+  byHand('a machine is terminated', ['create aws.machine/bastion'], async ({ ec2 }) => {
+    const Filters = [{ Name: 'tag:slipway.dev/resource', Values: ['aws.machine/bastion'] }];
+    const { Reservations } = await ec2.send(new DescribeInstancesCommand({ Filters }));
+    const ids = Reservations?.flatMap(({ Instances }) => Instances?.flatMap(({ InstanceId }) => InstanceId ?? []) ?? []);
+    await ec2.send(new TerminateInstancesCommand({ InstanceIds: ids }));
+  }),
+];
