@@ -5,6 +5,7 @@ import {
   DescribeSecurityGroupsCommand,
   DescribeSubnetsCommand,
   DescribeVpcsCommand,
+  type Instance,
   ModifyVpcAttributeCommand,
   type NetworkInterface,
 } from '@aws-sdk/client-ec2';
@@ -14,6 +15,7 @@ import type { Address, Context, Observation, ResourceType } from '../../src/plan
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { createWithIntent } from './idempotency.ts';
+import { instances } from './machine-queries.ts';
 import { dnsOf, subnets, vpcs } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
 
@@ -48,7 +50,9 @@ export const vpc: ResourceType<VpcProps, VpcOutputs, AwsClients> = {
     const observed = found.map(
       async ({ thing, tags, address, existing }): Promise<[Address, Observation<VpcProps, VpcOutputs>]> => {
         const { VpcId: id = '', CidrBlock: cidr = '' } = thing;
-        const dns = await dnsOf(clients, id);
+        // Of an existing one they are not ours to judge.
+        const proven = existing || (await world.read(instances)).some((instance) => isNamed(instance, id));
+        const dns = proven ? { support: true, hostnames: true } : await dnsOf(clients, id);
         const props = { cidr, existing: existing ? id : null, dnsSupport: dns.support, dnsHostnames: dns.hostnames, tags };
         return [address, { state: 'present', props, outputs: { id, cidr } }];
       },
@@ -107,6 +111,10 @@ export const vpc: ResourceType<VpcProps, VpcOutputs, AwsClients> = {
     );
   },
 };
+
+/** AWS gives a running instance's public address a name where both DNS attributes of its VPC are on, and only there. */
+const isNamed = ({ VpcId, State, PublicIpAddress, PublicDnsName }: Instance, vpc: string): boolean =>
+  VpcId === vpc && State?.Name === 'running' && Boolean(PublicIpAddress) && Boolean(PublicDnsName);
 
 /** AWS takes one attribute a call. Hostnames need support, so that goes first. */
 async function setDns(

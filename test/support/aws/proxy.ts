@@ -7,6 +7,7 @@ import { type Answer, answerOf, failed, invalid, type Refusal, throttled } from 
 import { bucketPolicies } from './bucket-policies.ts';
 import { consistency } from './consistency.ts';
 import { dependencies } from './dependencies.ts';
+import { dnsNames } from './dns-names.ts';
 import { type Behaviour, type Call, type Exchange, isMutating } from './exchange.ts';
 import { bucket, drawn, type Fault, type FaultRates, nameOfFault, random, type Throttle } from './faults.ts';
 import type { Service } from './model.ts';
@@ -140,7 +141,7 @@ export async function startProxy(
     ),
     paging,
   ];
-  const watchers: readonly Behaviour[] = [hiding, known, unique, references, holding, lasting];
+  const watchers: readonly Behaviour[] = [dnsNames(), hiding, known, unique, references, holding, lasting];
 
   const forward = (account: string, request: WireRequest): Promise<Answer> =>
     new Promise((resolve, reject) => {

@@ -1,0 +1,68 @@
+import { ModifyVpcAttributeCommand } from '@aws-sdk/client-ec2';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { withProviderDefaults } from '../../src/config/provider-defaults.ts';
+import { clusterSchema } from '../../src/config/schema.ts';
+import type { ObservedMap } from '../../src/plan/observed.ts';
+import { infrastructure, wordsOf } from '../support/aws/infrastructure.ts';
+import { type Moto, startMoto } from '../support/aws/moto.ts';
+import { type AwsPlace, awsPlace } from '../support/aws/place.ts';
+
+let moto: Moto;
+beforeAll(async () => {
+  moto = await startMoto();
+});
+afterAll(() => moto.stop());
+
+const cluster = clusterSchema.parse(
+  withProviderDefaults({
+    apiVersion: 'slipway/v1',
+    kind: 'Cluster',
+    name: 'demo',
+    provider: { aws: { region: 'eu-west-1', image: { owner: 'amazon', name: 'amzn2-ami-hvm-2.*-x86_64-*' } } },
+    zones: ['eu-west-1a'],
+    etcd: { count: 1 },
+    masters: { count: 1 },
+    pools: [{ name: 'workers', min: 1, max: 3 }],
+  }),
+);
+const asked = async (place: AwsPlace, look: () => Promise<unknown>): Promise<readonly string[]> => {
+  const before = place.proxy.calls.length;
+  await look();
+  return place.proxy.calls.slice(before).map(({ action }) => action);
+};
+
+test('a look at a cluster asks for each kind of thing once, and for the rest only where that answers too little', async () => {
+  const place = await awsPlace(moto, cluster);
+  const one = await infrastructure(place);
+  await one.converge();
+  const actions = await asked(place, async () => expect(wordsOf(await one.look())).toEqual([]));
+  expect(actions.toSorted()).toEqual(
+    [
+      ...['DescribeVpcs', 'DescribeSubnets', 'GetSubnetCidrReservations', 'DescribeInternetGateways', 'DescribeAddresses'],
+      ...['DescribeNatGateways', 'DescribeRouteTables', 'DescribeVpcEndpoints', 'DescribeSecurityGroups', 'DescribeVolumes'],
+      ...['DescribeNetworkInterfaces', 'DescribeInstances', 'DescribeLaunchTemplateVersions', 'DescribeAutoScalingGroups'],
+      ...['DescribeLoadBalancers', 'DescribeTargetGroups', 'DescribeTags', 'DescribeTargetHealth', 'DescribeListeners'],
+      ...['GetAccountAuthorizationDetails', 'ListResourceRecordSets', 'GetObject'],
+    ].sort(),
+  );
+
+  // No name of the bastion says any more that both DNS attributes are on.
+  const id = idOf(one.seen.get('aws.vpc/main'));
+  await one.clients.ec2.send(new ModifyVpcAttributeCommand({ VpcId: id, EnableDnsHostnames: { Value: false } }));
+  expect(wordsOf(await one.look())).toEqual(['update aws.vpc/main: dnsHostnames']);
+  await one.converge();
+
+  // A zone that the store does not remember is searched for, and one that it remembers wrongly.
+  const { store } = one.clients;
+  const known = JSON.parse(Buffer.from((await (await store?.get('aws/known.json'))?.bytes()) ?? []).toString());
+  for (const zone of [undefined, 'Z000000000000']) {
+    await store?.put('aws/known.json', Buffer.from(JSON.stringify({ ...known, zone })));
+    const searched = await asked(place, async () => expect(wordsOf(await one.look())).toEqual([]));
+    expect(searched).toContain('ListHostedZonesByName');
+  }
+  place.check();
+  await place.close();
+});
+
+const idOf = (seen: ReturnType<ObservedMap['get']>): string =>
+  seen?.state === 'present' && 'id' in seen.outputs ? String(seen.outputs.id) : '';
