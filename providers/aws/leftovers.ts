@@ -20,16 +20,20 @@ import {
   paginateDescribeLoadBalancers,
   paginateDescribeTargetGroups,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { type Address, addressOf, type Observation, type ResourceType } from '../../src/plan/resource.ts';
+import { type Address, addressOf, type Observation, type ResourceType, type World } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { elbTags } from './edge.ts';
 import { isNotFound, retrying, unlessNotFound } from './errors.ts';
-import { resourceTag, type Tags, tagsFrom } from './tags.ts';
+import { subnets, vpcs } from './network-queries.ts';
+import { clusterTag, resourceTag, type Tags, tagsFrom } from './tags.ts';
 
 /**
  * What Kubernetes made in a cluster: load balancers of Services, volumes of claims, security groups. Known by the tag that the cloud
  * controller and the CSI driver give them, `kubernetes.io/cluster/NAME: owned`; what carries our own tag beside it is ours by design. Only
  * `down` looks for them: to everybody else they are none of Slipway's business.
+ *
+ * That tag is Kubernetes' and not Slipway's: EKS and kops give it too, and nothing keeps a cluster of theirs from having the same name. So
+ * only what is in the cluster's own network counts, and only volumes that the CSI driver also gave Slipway's tag.
  */
 type None = Record<never, never>;
 type Leftover = ResourceType<None, { readonly id: string }, AwsClients>;
@@ -37,6 +41,18 @@ type Leftover = ResourceType<None, { readonly id: string }, AwsClients>;
 const mark = ({ owner }: AwsClients): string => `kubernetes.io/cluster/${owner.cluster}`;
 const isLeftover = (clients: AwsClients, tags: Tags): boolean =>
   tags[mark(clients)] === 'owned' && tags[resourceTag] === undefined;
+
+/** IDs of the cluster's network: the VPC, also where its own tags are lost and those of its subnets are not. */
+async function ownNetworks(world: World<AwsClients>): Promise<ReadonlySet<string>> {
+  const { existing, owner } = world.clients;
+  const [all, inside] = await Promise.all([world.read(vpcs), world.read(subnets)]);
+  const ours = <T extends { readonly Tags?: Parameters<typeof tagsFrom>[0] }>({ Tags }: T): boolean =>
+    tagsFrom(Tags)[clusterTag] === owner.cluster;
+  const ids = [...all, ...inside].flatMap((one) =>
+    one.VpcId !== undefined && (one.VpcId === existing.vpc || ours(one)) ? [one.VpcId] : [],
+  );
+  return new Set(ids);
+}
 
 const found = (type: string, ids: readonly string[]): ReadonlyMap<Address, Observation<None, { readonly id: string }>> =>
   new Map(
@@ -59,10 +75,13 @@ const balancers: Leftover = {
   ],
   shrink: 'now',
   timeoutMs: 300_000,
-  async observe({ clients }) {
+  async observe(world) {
+    const { clients } = world;
+    const networks = await ownNetworks(world);
     const arns: string[] = [];
     for await (const { LoadBalancers = [] } of paginateDescribeLoadBalancers({ client: clients.elb }, {}))
-      arns.push(...LoadBalancers.flatMap(({ LoadBalancerArn }) => LoadBalancerArn ?? []));
+      for (const { LoadBalancerArn, VpcId = '' } of LoadBalancers)
+        if (LoadBalancerArn && networks.has(VpcId)) arns.push(LoadBalancerArn);
     const tags = await elbTags(clients.elb, arns);
     return found(
       this.name,
@@ -89,10 +108,13 @@ const targetGroups: Leftover = {
   name: 'aws.service-target-group',
   dependsOn: ['aws.vpc'],
   shrink: 'now',
-  async observe({ clients }) {
+  async observe(world) {
+    const { clients } = world;
+    const networks = await ownNetworks(world);
     const arns: string[] = [];
     for await (const { TargetGroups = [] } of paginateDescribeTargetGroups({ client: clients.elb }, {}))
-      arns.push(...TargetGroups.flatMap(({ TargetGroupArn }) => TargetGroupArn ?? []));
+      for (const { TargetGroupArn, VpcId = '' } of TargetGroups)
+        if (TargetGroupArn && networks.has(VpcId)) arns.push(TargetGroupArn);
     const tags = await elbTags(clients.elb, arns);
     return found(
       this.name,
@@ -112,10 +134,13 @@ const classicBalancers: Leftover = {
   name: 'aws.service-classic-balancer',
   dependsOn: ['aws.service-security-group', 'aws.security-group', 'aws.subnet', 'aws.vpc', 'aws.internet-gateway'],
   shrink: 'now',
-  async observe({ clients }) {
+  async observe(world) {
+    const { clients } = world;
+    const networks = await ownNetworks(world);
     const names: string[] = [];
     for await (const { LoadBalancerDescriptions = [] } of paginateClassic({ client: clients.classic }, {}))
-      names.push(...LoadBalancerDescriptions.flatMap(({ LoadBalancerName }) => LoadBalancerName ?? []));
+      for (const { LoadBalancerName, VPCId = '' } of LoadBalancerDescriptions)
+        if (LoadBalancerName && networks.has(VPCId)) names.push(LoadBalancerName);
     const owned: string[] = [];
     for (let from = 0; from < names.length; from += classicAtOnce) {
       const { TagDescriptions = [] } = await clients.classic.send(
@@ -142,7 +167,10 @@ const volumes: Leftover = {
   async observe({ clients }) {
     const ids: string[] = [];
     for await (const { Volumes = [] } of paginateDescribeVolumes({ client: clients.ec2 }, { Filters: owned(clients) }))
-      for (const { VolumeId, Tags } of Volumes) if (VolumeId && isLeftover(clients, tagsFrom(Tags))) ids.push(VolumeId);
+      for (const { VolumeId, Tags } of Volumes) {
+        const tags = tagsFrom(Tags);
+        if (VolumeId && isLeftover(clients, tags) && tags[clusterTag] === clients.owner.cluster) ids.push(VolumeId);
+      }
     return found(this.name, ids);
   },
   diff: () => [],
@@ -158,13 +186,16 @@ const securityGroups: Leftover = {
   name: 'aws.service-security-group',
   dependsOn: ['aws.vpc'],
   shrink: 'now',
-  async observe({ clients }) {
+  async observe(world) {
+    const { clients } = world;
+    const networks = await ownNetworks(world);
     const ids: string[] = [];
     for await (const { SecurityGroups = [] } of paginateDescribeSecurityGroups(
       { client: clients.ec2 },
       { Filters: owned(clients) },
     ))
-      for (const { GroupId, Tags } of SecurityGroups) if (GroupId && isLeftover(clients, tagsFrom(Tags))) ids.push(GroupId);
+      for (const { GroupId, VpcId = '', Tags } of SecurityGroups)
+        if (GroupId && networks.has(VpcId) && isLeftover(clients, tagsFrom(Tags))) ids.push(GroupId);
     return found(this.name, ids);
   },
   diff: () => [],

@@ -8,7 +8,8 @@ import { masterReplicas, masterTolerations, ownApiServer } from './placement.ts'
 export function ebsCsi(topology: Topology): Addon {
   const { cluster, region, versions } = topology;
   const kmsKey = cluster.provider.aws?.kmsKey;
-  const tags = extraTags(cluster.provider.aws?.tags ?? {});
+  // Slipway's own beside Kubernetes': a cluster of EKS or kops with the same name gives its volumes the latter too.
+  const tags = extraTags({ ...cluster.provider.aws?.tags, 'slipway.dev/cluster': cluster.name });
   return {
     name: 'ebs-csi',
     objects: manifest('addons/ebs-csi.yaml', {
@@ -24,9 +25,9 @@ export function ebsCsi(topology: Topology): Addon {
       controllerArgs: JSON.stringify([
         'controller',
         '--endpoint=unix:///csi/csi.sock',
-        // Tags every volume with kubernetes.io/cluster/NAME=owned: what its policy asks for, and what `down` finds them by.
+        // Tags every volume with kubernetes.io/cluster/NAME=owned: what its policy asks for. `down` finds them by both.
         `--k8s-tag-cluster-id=${cluster.name}`,
-        ...(tags === '' ? [] : [`--extra-tags=${tags}`]),
+        `--extra-tags=${tags}`,
         '--batching=true',
         '--logging-format=text',
         '--v=2',

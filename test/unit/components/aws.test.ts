@@ -148,7 +148,9 @@ describe('what runs in a cluster on AWS', () => {
     const topology = onAws({ kmsKey, tags: { team: 'platform', odd: 'a,b' } });
     const driver = workloads(topology).find(({ metadata }) => metadata.name === 'ebs-csi-controller')?.spec.template.spec
       .containers[0];
-    expect(driver?.args).toEqual(expect.arrayContaining(['--k8s-tag-cluster-id=demo', '--extra-tags=team=platform']));
+    expect(driver?.args).toEqual(
+      expect.arrayContaining(['--k8s-tag-cluster-id=demo', '--extra-tags=team=platform,slipway.dev/cluster=demo']),
+    );
     const storageClass = designAddons(topology)
       .flatMap(({ objects }) => objects)
       .find(({ kind }) => kind === 'StorageClass');
