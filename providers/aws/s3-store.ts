@@ -108,6 +108,17 @@ export function s3Store(s3: S3Client, bucket: string): Store {
     }
   }
 
+  async function versions(prefix: string): Promise<ReadonlyMap<string, string>> {
+    const found: [string, string][] = [];
+    try {
+      for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { Bucket: bucket, Prefix: prefix }))
+        found.push(...Contents.flatMap(({ Key, ETag = '' }): [string, string][] => (Key ? [[Key, ETag]] : [])));
+    } catch (error) {
+      throw explained(error, url, prefix);
+    }
+    return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
   return {
     url,
     get,
@@ -118,16 +129,8 @@ export function s3Store(s3: S3Client, bucket: string): Store {
       const bytes = first.done ? new Uint8Array() : first.value;
       return bytes.length < partSize ? putBytes(key, bytes, condition) : putParts(key, bytes, parts, condition);
     },
-    async list(prefix) {
-      const keys: string[] = [];
-      try {
-        for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { Bucket: bucket, Prefix: prefix }))
-          keys.push(...Contents.flatMap(({ Key }) => Key ?? []));
-      } catch (error) {
-        throw explained(error, url, prefix);
-      }
-      return keys.sort();
-    },
+    list: async (prefix) => [...(await versions(prefix)).keys()],
+    versions,
     async delete(key, condition) {
       try {
         if (condition) {

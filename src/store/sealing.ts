@@ -42,6 +42,8 @@ export interface Sealing {
   /** Throws a UserError (exit 77) that says who can open it. Kept in memory for the rest of the process. */
   reveal(name: string): Promise<Uint8Array>;
   publicPart(name: string): Promise<PublicPart | undefined>;
+  /** All of them, by name: in two calls where the store can tell versions by a listing. */
+  publicParts(): Promise<ReadonlyMap<string, PublicPart>>;
   /** Names of secrets that have a public part. */
   list(): Promise<readonly string[]>;
   /** Makes the identity where there is none. */
@@ -58,6 +60,15 @@ export interface SealingOptions {
 
 const sealedKey = (name: string): string => `secrets/${name}.age`;
 const publicKey = (name: string): string => `secrets/${name}.json`;
+const nameIn = (key: string): string => key.slice('secrets/'.length, -'.json'.length);
+
+/**
+ * Copies of all public parts, each with the version of the object that it is a copy of: one whose object has another version counts for
+ * nothing. Only a shortcut: what is missing or wrong here is read where it lies.
+ */
+const indexKey = 'secrets-index.json';
+const indexSchema = z.record(z.string(), z.object({ version: z.string(), part: publicPartSchema }));
+type Index = z.infer<typeof indexSchema>;
 
 /** Secrets in the store, sealed with age. */
 export function openSealing({ store, recipients: configured, identityFile }: SealingOptions): Sealing {
@@ -86,6 +97,59 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
       });
     }
   }
+
+  async function readIndex(): Promise<Index> {
+    const object = await store.get(indexKey);
+    if (!object) return {};
+    try {
+      return indexSchema.parse(JSON.parse(new TextDecoder().decode(await object.bytes())));
+    } catch {
+      return {};
+    }
+  }
+  let unwritten: Index = {};
+  let writing: Promise<void> | undefined;
+  /** Those that are sealed while it is written go together, afterwards. */
+  function addToIndex(name: string, version: string, part: PublicPart): Promise<void> {
+    unwritten[name] = { version, part };
+    writing ??= (async () => {
+      while (Object.keys(unwritten).length > 0) {
+        const added = unwritten;
+        unwritten = {};
+        await store.put(indexKey, new TextEncoder().encode(JSON.stringify({ ...(await readIndex()), ...added })));
+      }
+    })()
+      // It costs the next look some calls.
+      .catch(() => undefined)
+      .finally(() => {
+        writing = undefined;
+      });
+    return writing;
+  }
+
+  async function readParts(): Promise<ReadonlyMap<string, PublicPart>> {
+    const [versions, index] = store.versions
+      ? await Promise.all([store.versions('secrets/'), readIndex()])
+      : [new Map((await store.list('secrets/')).map((key) => [key, ''])), {} satisfies Index];
+    const found = await Promise.all(
+      [...versions].map(async ([key, version]) => {
+        if (!key.endsWith('.json')) return [];
+        const name = nameIn(key);
+        const copy: Index[string] | undefined = index[name];
+        const part = copy?.version === version ? copy.part : await publicPart(name);
+        return part ? [[name, part] as const] : [];
+      }),
+    );
+    return new Map(found.flat());
+  }
+  let reading: Promise<ReadonlyMap<string, PublicPart>> | undefined;
+  /** Who asks while it is read gets the same answer. */
+  const publicParts = (): Promise<ReadonlyMap<string, PublicPart>> => {
+    reading ??= readParts().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
 
   async function unseal(name: string): Promise<Uint8Array> {
     const object = await store.get(sealedKey(name));
@@ -130,13 +194,15 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
   return {
     recipients,
     publicPart,
+    publicParts,
     async seal(name, material, part) {
       const { sealedTo, own } = await recipients();
       requireOwn(sealedTo, own, identityFile);
       const { sealTo } = await import('./age.ts');
       await store.put(sealedKey(name), await sealTo(sealedTo, material));
-      const body = `${JSON.stringify({ ...part, recipients: [...sealedTo] } satisfies PublicPart, null, 2)}\n`;
-      await store.put(publicKey(name), new TextEncoder().encode(body));
+      const open = { ...part, recipients: [...sealedTo] } satisfies PublicPart;
+      const version = await store.put(publicKey(name), new TextEncoder().encode(`${JSON.stringify(open, null, 2)}\n`));
+      if (store.versions) await addToIndex(name, version, open);
       revealed.set(name, Promise.resolve(material));
     },
     has: async (name) => (await store.list(sealedKey(name))).includes(sealedKey(name)),
@@ -151,7 +217,7 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
     },
     async list() {
       const keys = await store.list('secrets/');
-      return keys.filter((key) => key.endsWith('.json')).map((key) => key.slice('secrets/'.length, -'.json'.length));
+      return keys.filter((key) => key.endsWith('.json')).map(nameIn);
     },
   };
 }

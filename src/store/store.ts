@@ -7,6 +7,8 @@ export interface Store {
   put(key: string, body: Uint8Array | NodeJS.ReadableStream, condition?: PutCondition): Promise<string>;
   /** Keys with that prefix, sorted. */
   list(prefix: string): Promise<readonly string[]>;
+  /** Their versions in the same answer, where a listing tells them. */
+  versions?(prefix: string): Promise<ReadonlyMap<string, string>>;
   delete(key: string, condition?: { readonly ifMatch: string }): Promise<void>;
 }
 export type PutCondition = { readonly ifAbsent: true } | { readonly ifMatch: string };

@@ -38,6 +38,14 @@ export function storeContract(name: string, factory: () => Promise<{ store: Stor
       await store.delete('a/b');
     });
 
+    it('tells versions in a listing, if at all, as they are told by reading and writing', async () => {
+      const written = await store.put('v/one', text('one'));
+      await store.put('w/other', text('other'));
+      const versions = (await store.versions?.('v/')) ?? new Map([['v/one', written]]);
+      expect([...versions]).toEqual([['v/one', written]]);
+      expect((await store.get('v/one'))?.version).toBe(written);
+    });
+
     it('what was put is read back, with the version that put returned', async () => {
       const version = await store.put('a/b', text('one'));
       const object = await again().get('a/b');

@@ -27,11 +27,9 @@ export const pkiAuthority: ResourceType<AuthorityProps, AuthorityOutputs, Secret
   name: 'pki.authority',
   shrink: 'never',
   async observe({ clients: { sealing } }) {
-    const names = (await sealing.list()).filter((name) => name.startsWith(prefix));
-    const seen = await Promise.all(
-      names.map(async (name) => {
-        const part = await sealing.publicPart(name);
-        if (part?.certificate === undefined || part.keyId === undefined) return [];
+    return new Map(
+      [...(await sealing.publicParts())].flatMap(([name, part]) => {
+        if (!name.startsWith(prefix) || part.certificate === undefined || part.keyId === undefined) return [];
         const { certificate, keyId, digest, recipients } = part;
         const props = { algorithm: 'p256' as const, lifetimeDays: Number(part.settings?.lifetimeDays), recipients };
         const observation: Observation<AuthorityProps, AuthorityOutputs> = {
@@ -42,7 +40,6 @@ export const pkiAuthority: ResourceType<AuthorityProps, AuthorityOutputs, Secret
         return [[addressOf('pki.authority', name.slice(prefix.length)), observation] as const];
       }),
     );
-    return new Map(seen.flat());
   },
   /** A longer life comes with the next rotation: a certificate made anew would have to reach every trust file. */
   diff: resealed(fields<AuthorityProps>({ algorithm: 'ignore', lifetimeDays: 'ignore', recipients: 'none' })),

@@ -25,14 +25,12 @@ export const secret: ResourceType<SecretProps, SecretOutputs, SecretsClients> = 
   name: 'secret',
   shrink: 'never',
   async observe({ clients: { sealing } }) {
-    const seen = await Promise.all(
-      (await sealing.list()).map(async (name) => {
-        const part = await sealing.publicPart(name);
-        const kind = secretKinds.find((k) => k === part?.kind);
-        return part && kind ? [[addressOf('secret', name), observed(part, kind)] as const] : [];
+    return new Map(
+      [...(await sealing.publicParts())].flatMap(([name, part]) => {
+        const kind = secretKinds.find((k) => k === part.kind);
+        return kind ? [[addressOf('secret', name), observed(part, kind)] as const] : [];
       }),
     );
-    return new Map(seen.flat());
   },
   diff: (desired, observed) =>
     compare(desired.kind === 'encryption-config' ? { provider: 'secretbox', ...desired } : desired, observed),

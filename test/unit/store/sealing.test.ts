@@ -146,3 +146,46 @@ describe('the identity', () => {
     expect(error.message).not.toContain(secret);
   });
 });
+
+describe('public parts of a store whose listing tells versions', () => {
+  let asked: string[];
+  const counted = (): Store => ({
+    ...store,
+    async get(key) {
+      asked.push(key);
+      return store.get(key);
+    },
+    async versions(prefix) {
+      const keys = await store.list(prefix);
+      return new Map(await Promise.all(keys.map(async (key) => [key, (await store.get(key))?.version ?? ''] as const)));
+    },
+  });
+  const open = () => openSealing({ store: counted(), recipients: [], identityFile: identityFile('anna') });
+  const digests = async () => [...(await open().publicParts())].map(([name, { digest }]) => `${name} ${digest}`);
+  beforeEach(async () => {
+    asked = [];
+    const mine = open();
+    await Promise.all(['a', 'b', 'c'].map((name) => mine.seal(name, material, { ...part, digest: name })));
+    asked.length = 0;
+  });
+
+  it('are read from one object', async () => {
+    expect(await digests()).toEqual(['a a', 'b b', 'c c']);
+    expect(asked).toEqual(['secrets-index.json']);
+  });
+
+  it('are read where they lie, once that has changed behind its back', async () => {
+    const changed = JSON.stringify({ ...part, digest: 'new', recipients: [] });
+    await store.put('secrets/b.json', new TextEncoder().encode(changed));
+    await store.delete('secrets/c.json');
+    expect(await digests()).toEqual(['a a', 'b new']);
+    expect(asked).toEqual(['secrets-index.json', 'secrets/b.json']);
+  });
+
+  it('are read where they lie, if the one object is lost or broken', async () => {
+    await store.put('secrets-index.json', new TextEncoder().encode('{'));
+    expect(await digests()).toEqual(['a a', 'b b', 'c c']);
+    await store.delete('secrets-index.json');
+    expect(await digests()).toEqual(['a a', 'b b', 'c c']);
+  });
+});
