@@ -25,6 +25,26 @@ export function storedNonces(store: Store, random: () => string): Nonces {
     const found = await store.get(keyOf(address));
     return found && new TextDecoder().decode(await found.bytes());
   };
+  const removeAll = async (keys: readonly string[]): Promise<void> => {
+    if (store.deleteAll && keys.length > 1) await store.deleteAll(keys);
+    else await Promise.all(keys.map((key) => store.delete(key)));
+  };
+  // One call at a time: what is dropped while it runs goes with the next.
+  let next: { readonly keys: string[]; readonly done: Promise<void> } | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  const remove = (key: string): Promise<void> => {
+    if (!next) {
+      const keys: string[] = [];
+      const done = last.then(() => {
+        next = undefined;
+        return removeAll(keys);
+      });
+      last = done.catch(() => undefined);
+      next = { keys, done };
+    }
+    next.keys.push(key);
+    return next.done;
+  };
   return {
     async take(address) {
       const nonce = random();
@@ -38,11 +58,11 @@ export function storedNonces(store: Store, random: () => string): Nonces {
         return before === undefined ? this.take(address) : { nonce: before, open: true };
       }
     },
-    drop: (address) => store.delete(keyOf(address)),
+    drop: (address) => remove(keyOf(address)),
     async settle(seen) {
       const open = new Set(await store.list(prefix));
       const made = [...seen.entries()].filter(([address, { state }]) => state === 'present' && open.has(keyOf(address)));
-      await Promise.all(made.map(([address]) => store.delete(keyOf(address))));
+      await Promise.all(made.map(([address]) => remove(keyOf(address))));
     },
   };
 }

@@ -5,6 +5,7 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
+  DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   PutObjectCommand,
@@ -22,6 +23,8 @@ const partSize = 8 * 1024 * 1024;
 const conflictRetries = 10;
 const conflictMs = 100;
 const bodyAttempts = 5;
+/** As many as S3 takes in one call. */
+const deletedAtOnce = 1000;
 
 /**
  * A store in a bucket. Conditional writes are S3's own (If-None-Match, If-Match), so that of many who write at once one wins. Parts are
@@ -131,6 +134,19 @@ export function s3Store(s3: S3Client, bucket: string): Store {
     },
     list: async (prefix) => [...(await versions(prefix)).keys()],
     versions,
+    async deleteAll(keys) {
+      for (let from = 0; from < keys.length; from += deletedAtOnce) {
+        const Objects = keys.slice(from, from + deletedAtOnce).map((key) => ({ Key: checked(key) }));
+        try {
+          const { Errors: [first] = [] } = await s3.send(
+            new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
+          );
+          if (first) throw Object.assign(new Error(`${first.Message} (${first.Code})`), { name: first.Code ?? 'Error' });
+        } catch (error) {
+          throw explained(error, url, keys[from] ?? '');
+        }
+      }
+    },
     async delete(key, condition) {
       try {
         if (condition) {

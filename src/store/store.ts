@@ -10,6 +10,8 @@ export interface Store {
   /** Their versions in the same answer, where a listing tells them. */
   versions?(prefix: string): Promise<ReadonlyMap<string, string>>;
   delete(key: string, condition?: { readonly ifMatch: string }): Promise<void>;
+  /** Many in one call, where there is one. */
+  deleteAll?(keys: readonly string[]): Promise<void>;
 }
 export type PutCondition = { readonly ifAbsent: true } | { readonly ifMatch: string };
 export interface StoredObject {

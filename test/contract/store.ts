@@ -46,6 +46,12 @@ export function storeContract(name: string, factory: () => Promise<{ store: Stor
       expect((await store.get('v/one'))?.version).toBe(written);
     });
 
+    it('deletes many in one call, if at all, also where some are not there', async () => {
+      for (const key of ['m/a', 'm/b', 'm/c']) await store.put(key, text(key));
+      await (store.deleteAll?.(['m/a', 'm/none', 'm/c']) ?? Promise.all(['m/a', 'm/c'].map((key) => store.delete(key))));
+      expect(await store.list('m/')).toEqual(['m/b']);
+    });
+
     it('what was put is read back, with the version that put returned', async () => {
       const version = await store.put('a/b', text('one'));
       const object = await again().get('a/b');
