@@ -90,7 +90,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         }
         const why = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error);
         const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer', where, why }, { cause: error });
-        reject(request.reusedSocket && !signal.aborted ? new StaleConnection(unreachable) : unreachable);
+        reject(!signal.aborted && (request.reusedSocket || isCut(error)) ? new StaleConnection(unreachable) : unreachable);
       };
       request.on('error', fail);
       request.on('response', (response) => {
@@ -112,11 +112,15 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
     for (let attempt = 1; ; attempt++) {
       const answer = await once(path, call).catch((error: unknown) => {
         if (!(error instanceof StaleConnection)) throw error;
-        // The server closed a kept-alive connection just as it was used again. All calls here can be sent twice.
-        if (attempt > 2) throw error.unreachable;
+        // A kept-alive connection was closed just as it was used again; or the balancer let go of the API server behind it. All calls
+        // here can be sent twice.
+        if (attempt > cutAttempts) throw error.unreachable;
         return undefined;
       });
-      if (!answer) continue;
+      if (!answer) {
+        await sleep((attempt - 1) * cutWaitMs, undefined, { signal: call.signal });
+        continue;
+      }
       if (answer.status < 300) return answer.text;
       const refusal = toRefusal(path, answer);
       if (attempt > 3 || !isPassing(answer)) throw refusal;
@@ -148,6 +152,13 @@ interface Answer {
   readonly text: string;
   readonly retryAfter: number;
 }
+/** The n-th wait is n - 1 times this, in milliseconds: 3 s in all, in which a balancer has found another API server. */
+const cutWaitMs = 500;
+const cutAttempts = 4;
+/** It was there and is gone; nobody listening is another thing, which is said at once. */
+const isCut = (error: Error): boolean =>
+  error.message === 'socket hang up' || ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE'));
+
 class StaleConnection extends Error {
   readonly unreachable: UnreachableError;
   constructor(unreachable: UnreachableError) {

@@ -119,13 +119,13 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
   test('pods in all zones answer through a Service', async () => {
     const image = join(assetCache, 'images/testapp-1.tar');
     for (const { id } of await workers()) {
-      await docker('cp', image, `${lab.containerOf(id)}:/tmp/testapp.tar`);
+      await docker('cp', image, `${lab.containerOf(id)}:/root/testapp.tar`);
       await docker(
         'exec',
         lab.containerOf(id),
         'sh',
         '-c',
-        '$(ls -d /opt/slipway/containerd/*/ctr) -n k8s.io images import /tmp/testapp.tar',
+        '$(ls -d /opt/slipway/containerd/*/ctr) -n k8s.io images import /root/testapp.tar',
       );
     }
     const app = { app: 'web' };
