@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type BucketLocationConstraint,
   CreateBucketCommand,
@@ -20,6 +21,7 @@ import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import { recordKey, type Store, type StoredObject } from '../../src/store/store.ts';
 import { codeOf, isNotFound, statusOf } from './errors.ts';
+import { partitionOf } from './policies/document.ts';
 import { s3Store } from './s3-store.ts';
 import { clusterTag, type Tags, tagList, tagsFrom } from './tags.ts';
 
@@ -110,14 +112,13 @@ export async function ensureBucket(s3: S3Client, options: BucketOptions): Promis
     );
   } catch (error) {
     if (!['BucketAlreadyOwnedByYou', 'BucketAlreadyExists'].includes(codeOf(error))) throw error;
-    if (!(await hasBucket(s3, Bucket, account)) || (await foreignTags(s3, Bucket, cluster)))
-      throw new UserError({
-        what: 'a bucket of the name that this cluster needs exists, and it is not its own',
-        where: `s3://${Bucket}`,
-        next: 'give the cluster another name, or remove that bucket',
-      });
+    if (!(await hasBucket(s3, Bucket, account)) || (await foreignTags(s3, Bucket, cluster))) throw notItsOwn(Bucket);
   }
-  await s3.send(new PutBucketTaggingCommand({ Bucket, Tagging: { TagSet: tagList({ ...tags, [clusterTag]: cluster }) } }));
+  // us-east-1 alone says yes to who makes what they have already.
+  if (region === 'us-east-1' && (await settled(() => foreignTags(s3, Bucket, cluster)))) throw notItsOwn(Bucket);
+  const TagSet = tagList({ ...tags, [clusterTag]: cluster });
+  await settled(() => s3.send(new PutBucketTaggingCommand({ Bucket, Tagging: { TagSet } })));
+  const arn = `arn:${partitionOf(region)}:s3:::${Bucket}`;
   const policy = {
     Version: '2012-10-17',
     Statement: [
@@ -126,58 +127,85 @@ export async function ensureBucket(s3: S3Client, options: BucketOptions): Promis
         Effect: 'Deny',
         Principal: '*',
         Action: 's3:*',
-        Resource: [`arn:aws:s3:::${Bucket}`, `arn:aws:s3:::${Bucket}/*`],
+        Resource: [arn, `${arn}/*`],
         Condition: { Bool: { 'aws:SecureTransport': 'false' } },
       },
     ],
   };
   await Promise.all([
-    s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: 'Enabled' } })),
-    s3.send(
-      new PutPublicAccessBlockCommand({
-        Bucket,
-        PublicAccessBlockConfiguration: {
-          BlockPublicAcls: true,
-          BlockPublicPolicy: true,
-          IgnorePublicAcls: true,
-          RestrictPublicBuckets: true,
-        },
-      }),
+    settled(() => s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: 'Enabled' } }))),
+    settled(() =>
+      s3.send(
+        new PutPublicAccessBlockCommand({
+          Bucket,
+          PublicAccessBlockConfiguration: {
+            BlockPublicAcls: true,
+            BlockPublicPolicy: true,
+            IgnorePublicAcls: true,
+            RestrictPublicBuckets: true,
+          },
+        }),
+      ),
     ),
-    s3.send(
-      new PutBucketEncryptionCommand({
-        Bucket,
-        ServerSideEncryptionConfiguration: {
-          Rules: [
-            {
-              ApplyServerSideEncryptionByDefault: kmsKey
-                ? { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: kmsKey }
-                : { SSEAlgorithm: 'AES256' },
-              BucketKeyEnabled: true,
-            },
-          ],
-        },
-      }),
+    settled(() =>
+      s3.send(
+        new PutBucketEncryptionCommand({
+          Bucket,
+          ServerSideEncryptionConfiguration: {
+            Rules: [
+              {
+                ApplyServerSideEncryptionByDefault: kmsKey
+                  ? { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: kmsKey }
+                  : { SSEAlgorithm: 'AES256' },
+                BucketKeyEnabled: true,
+              },
+            ],
+          },
+        }),
+      ),
     ),
-    s3.send(
-      new PutBucketLifecycleConfigurationCommand({
-        Bucket,
-        LifecycleConfiguration: {
-          Rules: [
-            {
-              ID: 'slipway-leftovers',
-              Status: 'Enabled',
-              Filter: { Prefix: '' },
-              AbortIncompleteMultipartUpload: { DaysAfterInitiation: 2 },
-              NoncurrentVersionExpiration: { NoncurrentDays: 90 },
-            },
-          ],
-        },
-      }),
+    settled(() =>
+      s3.send(
+        new PutBucketLifecycleConfigurationCommand({
+          Bucket,
+          LifecycleConfiguration: {
+            Rules: [
+              {
+                ID: 'slipway-leftovers',
+                Status: 'Enabled',
+                Filter: { Prefix: '' },
+                AbortIncompleteMultipartUpload: { DaysAfterInitiation: 2 },
+                NoncurrentVersionExpiration: { NoncurrentDays: 90 },
+              },
+            ],
+          },
+        }),
+      ),
     ),
   ]);
   // After the block of public access: S3 checks a policy against it.
-  await s3.send(new PutBucketPolicyCommand({ Bucket, Policy: JSON.stringify(policy) }));
+  await settled(() => s3.send(new PutBucketPolicyCommand({ Bucket, Policy: JSON.stringify(policy) })));
+}
+
+const notItsOwn = (bucket: string): UserError =>
+  new UserError({
+    what: 'a bucket of the name that this cluster needs exists, and it is not its own',
+    where: `s3://${bucket}`,
+    next: 'give the cluster another name, or remove that bucket',
+  });
+
+const settleAttempts = 10;
+const settleMs = 500;
+/** S3 does not know a bucket everywhere at once that it has just made, and refuses to change two settings of one at the same time. */
+async function settled<T>(call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!['NoSuchBucket', 'OperationAborted'].includes(codeOf(error)) || attempt === settleAttempts) throw error;
+    }
+    await sleep(settleMs * Math.min(attempt, 6));
+  }
 }
 
 /** us-east-1 is the one region that may not be named; whether S3 knows another is S3's to say, not this SDK's list. */
