@@ -13,8 +13,9 @@ import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import { type Address, type Context, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { visible } from './ec2.ts';
 import { createNamed, edge, edgeName, mustBeOurs } from './edge.ts';
-import { isNotFound, retrying, unlessNotFound } from './errors.ts';
+import { codeOf, isNotFound, retrying, unlessNotFound } from './errors.ts';
 import { type Tags, tagList, withTags } from './tags.ts';
 
 export interface BalancerProps {
@@ -61,16 +62,15 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
     const Name = edgeName(owner.cluster, ctx.address);
     const made = await createNamed(
       async () => {
-        const { LoadBalancers = [] } = await elb.send(
-          new CreateLoadBalancerCommand({
-            Name,
-            Type: 'network',
-            Scheme: props.scheme,
-            Subnets: [...props.subnets],
-            SecurityGroups: [...props.securityGroups],
-            Tags: tagList(props.tags),
-          }),
-        );
+        const command = new CreateLoadBalancerCommand({
+          Name,
+          Type: 'network',
+          Scheme: props.scheme,
+          Subnets: [...props.subnets],
+          SecurityGroups: [...props.securityGroups],
+          Tags: tagList(props.tags),
+        });
+        const { LoadBalancers = [] } = await visible(ctx, () => elb.send(command), isUnseen);
         return LoadBalancers[0];
       },
       async () => (await describe(ctx.clients, { Names: [Name] }))[0],
@@ -100,6 +100,8 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
   },
 };
 const pollMs = 1000;
+/** So it says of a group, or of the internet gateway of a subnet's VPC, that EC2 made a moment ago. */
+const isUnseen = (error: unknown): boolean => /^Invalid(Subnet|SecurityGroup)$/.test(codeOf(error));
 
 const outputsOf = (of: LoadBalancer): BalancerOutputs => ({
   arn: of.LoadBalancerArn ?? '',

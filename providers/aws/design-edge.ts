@@ -1,6 +1,7 @@
 import { machinesOf, type Topology } from '../../src/cluster/topology.ts';
 import { addressOf, type Resource, ref } from '../../src/plan/resource.ts';
 import type { BalancerProps } from './balancer.ts';
+import { makesGateway } from './design-network.ts';
 import type { ListenerProps } from './listener.ts';
 import { type Owner, tagsOf } from './tags.ts';
 import type { TargetGroupProps } from './target-group.ts';
@@ -35,7 +36,8 @@ export function designEdge(topology: Topology, owner: Owner): readonly Resource[
         securityGroups: [ref('aws.security-group/balancer', 'id')],
         tags: tagsOf(owner, address),
       },
-      after: [],
+      // AWS makes none that faces the Internet in a VPC without an internet gateway.
+      after: name === 'public' && makesGateway(topology) ? ['aws.internet-gateway/main'] : [],
     };
   };
   const listener = (name: 'api' | 'public'): Resource<ListenerProps> => {

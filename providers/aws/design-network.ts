@@ -48,6 +48,10 @@ export function designNetwork(topology: Topology, owner: Owner): readonly Resour
   ];
 }
 
+/** Whether any public subnet is ours to make: then there is a gateway of the design. */
+export const makesGateway = ({ cluster, zones }: Topology): boolean =>
+  zones.some((zone) => existingOf(cluster).subnets[subnetAddress('public', zone)] === undefined);
+
 const subnetAddress = (side: Side, zone: string): Address => addressOf('aws.subnet', `${side}-${zone}`);
 const subnetIds = (side: Side, zones: readonly string[]): readonly Ref<string>[] =>
   zones.map((zone) => ref(subnetAddress(side, zone), 'id'));

@@ -68,14 +68,18 @@ export function ownOf<T extends object>(
   });
 }
 
-/** Calls again while AWS does not know yet what it has just made itself. */
-export async function visible<T>({ clients, signal }: Context<AwsClients>, call: () => Promise<T>): Promise<T> {
+/** Calls again while AWS does not know yet what it has just made itself. `unseen`: how else a service says so. */
+export async function visible<T>(
+  { clients, signal }: Pick<Context<AwsClients>, 'signal'> & { readonly clients: Pick<AwsClients, 'windowMs'> },
+  call: () => Promise<T>,
+  unseen: (error: unknown) => boolean = () => false,
+): Promise<T> {
   const end = performance.now() + clients.windowMs;
   for (let wait = 100; ; wait = Math.min(wait * 2, 2000)) {
     try {
       return await call();
     } catch (error) {
-      if (!isNotFound(error) || performance.now() > end) throw error;
+      if (!(isNotFound(error) || unseen(error)) || performance.now() > end) throw error;
     }
     await sleep(wait, undefined, { signal });
   }

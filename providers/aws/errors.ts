@@ -30,7 +30,9 @@ export const isNotFound = (error: unknown): boolean =>
   /NotFound|NoSuch(Entity|Key|Bucket|HostedZone)|^(LoadBalancer|TargetGroup|Listener)NotFound|does not exist/.test(
     codeOf(error),
   ) ||
-  (codeOf(error) === 'ValidationError' && error instanceof Error && /not found/i.test(error.message));
+  (codeOf(error) === 'ValidationError' &&
+    error instanceof Error &&
+    /not found|cannot be found|does not exist/i.test(error.message));
 
 const throttles =
   /^(Throttl|RequestLimitExceeded|TooManyRequests|SlowDown|PriorRequestNotComplete|RequestThrottled|BandwidthLimit)/;

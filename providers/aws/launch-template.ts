@@ -29,7 +29,7 @@ import { instanceType } from './instance-type.ts';
 import { profileVisible } from './launch.ts';
 import type { BootSpec, MetadataOptions } from './machine.ts';
 import { templates } from './machine-queries.ts';
-import { resourceIn, type Tags, tagsFrom } from './tags.ts';
+import { clusterTag, resourceIn, type Tags, tagsFrom } from './tags.ts';
 import { renderUserData } from './user-data.ts';
 
 export interface LaunchTemplateProps {
@@ -136,7 +136,12 @@ function dataOf(props: Wanted): RequestLaunchTemplateData {
       InstanceMetadataTags: metadata.tags === 'enabled' ? 'enabled' : 'disabled',
     },
     UserData: Buffer.from(renderUserData(props.boot)).toString('base64'),
-    TagSpecifications: tagged('volume', props.volumeTags),
+    // The instance's come from the group. But who makes a group must be allowed to launch what its template says, and may be only what has
+    // the cluster's tag.
+    TagSpecifications: [
+      ...tagged('volume', props.volumeTags),
+      ...tagged('instance', { [clusterTag]: props.volumeTags[clusterTag] ?? '' }),
+    ],
   };
 }
 

@@ -119,9 +119,10 @@ async function run(props: WantedMachine, ClientToken: string, ctx: Context<AwsCl
   return made;
 }
 
-/** IAM tells EC2 of a new instance profile some seconds later. */
+/** IAM tells EC2 of a new instance profile some seconds later, and at times after a minute: others wait two. */
+const profileWindows = 4;
 export async function profileVisible<T>(ctx: Context<AwsClients>, call: () => Promise<T>): Promise<T> {
-  for (const end = performance.now() + ctx.clients.windowMs; ; ) {
+  for (const end = performance.now() + profileWindows * ctx.clients.windowMs; ; ) {
     try {
       return await visible(ctx, call);
     } catch (error) {

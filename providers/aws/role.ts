@@ -32,7 +32,7 @@ import {
 } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { visible } from './ec2.ts';
-import { codeOf, unlessNotFound } from './errors.ts';
+import { codeOf, retrying, unlessNotFound } from './errors.ts';
 import type { PolicyDocument } from './policies/document.ts';
 import { resourceIn, type Tags, tagList, tagsFrom, withTags } from './tags.ts';
 
@@ -120,7 +120,10 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
       unlessNotFound(error);
     }
     await deleteProfile(name, ctx);
-    await iam.send(new DeleteRoleCommand({ RoleName: name })).catch(unlessNotFound);
+    // Of what was taken from it IAM knows everywhere only after some seconds.
+    await retrying(['DeleteConflict', 'ConcurrentModification'], ctx, () =>
+      iam.send(new DeleteRoleCommand({ RoleName: name })).catch(unlessNotFound),
+    );
   },
 };
 

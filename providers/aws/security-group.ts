@@ -56,7 +56,10 @@ export const securityGroup: ResourceType<SecurityGroupProps, SecurityGroupOutput
       return { id: made((await visible(ctx, () => ctx.clients.ec2.send(command))).GroupId) };
     } catch (error) {
       if (codeOf(error) !== 'InvalidGroup.Duplicate') throw error;
-      return { id: await ownByName(name, vpc, ctx) };
+      const id = await ownByName(name, vpc, ctx);
+      // It was not seen: one of the tags that it is looked for by is lost.
+      await setTags(ctx, id, tags);
+      return { id };
     }
   },
   async update(props, outputs, ctx) {

@@ -11,6 +11,7 @@ import {
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, FieldChange, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { visible } from './ec2.ts';
 import { createNamed, edge, edgeName, groupsNamed, mustBeOurs } from './edge.ts';
 import { retrying, unlessNotFound } from './errors.ts';
 import { type Tags, tagList, withTags } from './tags.ts';
@@ -55,21 +56,23 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
     const Name = edgeName(owner.cluster, ctx.address);
     const made = await createNamed(
       async () => {
-        const { TargetGroups = [] } = await elb.send(
-          new CreateTargetGroupCommand({
-            Name,
-            Protocol: 'TCP',
-            Port: props.port,
-            VpcId: props.vpc,
-            TargetType: 'ip',
-            HealthCheckProtocol: 'HTTPS',
-            HealthCheckPath: props.healthPath,
-            HealthCheckIntervalSeconds: 10,
-            HealthyThresholdCount: 2,
-            UnhealthyThresholdCount: 2,
-            Tags: tagList(props.tags),
-          }),
-        );
+        const command = new CreateTargetGroupCommand({
+          Name,
+          Protocol: 'TCP',
+          Port: props.port,
+          VpcId: props.vpc,
+          TargetType: 'ip',
+          HealthCheckProtocol: 'HTTPS',
+          HealthCheckPath: props.healthPath,
+          HealthCheckIntervalSeconds: 10,
+          // Its default is the whole interval: a master that hangs would leave later than leaveMs says.
+          HealthCheckTimeoutSeconds: 5,
+          HealthyThresholdCount: 2,
+          UnhealthyThresholdCount: 2,
+          Tags: tagList(props.tags),
+        });
+        // Often the first thing that is made in a VPC, by another service: it may not know the VPC yet.
+        const { TargetGroups = [] } = await visible(ctx, () => elb.send(command));
         return TargetGroups[0];
       },
       async () => (await groupsNamed(ctx.clients, Name))[0],
