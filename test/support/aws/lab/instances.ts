@@ -11,6 +11,7 @@ import {
   ElasticLoadBalancingV2Client,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { ListHostedZonesCommand, ListResourceRecordSetsCommand, Route53Client } from '@aws-sdk/client-route-53';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 /** What the emulator holds that needs a body: asked of it directly, past all faults. */
 export interface World {
@@ -46,9 +47,13 @@ export interface Watched {
 }
 
 export function watch(moto: string, account: string, region: string): Watched {
-  const options = { region, endpoint: moto, credentials: { accessKeyId: 'lab', secretAccessKey: 'lab' } };
+  const options = {
+    region,
+    endpoint: moto,
+    credentials: { accessKeyId: 'lab', secretAccessKey: 'lab' },
+    requestHandler: new SpeakingFor(account),
+  };
   const [ec2, elb, route53] = [new EC2Client(options), new ElasticLoadBalancingV2Client(options), new Route53Client(options)];
-  for (const client of [ec2, elb, route53]) speakFor(account, client);
   return {
     async read() {
       const [instances, elasticIps, balancers, records] = await Promise.all([
@@ -67,16 +72,16 @@ export function watch(moto: string, account: string, region: string): Watched {
 }
 
 /** moto tells accounts apart by this header. */
-function speakFor(account: string, { middlewareStack }: { readonly middlewareStack: EC2Client['middlewareStack'] }): void {
-  middlewareStack.add(
-    (next) => (args) => {
-      const { request } = args;
-      if (typeof request === 'object' && request !== null && 'headers' in request)
-        Object.assign(request.headers ?? {}, { 'x-moto-account-id': account });
-      return next(args);
-    },
-    { step: 'build' },
-  );
+class SpeakingFor extends NodeHttpHandler {
+  readonly #account: string;
+  constructor(account: string) {
+    super();
+    this.#account = account;
+  }
+  override handle(...[request, options]: Parameters<NodeHttpHandler['handle']>): ReturnType<NodeHttpHandler['handle']> {
+    request.headers['x-moto-account-id'] = this.#account;
+    return super.handle(request, options);
+  }
 }
 
 async function instancesOf(ec2: EC2Client): Promise<readonly Instance[]> {
