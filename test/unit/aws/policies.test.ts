@@ -4,7 +4,7 @@ import { autoscalerTags, clusterAutoscalerStatements } from '../../../providers/
 import { ebsCsiStatements } from '../../../providers/aws/policies/ebs-csi.ts';
 import type { Scope } from '../../../providers/aws/policies/statement.ts';
 
-const scope: Scope = { cluster: 'demo', partition: 'aws', region: 'eu-central-1', account: '123456789012' };
+const scope: Scope = { cluster: 'demo', region: 'eu-central-1', account: '123456789012', kmsKey: undefined };
 const policies = {
   'cloud controller': cloudControllerStatements(scope),
   'EBS CSI': ebsCsiStatements({ ...scope, kmsKey: 'arn:aws:kms:eu-central-1:123456789012:key/1' }),
@@ -39,6 +39,12 @@ test('what the driver may do with a key is asked for only where there is one', (
   const actions = (statements: ReturnType<typeof ebsCsiStatements>) => statements.flatMap(({ Action }) => Action);
   expect(actions(ebsCsiStatements(scope)).filter((action) => action.startsWith('kms:'))).toEqual([]);
   expect(actions(policies['EBS CSI'])).toContain('kms:CreateGrant');
+  const of = (kmsKey: string) => ebsCsiStatements({ ...scope, kmsKey }).find(({ Sid }) => Sid === 'EbsCsiEncrypts');
+  expect(of('1234')).toMatchObject({ Resource: 'arn:aws:kms:eu-central-1:123456789012:key/1234' });
+  expect(of('alias/mine')).toMatchObject({
+    Resource: 'arn:aws:kms:eu-central-1:123456789012:key/*',
+    Condition: { 'ForAnyValue:StringEquals': { 'kms:ResourceAliases': 'alias/mine' } },
+  });
 });
 
 test('the three fit into one inline policy of a role, which holds 10,240 characters', () => {
