@@ -22,7 +22,7 @@ import { type Own, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
 import { volumes } from './machine-queries.ts';
-import { type Tags, tagsFrom, withTags } from './tags.ts';
+import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
 
 export interface VolumeProps {
   readonly zone: string;
@@ -48,7 +48,7 @@ export const volume: ResourceType<VolumeProps, VolumeOutputs, AwsClients> = {
   async observe(world) {
     const found = new Map<Address, Observation<VolumeProps, VolumeOutputs>>();
     for (const one of await ownVolumes(world)) {
-      if (isSpare(one)) continue;
+      if (one.spare) continue;
       const { thing, tags, address } = one;
       found.set(address, { state: 'present', props: { ...propsOf(thing), tags }, outputs: { id: thing.VolumeId ?? '' } });
     }
@@ -112,22 +112,37 @@ function diffVolume(desired: Resolved<VolumeProps>, observed: Resolved<VolumePro
  * Those of etcd. Of two at one address (a create whose answer was lost for long) the used one keeps it, then the older; the other gets an
  * address that no design has.
  */
-export async function ownVolumes(world: World<AwsClients>): Promise<readonly Own<Volume>[]> {
+export async function ownVolumes(
+  world: World<AwsClients>,
+): Promise<readonly (Own<Volume> & { /** Two are there, and this one never held anything. */ readonly spare: boolean })[]> {
   const { cluster } = world.clients.owner;
   const living = (await world.read(volumes)).filter(({ State }) => State !== 'deleting' && State !== 'deleted');
   const byAge = living.toSorted((a, b) => (a.CreateTime?.getTime() ?? 0) - (b.CreateTime?.getTime() ?? 0));
   const age = new Map(byAge.map((one, index) => [one, String(index).padStart(6, '0')]));
+  const addresses = living.flatMap(({ Tags }) => resourceIn(tagsFrom(Tags), cluster, volume.name) ?? []);
+  const written = new Set(addresses).size < addresses.length ? await world.read(writtenVolumes) : nothingTwice;
+  // One that was made from a snapshot is somebody's data, whoever put our tags on it. One that is attached to nothing may be a member's that
+  // has just lost its machine.
+  const isBlank = ({ Attachments = [], SnapshotId, VolumeId = '' }: Volume): boolean =>
+    Attachments.length === 0 && !SnapshotId && written !== undefined && !written.has(VolumeId);
   const own = ownOf(living, {
     cluster,
     type: volume.name,
-    idOf: (one) => `${age.get(one) ?? ''}~${one.VolumeId}`,
+    idOf: (one) => `${one.Attachments?.length ? 0 : 1}${age.get(one) ?? ''}~${one.VolumeId}`,
     used: (one) => !isBlank(one),
   });
-  return own.map(({ address, ...one }) => ({ ...one, address: `aws.volume/${nameOf(address).replace(/~\d{6}~/, '~')}` }));
+  return own.map(({ address, ...one }) => ({
+    ...one,
+    address: `aws.volume/${nameOf(address).replace(/~\d{7}~/, '~')}`,
+    spare: address.includes('~') && isBlank(one.thing),
+  }));
 }
-/** Never used: one that was made from a snapshot is somebody's data, whoever put our tags on it. */
-const isBlank = ({ Attachments = [], SnapshotId }: Volume): boolean => Attachments.length === 0 && !SnapshotId;
-const isSpare = ({ thing, address }: Own<Volume>): boolean => address.includes('~') && isBlank(thing);
+const nothingTwice: ReadonlySet<string> = new Set();
+const recordPrefix = 'volumes/';
+/** IDs of those that a host has mounted: it says so in the store before it does (templates/config/volumes-aws.sh). Undefined: not known. */
+async function writtenVolumes({ store }: AwsClients): Promise<ReadonlySet<string> | undefined> {
+  return store && new Set((await store.list(recordPrefix)).map((key) => key.slice(recordPrefix.length)));
+}
 
 /** The unused one of two volumes at one address (hard part 18): it goes at once. */
 export const spareVolume: ResourceType<object, VolumeOutputs, AwsClients> = {
@@ -135,7 +150,7 @@ export const spareVolume: ResourceType<object, VolumeOutputs, AwsClients> = {
   shrink: 'now',
   async observe(world) {
     const found = new Map<Address, Observation<object, VolumeOutputs>>();
-    for (const one of (await ownVolumes(world)).filter(isSpare))
+    for (const one of (await ownVolumes(world)).filter(({ spare }) => spare))
       found.set(addressOf(spareVolume.name, nameOf(one.address)), {
         state: 'present',
         props: {},
