@@ -106,5 +106,7 @@ async function associate(id: string, networkInterface: string, ctx: Context<AwsC
     NetworkInterfaceId: networkInterface,
     AllowReassociation: true,
   });
-  await visible(ctx, () => ctx.clients.ec2.send(command));
+  // The gateway was attached a moment ago.
+  const unseen = (error: unknown): boolean => codeOf(error) === 'Gateway.NotAttached';
+  await visible(ctx, () => ctx.clients.ec2.send(command), unseen);
 }

@@ -1,5 +1,8 @@
+import { resourceTag } from '../tags.ts';
 import { partitionOf } from './document.ts';
 import { arn, ifOwned, ifTagged, type NamedStatement, type Scope } from './statement.ts';
+
+const notNodes = ['bastion', 'etcd', 'balancer'].map((party) => `aws.security-group/${party}`);
 
 /**
  * The cloud controller (k8s.io/cloud-provider-aws): instances for nodes, load balancers for Services. What it calls was read from its source
@@ -57,7 +60,8 @@ export function cloudControllerStatements(scope: Scope): readonly NamedStatement
       Effect: 'Allow',
       Action: ['ec2:AuthorizeSecurityGroupIngress', 'ec2:RevokeSecurityGroupIngress', 'ec2:DeleteSecurityGroup'],
       Resource: group,
-      Condition: ifOwned(scope),
+      // All groups of the cluster have Kubernetes' tag; these are no node's, and nobody but Slipway shall open etcd or the bastion.
+      Condition: { ...ifOwned(scope), StringNotEquals: { [`aws:ResourceTag/${resourceTag}`]: notNodes } },
     },
     {
       Sid: 'CloudControllerMakesBalancers',

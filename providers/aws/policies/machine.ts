@@ -27,10 +27,7 @@ export function machinePolicy(role: Role, scope: MachineScope): PolicyDocument {
     Action,
     Resource: paths.map((path) => `${arn}/${path}`),
   });
-  const common = [
-    may('FetchAssets', 's3:GetObject', 'assets/*', 'fetch/*'),
-    may('PublishHostKey', 's3:PutObject', 'hosts/${aws:userid}/*'),
-  ];
+  const common = [may('FetchAssets', 's3:GetObject', 'assets/*'), may('PublishHostKey', 's3:PutObject', 'hosts/${aws:userid}/*')];
   const own: Readonly<Record<Role, readonly Statement[]>> = {
     bastion: [],
     etcd: [
