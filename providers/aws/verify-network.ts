@@ -6,6 +6,7 @@ import {
   type Vpc,
 } from '@aws-sdk/client-ec2';
 import type { Finding } from '../../src/config/finding.ts';
+import type { Cluster } from '../../src/config/schema.ts';
 import { nameOf, typeOf } from '../../src/plan/resource.ts';
 import { existingOf } from './existing.ts';
 import { dnsOf } from './network-queries.ts';
@@ -30,7 +31,7 @@ export const verifyNetwork: Check = async (of, world) => {
       same.length === 0
         ? ''
         : `; ${same.map(({ VpcId }) => VpcId).join(', ')} overlap${same.length === 1 ? 's' : ''} it, which matters only to peering`;
-    return [ok(check, `a VPC of its own with ${range}${others}`)];
+    return [ok(check, `a VPC of its own with ${range}${others}`), ...withoutWayOut(topology.cluster)];
   }
   const vpc = (await world.vpcs()).find(({ VpcId }) => VpcId === id);
   if (!vpc)
@@ -55,6 +56,21 @@ export const verifyNetwork: Check = async (of, world) => {
   ).flat();
   return findings.length > 0 ? findings : [ok(check, `${id} has room for ${range}, DNS, and a way out`)];
 };
+
+/** In a VPC of its own nobody can have made endpoints before. */
+export const withoutWayOut = ({ provider }: Pick<Cluster, 'provider'>): readonly Finding[] =>
+  provider.aws?.nat === 'none' && provider.aws.vpc === undefined
+    ? [
+        {
+          severity: 'warning',
+          check,
+          where: 'provider.aws.nat',
+          what: 'private machines will reach S3, and nothing else of AWS',
+          why: 'without NAT the cloud controller and the agent need interface endpoints for ec2, autoscaling and elasticloadbalancing: until they are in the VPC no node is initialised and no machine of a pool joins',
+          next: 'set nat: single or zone; or name a VPC that has these endpoints (provider.aws.vpc)',
+        },
+      ]
+    : [];
 
 function rangeOf({ VpcId, CidrBlock = '', CidrBlockAssociationSet = [] }: Vpc, { topology }: Verifying): readonly Finding[] {
   const range = topology.cluster.network.machines;
