@@ -90,7 +90,9 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         }
         const why = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error);
         const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer', where, why }, { cause: error });
-        reject(!signal.aborted && (request.reusedSocket || isCut(error)) ? new StaleConnection(unreachable) : unreachable);
+        // A change that got no answer may have been carried out, and can be sent again; who only looks is told at once.
+        const again = signal.aborted ? (call.method ?? 'GET') !== 'GET' : request.reusedSocket || isCut(error);
+        reject(again ? new StaleConnection(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable);
       };
       request.on('error', fail);
       request.on('response', (response) => {
@@ -114,7 +116,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         if (!(error instanceof StaleConnection)) throw error;
         // A kept-alive connection was closed just as it was used again; or the balancer let go of the API server behind it. All calls
         // here can be sent twice.
-        if (attempt > cutAttempts) throw error.unreachable;
+        if (attempt > error.repeats) throw error.unreachable;
         return undefined;
       });
       if (!answer) {
@@ -161,9 +163,12 @@ const isCut = (error: Error): boolean =>
 
 class StaleConnection extends Error {
   readonly unreachable: UnreachableError;
-  constructor(unreachable: UnreachableError) {
+  /** How often it is worth to try again. */
+  readonly repeats: number;
+  constructor(unreachable: UnreachableError, repeats: number) {
     super(unreachable.message);
     this.unreachable = unreachable;
+    this.repeats = repeats;
   }
 }
 
