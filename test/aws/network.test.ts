@@ -40,5 +40,11 @@ providerContract({
     return { ...place, open: async () => networkOnly(await place.open()) };
   },
   drifts: networkDrifts,
-  runs: { storms: runs, firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1), killEvery: runs >= 100 ? 1 : 5, downEvery: 7, atOnce: 8 },
+  runs: {
+    storms: runs,
+    firstSeed: Number(process.env.SLIPWAY_CONTRACT_SEED ?? 1),
+    killEvery: runs >= 500 ? 1 : 5,
+    downEvery: 7,
+    atOnce: 8,
+  },
 });
