@@ -53,6 +53,8 @@ export interface SdkOptions {
   readonly endpoint?: string | undefined;
   /** Instead of the SDK's chain (environment, profile, SSO, web identity, instance profile): for tests. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** How long AWS may be silent before a request counts as lost, in milliseconds. */
+  readonly idleMs?: number;
   /** Called with every client: tests add middleware. */
   readonly configure?: (client: { readonly middlewareStack: EC2Client['middlewareStack'] }) => void;
 }
@@ -60,10 +62,13 @@ export interface SdkOptions {
 /** Measured under a limit of 20 requests a second: adaptive retries with 10 attempts were the first to lose no run of 100. */
 const attempts = 10;
 
-export function openSdk({ region, endpoint, credentials, configure }: SdkOptions): AwsSdk {
+export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_000 }: SdkOptions): AwsSdk {
   const requestHandler = new NodeHttpHandler({
     connectionTimeout: 5_000,
-    requestTimeout: 60_000,
+    // Without the second, the first is only a warning; the third is for an answer that stops half-way.
+    requestTimeout: 2 * idleMs,
+    throwOnRequestTimeout: true,
+    socketTimeout: idleMs,
     httpAgent: { maxSockets: 64, keepAlive: true },
     httpsAgent: { maxSockets: 64, keepAlive: true },
   });

@@ -1,6 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { Agent, createServer, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 import { assetCache } from '../../local-etcd.ts';
 
 /**
@@ -21,7 +22,8 @@ export async function serveFront(host: string, proxy: string): Promise<{ readonl
     const { method, url: path, headers } = incoming;
     const up = httpRequest({ host: to.hostname, port: to.port, method, path, headers, agent }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
+      // A cut answer is cut for the client, too.
+      pipeline(answer, outgoing, () => undefined);
     });
     up.on('error', () => incoming.destroy());
     incoming.pipe(up);
