@@ -4,7 +4,7 @@ import type { Place } from '../../contract/provider.ts';
 import type { Call } from './exchange.ts';
 import { inventory } from './inventory.ts';
 import { type Account, type Moto, newAccount } from './moto.ts';
-import { type AwsProxy, startProxy } from './proxy.ts';
+import { type AwsProxy, lifeHeader, startProxy } from './proxy.ts';
 import { textsOf } from './xml.ts';
 
 export interface AwsPlace extends Place {
@@ -21,6 +21,7 @@ export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) 
   const account = newAccount();
   const proxy = await startProxy(moto);
   const region = cluster.provider.aws?.region ?? '';
+  let lives = 0;
   proxy.onCall = (call) => {
     seen(call);
     return bootMachines(moto, proxy, call, region);
@@ -29,7 +30,25 @@ export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) 
     cluster,
     proxy,
     account,
-    open: () => openAws({ cluster, endpoint: proxy.url, credentials: account.credentials, windowMs: hiddenMs * 4 }),
+    open: () => {
+      const life = String(++lives);
+      return openAws({
+        cluster,
+        endpoint: proxy.url,
+        credentials: account.credentials,
+        windowMs: hiddenMs * 4,
+        configure: ({ middlewareStack }) =>
+          middlewareStack.add(
+            (next) => (args) => {
+              const { request } = args;
+              if (typeof request === 'object' && request !== null && 'headers' in request)
+                Object.assign(request.headers ?? {}, { [lifeHeader]: life });
+              return next(args);
+            },
+            { step: 'build' },
+          ),
+      });
+    },
     inventory: () => inventory(proxy, account.id, region),
     async foreign() {
       const { id } = account;

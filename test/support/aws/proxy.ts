@@ -93,6 +93,8 @@ const fairWeather = (): Weather => ({
   pageItems: 1000,
   healthy: () => true,
 });
+/** Which process a request comes from, where a test has several one after the other. */
+export const lifeHeader = 'x-slipway-life';
 const motosOwnAccount = '123456789012';
 
 /** AWS between the SDK and moto: everything that AWS does and moto does not, and every fault on order. */
@@ -113,6 +115,10 @@ export async function startProxy(
   const orders: { condition: (call: Call) => boolean; fault: Fault; left: number }[] = [];
   let dying: { left: number; died: (call: Call) => void } | undefined;
   let dead = false;
+  // A client that has died sends nothing more, also after the next has begun: whatever its SDK still holds to send again.
+  const gone = new Set<string>();
+  const lifeOf = ({ headers }: WireRequest): string => String(headers[lifeHeader] ?? '');
+  const isDead = (request: WireRequest): boolean => dead || gone.has(lifeOf(request));
 
   const known = tokens();
   const hiding = consistency({ hiddenMs: () => weather.hiddenMs, random: random(seed) });
@@ -194,10 +200,11 @@ export async function startProxy(
   const carryOut = (exchange: Exchange, request: WireRequest): Promise<Answer | undefined> =>
     alone(async () => {
       const { call } = exchange;
-      if (dead) return undefined;
+      if (isDead(request)) return undefined;
       const answer = (await guarded(exchange)) ?? (await byMoto(exchange, request));
       if (call.committed && dying && --dying.left <= 0) {
         dead = true;
+        if (lifeOf(request) !== '') gone.add(lifeOf(request));
         call.fault = 'killed';
         dying.died(call);
       }
@@ -254,7 +261,7 @@ export async function startProxy(
     const cut = (): void => void incoming.socket.destroy();
     const body = await bodyOf(incoming);
     const request: WireRequest = { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers: incoming.headers, body };
-    if (dead) return cut();
+    if (isDead(request)) return cut();
     const decoded = decode(request);
     if (!decoded) {
       violations.push({
@@ -300,7 +307,7 @@ export async function startProxy(
     if (first) return refused(invalid(call.service, first.at, first.why));
 
     const answer = await carryOut(exchange, request);
-    if (!answer || dead || fault === 'drop-after') return lost();
+    if (!answer || isDead(request) || fault === 'drop-after') return lost();
     if (fault === 'truncate' && answer.body.length > 1) {
       call.status = answer.status;
       await onCall(call);

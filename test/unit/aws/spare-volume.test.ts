@@ -51,7 +51,10 @@ async function seen(Volumes: readonly Volume[], recorded: readonly string[] | un
   const signal = new AbortController().signal;
   const world: World<AwsClients> = { clients, signal, read: (query) => query(clients, signal) };
   const found = await Promise.all([volume.observe(world), spareVolume.observe(world)]);
-  return found.flatMap((each) => [...each].map(([address, { outputs }]) => `${address} ${Object(outputs).id}`)).sort();
+  return found
+    .flatMap((each) => [...each])
+    .map(([address, of]) => `${address} ${of.state === 'present' && 'id' in of.outputs ? of.outputs.id : ''}`)
+    .sort();
 }
 
 test('of two volumes that nobody has mounted the younger is spare', async () => {
