@@ -122,8 +122,10 @@ describe('kubectl reaches into pods', () => {
   test('logs: of a running pod, of a finished one, of all pods of a label', async () => {
     expect(await kubectl('logs', 'client')).toContain('listening on :8080');
     await kubectl('wait', 'job/indexed', '--for=condition=Complete', '--timeout=60s');
-    const all = await kubectl('logs', '-l', 'job-name=indexed');
-    expect(distinct(words(all))).toEqual(['0', '1', '2', 'index']);
+    // Complete says that the containers have ended; containerd may still be writing their last lines to the log.
+    await eventually(async () => {
+      expect(distinct(words(await kubectl('logs', '-l', 'job-name=indexed')))).toEqual(['0', '1', '2', 'index']);
+    }, 10_000);
   });
 
   test('port-forward', async () => {
