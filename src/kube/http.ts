@@ -92,7 +92,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer', where, why }, { cause: error });
         // A change that got no answer may have been carried out, and can be sent again; who only looks is told at once.
         const again = signal.aborted ? (call.method ?? 'GET') !== 'GET' : request.reusedSocket || isCut(error);
-        reject(again ? new StaleConnection(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable);
+        reject(again ? new WorthAnotherTry(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable);
       };
       request.on('error', fail);
       request.on('response', (response) => {
@@ -113,7 +113,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   const text = async (path: string, call: Call = {}): Promise<string> => {
     for (let attempt = 1; ; attempt++) {
       const answer = await once(path, call).catch((error: unknown) => {
-        if (!(error instanceof StaleConnection)) throw error;
+        if (!(error instanceof WorthAnotherTry)) throw error;
         // A kept-alive connection was closed just as it was used again; or the balancer let go of the API server behind it. All calls
         // here can be sent twice.
         if (attempt > error.repeats) throw error.unreachable;
@@ -161,7 +161,7 @@ const cutAttempts = 4;
 const isCut = (error: Error): boolean =>
   error.message === 'socket hang up' || ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE'));
 
-class StaleConnection extends Error {
+class WorthAnotherTry extends Error {
   readonly unreachable: UnreachableError;
   /** How often it is worth to try again. */
   readonly repeats: number;
