@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { openLocal } from '../providers/local/provider.ts';
 import { clusterSchema } from '../src/config/schema.ts';
 import { designCluster } from '../src/lifecycle/design.ts';
+import { inForce } from '../src/lifecycle/in-force.ts';
 import { commonTypes } from '../src/lifecycle/layers.ts';
 import { makePlan } from '../src/plan/make.ts';
 import { ObservedMap } from '../src/plan/observed.ts';
@@ -21,7 +22,7 @@ const cluster = clusterSchema.parse({
 const provider = await openLocal({ cluster: 'large', stateDirectory: '/nowhere', assetDirectory: '/nowhere' });
 const types: readonly ResourceType<object, object, unknown>[] = [...provider.types, ...Object.values(commonTypes).flat()];
 const started = performance.now();
-const { resources } = designCluster(cluster, undefined, provider);
+const { resources } = designCluster(inForce(cluster, undefined).variants, undefined, provider);
 const plan = makePlan({
   tool: 'bench',
   cluster: 'large',

@@ -40,6 +40,15 @@ const versionsSchema = z.strictObject({
     })
     .optional(),
 });
+/** Where an upgrade has come to. */
+const rolloutRecordSchema = z.strictObject({
+  /** What the cluster moves to, hop by hop: the first is one hop away from `versions` and `settings`. */
+  hops: z.array(z.strictObject({ versions: versionsSchema, settings: settingsSchema })),
+  /** How many hops a machine (or `addons`, or `pool NAME` where pools are groups) has made. */
+  at: z.record(z.string(), z.int().min(0)),
+});
+export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;
+
 const recordSchema = z.strictObject({
   formatVersion: z.literal(1),
   cluster: z.string(),
@@ -51,6 +60,8 @@ const recordSchema = z.strictObject({
   foundation: foundationSchema.optional(),
   /** Written when `up` has come to its end, since only then every machine has them: `up` heals and grows at these; see in-force.ts. */
   settings: settingsSchema.optional(),
+  /** An upgrade under way: machines move to the variants one by one; see rollout-record.ts. Taken away when the last one has moved. */
+  rollout: rolloutRecordSchema.optional(),
   /** Authorities and secrets that were there then: one that is missing later is lost, and never made anew. */
   keys: z.array(z.templateLiteral([z.string(), '/', z.string()])).optional(),
 });
@@ -96,17 +107,26 @@ export async function ensureRecord(store: Store, cluster: Cluster, newUid: () =>
   return record;
 }
 
+interface Reached {
+  readonly foundation?: Foundation;
+  readonly settings?: Settings | undefined;
+  readonly keys?: Address[];
+  readonly versions?: Versions;
+  readonly rollout?: RolloutRecord | undefined;
+}
 /** Under the lock: adds what a run has reached, or (undefined) takes it away. */
 export async function amendRecord(
   { store, lock }: { readonly store: Store | undefined; readonly lock: Pick<Lock, 'check'> | undefined },
-  reached: { readonly foundation?: Foundation; readonly settings?: Settings | undefined; readonly keys?: Address[] },
-): Promise<void> {
+  reached: Reached,
+): Promise<ClusterRecord | undefined> {
   if (!store || !lock) throw new Error('records are written under the lock');
   await lock.check();
   const before = await readRecord(store);
-  if (!before) return;
-  const { settings, ...rest } = { ...before, ...reached };
-  await writeRecord(store, before, settings === undefined ? rest : { ...rest, settings });
+  if (!before) return undefined;
+  const { settings, rollout, ...rest } = { ...before, ...reached };
+  const record = { ...rest, ...(settings !== undefined && { settings }), ...(rollout !== undefined && { rollout }) };
+  await writeRecord(store, before, record);
+  return record;
 }
 
 /** Writes what has changed. */

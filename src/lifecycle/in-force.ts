@@ -8,10 +8,11 @@ import type { Change } from '../plan/plan.ts';
 import type { FieldChange } from '../plan/resource.ts';
 import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
 import { settings } from './settings.ts';
+import { type Variants, variantsOf, withSettings } from './variants.ts';
 
 export interface InForce {
-  /** cluster.yaml, but for what only `upgrade` may move. */
-  readonly cluster: Cluster;
+  /** cluster.yaml, but for what only `upgrade` may move; while an upgrade is under way, also what machines have moved to. */
+  readonly variants: Variants;
   /** What the file asks for beyond that. */
   readonly left: readonly Change[];
 }
@@ -23,14 +24,19 @@ export interface InForce {
  * Which are which is not a table that could miss one: it is asked of the bundles, setting by setting.
  */
 export function inForce(cluster: Cluster, record: ClusterRecord | undefined): InForce {
-  const left = versionsLeft(cluster, record);
+  const versions = versionsFrom(record, cluster);
+  const { cluster: base, left } = keptOf(cluster, record);
+  return { variants: variantsOf({ cluster: base, versions }, cluster, record), left };
+}
+
+function keptOf(
+  cluster: Cluster,
+  record: ClusterRecord | undefined,
+): { readonly cluster: Cluster; readonly left: readonly Change[] } {
+  const left = [...versionsLeft(cluster, record), ...underWay(record)];
   const recorded = record?.settings;
   if (!recorded) return { cluster, left };
-  const kept = {
-    ...cluster,
-    kubernetes: { ...recorded.kubernetes, version: cluster.kubernetes.version },
-    etcd: { ...cluster.etcd, ...recorded.etcd },
-  };
+  const kept = withSettings(cluster, recorded);
   const differing = settings.filter((setting) => canonicalJson(setting.of(cluster)) !== canonicalJson(setting.of(kept)));
   if (differing.length === 0) return { cluster, left };
   const standing = servingDigest(kept, record);
@@ -66,6 +72,23 @@ const settingsChange = (fields: FieldChange[]): Change => ({
       'it would restart API servers or etcd members, or belongs to another version; until then new machines get the settings in force',
   },
 });
+
+/** An upgrade that was stopped: `up` heals each machine at what it has reached, and leaves the rest. */
+function underWay(record: ClusterRecord | undefined): readonly Change[] {
+  const rollout = record?.rollout;
+  if (!rollout) return [];
+  const done = Object.values(rollout.at).filter((hops) => hops === rollout.hops.length).length;
+  return [
+    {
+      address: 'rollout/machines',
+      action: 'update',
+      fields: [{ path: 'moved', before: done, after: Object.keys(rollout.at).length, impact: 'drain' }],
+      impact: 'drain',
+      reason: 'an upgrade is under way',
+      when: { left: 'upgrade', because: 'machines move one by one, gated' },
+    },
+  ];
+}
 
 function versionsLeft(cluster: Cluster, record: ClusterRecord | undefined): readonly Change[] {
   if (!record || record.versions.kubernetes === cluster.kubernetes.version) return [];

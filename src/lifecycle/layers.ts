@@ -32,6 +32,7 @@ import type { Layer, Observed } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
+import type { ClusterDesign } from './design.ts';
 import type { LayersInput, LayersOutput } from './opened.ts';
 
 /** The types of the layers that every provider shares. */
@@ -59,11 +60,14 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
     types: commonTypes.secrets,
     connect: async () => ({
       sealing,
-      uid: design.topology.uid,
+      uid: design().topology.uid,
       now: opened.now,
       store,
       assetFile: (path) => opened.assets.file(path),
-      poolBundle: (pool) => design.bundles.get(design.topology.groups.find((group) => group.pool === pool)?.bundle ?? ''),
+      poolBundle(pool) {
+        const { bundles, topology } = design();
+        return bundles.get(topology.groups.find((group) => group.pool === pool)?.bundle ?? '');
+      },
     }),
   };
   const hostsLayer: Layer<HostsClients> = {
@@ -94,11 +98,12 @@ function hostsClients(
   sealing: Sealing,
   seen: () => Observed,
 ): HostsClients {
-  const { topology, bundles } = design;
+  const { uid } = design().topology;
+  const machines = machinesBy(design);
   const text = new TextDecoder();
   return {
     hosts: openHosts({
-      access: () => opened.provider.access(topology, seen()),
+      access: () => opened.provider.access(design().topology, seen()),
       privateKey: async () => {
         // Hosts without a key to reach them are unknown; that the records are lost is `up`'s to say.
         if (!(await sealing.has('ssh')))
@@ -107,14 +112,10 @@ function hostsClients(
       },
       signal: opened.signal,
     }),
-    machines: new Map(
-      topology.machines.map((machine) => {
-        const bundle = bundles.get(machine.bundle);
-        if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
-        return [machine.name, { bundle, identity: identityOf(machine, topology) }];
-      }),
-    ),
-    uid: topology.uid,
+    get machines() {
+      return machines();
+    },
+    uid,
     generation,
     records: {
       get: async (key) => {
@@ -132,9 +133,30 @@ function hostsClients(
   };
 }
 
+/** What each machine should hold, made once a design. */
+function machinesBy(design: () => ClusterDesign): () => HostsClients['machines'] {
+  let of: ClusterDesign | undefined;
+  let machines: HostsClients['machines'] = new Map();
+  return () => {
+    const now = design();
+    if (of !== now) {
+      const { topology, bundles } = now;
+      machines = new Map(
+        topology.machines.map((machine) => {
+          const bundle = bundles.get(machine.bundle);
+          if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
+          return [machine.name, { bundle, identity: identityOf(machine, topology) }];
+        }),
+      );
+      of = now;
+    }
+    return machines;
+  };
+}
+
 /** The CLI talks to the API as an administrator of its own making, for as long as one command runs. */
 function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: HostsClients): KubeClients {
-  const { topology, addons, manifests } = design;
+  const { topology, addons, manifests } = design();
   return connectKube({
     uid: topology.uid,
     access: () => hosts.hosts.access(),

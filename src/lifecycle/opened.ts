@@ -41,7 +41,8 @@ export interface LayersInput {
   readonly opened: Opened;
   readonly store: Store | undefined;
   readonly record: ClusterRecord | undefined;
-  readonly design: ClusterDesign;
+  /** As it is by now. */
+  readonly design: () => ClusterDesign;
   /** Of the lock held; 0 without one. */
   readonly generation: number;
 }

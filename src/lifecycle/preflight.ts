@@ -17,7 +17,7 @@ export async function preflight(opened: Opened, ofFile: readonly Finding[]): Pro
   const { cluster, provider, manifests, signal } = opened;
   const store = await provider.store(cluster, { create: false }, signal);
   const record = await readRecord(store);
-  const { topology } = designCluster(inForce(cluster, record).cluster, record, provider, manifests);
+  const { topology } = designCluster(inForce(cluster, record).variants, record, provider, manifests);
   const findings = [...ofFile];
   for await (const finding of provider.verify(topology, signal)) findings.push(finding);
   return { cluster: cluster.name, findings };

@@ -16,6 +16,7 @@ import { refuseMoved } from './foundation.ts';
 import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
 import { type InForce, inForce } from './in-force.ts';
 import type { Opened, Reach } from './opened.ts';
+import type { Variants } from './variants.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
 export interface Session {
@@ -24,9 +25,11 @@ export interface Session {
   readonly record: ClusterRecord | undefined;
   /** This command gave the cluster its identity: there was no record. */
   readonly isNew: boolean;
-  /** What the design was made of. */
+  /** What the first design was made of. */
   readonly inForce: InForce;
+  /** Live: an upgrade designs anew as it goes on. */
   readonly design: ClusterDesign;
+  redesign(variants: Variants): void;
   readonly connected: readonly Connected[];
   readonly seen: ObservedMap;
   readonly secrets: Secrets;
@@ -96,8 +99,15 @@ async function useSession<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const force = inForce(opened.cluster, record);
-  const design = designCluster(force.cluster, record, opened.provider, opened.manifests);
-  const { layers, secrets, reach } = await opened.layers({ opened, store, record, design, generation: lock?.generation ?? 0 });
+  const designed = (variants: Variants): ClusterDesign => designCluster(variants, record, opened.provider, opened.manifests);
+  let design = designed(force.variants);
+  const { layers, secrets, reach } = await opened.layers({
+    opened,
+    store,
+    record,
+    design: () => design,
+    generation: lock?.generation ?? 0,
+  });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
   const connected = await connectAll(only ? deletable(layers, only, opened.provider) : layers, seen, signal);
@@ -108,7 +118,12 @@ async function useSession<T>(
     record,
     isNew,
     inForce: force,
-    design,
+    get design() {
+      return design;
+    },
+    redesign(variants) {
+      design = designed(variants);
+    },
     connected,
     seen,
     secrets,

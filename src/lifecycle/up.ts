@@ -63,7 +63,7 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
       const findings = await verify(session, look, policy);
       await amendRecord(session, {
         foundation: foundationOf(opened.cluster),
-        settings: settingsOf(session.inForce.cluster),
+        settings: settingsOf(session.inForce.variants.all[0].cluster),
         keys: secretResources(opened.cluster).map(({ address }) => address),
       });
       return result(outcome, changed, findings);

@@ -5,6 +5,7 @@ import { design } from '../../providers/aws/design.ts';
 import { pricesIn } from '../../providers/aws/prices.ts';
 import { loadCluster } from '../../src/config/load.ts';
 import { designCluster } from '../../src/lifecycle/design.ts';
+import { inForce } from '../../src/lifecycle/in-force.ts';
 import { digestOf } from '../../src/plan/canonical.ts';
 import { makePlan } from '../../src/plan/make.ts';
 import { ObservedMap } from '../../src/plan/observed.ts';
@@ -24,7 +25,7 @@ async function firstPlan(file: string): Promise<Plan> {
     account: '123456789012',
     bucket: 'slipway-example',
   };
-  const { resources } = designCluster(cluster, undefined, {
+  const { resources } = designCluster(inForce(cluster, undefined).variants, undefined, {
     design: (topology) => design(topology, given),
     delivery: 'fetched',
     machineAddress: (name) => addressOf('aws.machine', name),

@@ -42,8 +42,8 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
     assets: { ensure: async () => undefined, file: (name) => name },
     emit: () => undefined,
     signal: over.signal ?? new AbortController().signal,
-    layers: async ({ design: { resources } }) => ({
-      layers: memoryLayers(world, resources),
+    layers: async ({ design }) => ({
+      layers: memoryLayers(world, design().resources, () => design().resources),
       secrets: { reveal: notHere },
       reach: { hosts: notHere, kube: notHere },
     }),

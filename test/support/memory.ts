@@ -106,12 +106,16 @@ const layerOf = (type: string): LayerName => {
   return type.startsWith('kube.') && type !== 'kube.api' ? 'kube' : 'hosts';
 };
 
-/** The four layers of a design over one memory world. */
-export function memoryLayers(world: MemoryWorld, resources: readonly Resource[]): readonly Layer[] {
+/** The four layers of a design over one memory world; `now`: as it is by now, of the same types. */
+export function memoryLayers(
+  world: MemoryWorld,
+  resources: readonly Resource[],
+  now: () => readonly Resource[] = () => resources,
+): readonly Layer[] {
   const types = [...new Set(resources.map((resource) => resource.type))];
   return (['secrets', 'infrastructure', 'hosts', 'kube'] as const).map((name) => ({
     name,
-    types: types.filter((type) => layerOf(type) === name).map((type) => memoryType(type, world, () => resources, name)),
+    types: types.filter((type) => layerOf(type) === name).map((type) => memoryType(type, world, now, name)),
     connect: async () => world,
   }));
 }

@@ -1,0 +1,58 @@
+import type { Versions } from '../assets/catalogue.ts';
+import { forProvider } from '../assets/catalogue.ts';
+import type { MachineSpec } from '../cluster/topology.ts';
+import type { Cluster } from '../config/schema.ts';
+import type { ClusterRecord } from './identity.ts';
+import type { Settings } from './settings.ts';
+
+/** One state that machines are at, or move to: cluster.yaml with the versions and disruptive settings of that state. */
+export interface Variant {
+  readonly cluster: Cluster;
+  readonly versions: Versions;
+}
+/** The states of a cluster: one, but while an upgrade is under way; and who is at which. */
+export interface Variants {
+  /** In the order in which an upgrade goes through them. */
+  readonly all: readonly [Variant, ...Variant[]];
+  /** Machine, `addons` or `pool NAME` → index in `all`. */
+  readonly at: Readonly<Record<string, number>>;
+}
+
+export const addonsKey = 'addons';
+/** Where pools are groups: what their new machines are made by. */
+export const poolKey = (pool: string): string => `pool ${pool}`;
+
+/** The file with these disruptive settings; everything else follows it at once. */
+export const withSettings = (cluster: Cluster, { kubernetes, etcd }: Settings): Cluster => ({
+  ...cluster,
+  kubernetes: { ...kubernetes, version: cluster.kubernetes.version },
+  etcd: { ...cluster.etcd, ...etcd },
+});
+
+/** `base`: what everyone is at who has made no hop. */
+export function variantsOf(base: Variant, file: Cluster, record: ClusterRecord | undefined): Variants {
+  const hops = (record?.rollout?.hops ?? []).map(
+    ({ versions, settings }): Variant => ({
+      cluster: withSettings(file, settings),
+      versions: forProvider(versions, file.provider),
+    }),
+  );
+  return { all: [base, ...hops], at: record?.rollout?.at ?? {} };
+}
+
+/**
+ * Which variant each machine is made and healed at. One that the upgrade has not met yet (made while it is under way) goes by the least of its kind: a new
+ * master must not serve more than its peers do, and no kubelet may be newer than an API server.
+ */
+export function indexesOf({ all, at }: Variants, machines: readonly MachineSpec[]): (machine: MachineSpec) => number {
+  if (all.length === 1) return () => 0;
+  const kindOf = ({ role, pool }: MachineSpec): string => `${role} ${pool ?? ''}`;
+  const least = new Map<string, number>();
+  for (const machine of machines) {
+    const reached = at[machine.name];
+    const kind = kindOf(machine);
+    if (reached !== undefined) least.set(kind, Math.min(least.get(kind) ?? reached, reached));
+  }
+  return (machine) => at[machine.name] ?? least.get(kindOf(machine)) ?? 0;
+}
+export const indexOfKey = ({ at }: Variants, key: string): number => at[key] ?? 0;
