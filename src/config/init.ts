@@ -49,7 +49,7 @@ network:
 ${slots}
 
 kubernetes:
-  # For new clusters: one that stands keeps its version, since upgrades are not in this version of Slipway.
+  # A new version is brought in by an upgrade, machine by machine: \`cluster up\` leaves a cluster at the one it has.
   version: ${version}
 
 ${bastionBlock(answers)}etcd:

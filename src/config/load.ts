@@ -96,7 +96,7 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
     const found = explainIssues(parsed.error.issues, source);
     throw new ConfigError(file, capped(inOrder([...found, ...rulesOnTheRest(value, found)], source, file)));
   }
-  const found = [...applyRules(parsed.data), ...noEffect(parsed.data, (path) => source.has(path))];
+  const found = [...applyRules(parsed.data), ...noEffect((path) => source.has(path))];
   const findings = capped(inOrder(found, source, file));
   if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
   return { loaded: { cluster: parsed.data, findings, manifests: [], digest: digestOf(parsed.data) }, source };
@@ -126,6 +126,8 @@ const standIns: Readonly<Record<string, string>> = {
   name: 'stand-in',
   effect: 'NoSchedule',
   key: 'stand-in',
+  cron: '@daily',
+  duration: '1h',
 };
 
 function replace(value: unknown, path: Path, unique: number): void {

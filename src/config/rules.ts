@@ -7,6 +7,7 @@ import * as operations from './rules/operations.ts';
 import * as pools from './rules/pools.ts';
 import * as provider from './rules/provider.ts';
 import type { Rule, RuleFinding } from './rules/rule.ts';
+import * as upgrades from './rules/upgrades.ts';
 import * as zones from './rules/zones.ts';
 import type { Cluster } from './schema.ts';
 
@@ -46,9 +47,13 @@ export const rules: readonly Rule[] = [
   pools.poolSize,
   pools.poolCount,
   pools.spot,
-  pools.upgrades,
   pools.labels,
   pools.taints,
+  upgrades.amounts,
+  upgrades.drains,
+  upgrades.gates,
+  upgrades.waits,
+  upgrades.windows,
   operations.recipients,
   operations.schedule,
   operations.manifests,

@@ -213,6 +213,72 @@ const kubernetes = z
   })
   .describe('Kubernetes and its components');
 
+const strategy = z
+  .enum(['in-place', 'replace'])
+  .default('in-place')
+  .describe('Change machines as they stand, or make new ones; a change that the strategy cannot do is refused');
+const drain = z
+  .strictObject({
+    timeout: duration.default('5m').describe('How long to wait for pods to leave a node; then the upgrade stops'),
+    forceAfter: duration
+      .optional()
+      .describe('After this time delete pods that would not leave, whatever their PodDisruptionBudget says; default: never'),
+    unmanagedPods: z
+      .enum(['refuse', 'evict'])
+      .default('refuse')
+      .describe(
+        'Pods that nothing makes anew once they are gone: refuse to drain their node (named before anything starts), or evict them for good',
+      ),
+  })
+  .prefault({})
+  .describe('Draining of nodes');
+
+/** Something of the user's own that must be well before the rollout goes on. */
+const gate = z.strictObject({
+  name: name.describe('For messages, and part of the name of its Job'),
+  command: z
+    .union([z.string().min(1).max(10_000), z.array(z.string().max(10_000)).min(1).max(100)])
+    .register(expectations, { text: 'a line for the shell, or a list of a program and its arguments' })
+    .optional()
+    .describe(
+      'Run where the CLI runs: a line for `sh -c`, or a program and its arguments; it must exit with 0. It gets SLIPWAY_CLUSTER, SLIPWAY_MACHINE, SLIPWAY_WAVE and KUBECONFIG',
+    ),
+  job: any('the path of a manifest')
+    .optional()
+    .describe('Manifest of a Job that is run in the cluster and must complete: a path relative to cluster.yaml'),
+  timeout: duration.default('5m').describe('After this time the gate has failed'),
+  after: z.enum(['machine', 'wave']).default('machine').describe('Asked after each machine, or after each wave'),
+});
+const window = z.strictObject({
+  cron: any('a cron schedule such as "0 2 * * 6"').describe('When it begins: minute, hour, day of month, month, day of week'),
+  duration: duration.describe('How long it lasts: 4h'),
+  timezone: any('a time zone such as Europe/Berlin').default('UTC').describe('Time zone of cron: Europe/Berlin'),
+});
+const upgrade = z.strictObject({
+  maxDrains: amount
+    .default('20%')
+    .describe(
+      'How many nodes may drain at once in all, whatever the pools allow: a number, or a share of all workers, rounded up',
+    ),
+  canary: z.boolean().default(true).describe('The first machine of each pool goes alone; the others follow once it is well'),
+  gates: z
+    .array(gate)
+    .max(50)
+    .default([])
+    .describe('What must be well before the upgrade goes on, besides what Slipway looks at itself'),
+  stableFor: duration.default('2s').describe('How long a node must be Ready without a break before its turn is over'),
+  apiP99: duration
+    .default('1s')
+    .describe('The upgrade stops while 1 of 100 requests to the API takes longer than this; long-running ones do not count'),
+  windows: z.array(window).max(50).default([]).describe('When upgrades may go on; empty: at any time'),
+  outside: z
+    .enum(['refuse', 'wait'])
+    .default('refuse')
+    .describe(
+      'Outside of the windows: refuse to begin, or wait. What has begun finishes the machine at hand, and stops or waits',
+    ),
+});
+
 const pool = z.strictObject({
   name: name.describe('Part of the names of its machines: `workers` in zone a has `workers-a-1`'),
   count: z.int().min(0).max(5000).optional().describe('Fixed size; or min and max for an autoscaled pool'),
@@ -230,18 +296,14 @@ const pool = z.strictObject({
   spot: z.boolean().default(false).describe('Interruptible machines, at a lower price'),
   upgrade: z
     .strictObject({
-      strategy: z.enum(['in-place', 'replace']).default('in-place').describe('Change machines as they stand, or make new ones'),
-      maxUnavailable: amount.default(1).describe('How many may be away at once: a number, or a share such as 25%'),
-      maxSurge: amount.default(0).describe('How many more may exist at once (replace): a number, or a share such as 25%'),
-      drain: z
-        .strictObject({
-          timeout: duration.default('5m').describe('How long to wait for pods to leave a node'),
-          forceAfter: duration
-            .optional()
-            .describe('After this time delete pods that would not leave; default: never, the upgrade stops'),
-        })
-        .prefault({})
-        .describe('Draining of nodes'),
+      strategy,
+      maxUnavailable: amount
+        .default(1)
+        .describe('How many may be away at once: a number, or a share such as 25%, rounded down but at least 1'),
+      maxSurge: amount
+        .default(0)
+        .describe('How many more may exist at once (replace only): a number, or a share such as 25%, rounded up'),
+      drain,
     })
     .prefault({})
     .describe('How this pool is upgraded'),
@@ -292,6 +354,7 @@ export const clusterSchema = z.strictObject({
       volumeGb: z.int().min(1).max(16_384).default(20).describe('Size of the volume of each member, in GiB'),
       events: z.boolean().default(true).describe('A second etcd cluster for Event objects'),
       quotaMb: z.int().min(64).max(16_384).default(8192).describe('Size at which etcd stops accepting writes, in MiB'),
+      upgrade: z.strictObject({ strategy }).prefault({}).describe('How members are upgraded: always one at a time'),
     })
     .prefault({})
     .describe('etcd'),
@@ -307,10 +370,12 @@ export const clusterSchema = z.strictObject({
       count: z.int().min(1).max(16).default(3).describe('Machines with the control plane'),
       zones: z.array(zone).min(1).max(16).optional().describe('Default: all zones'),
       machine: machine.prefault({}),
+      upgrade: z.strictObject({ strategy, drain }).prefault({}).describe('How masters are upgraded: always one at a time'),
     })
     .prefault({})
     .describe('The control plane'),
   pools: z.array(pool).max(100).default([]).describe('Groups of workers; 15 at most on the local provider'),
+  upgrade: upgrade.prefault({}).describe('How upgrades go about'),
   backup: z
     .strictObject({
       schedule: any('a cron schedule such as "0 3 * * *"')
@@ -362,4 +427,8 @@ export const clusterSchema = z.strictObject({
 export type Cluster = z.output<typeof clusterSchema>;
 export type ClusterInput = z.input<typeof clusterSchema>;
 export type Pool = Cluster['pools'][number];
+export type Drain = Pool['upgrade']['drain'];
+export type UpgradePolicy = Cluster['upgrade'];
+export type Gate = UpgradePolicy['gates'][number];
+export type MaintenanceWindow = UpgradePolicy['windows'][number];
 export type ProviderName = 'local' | 'aws' | 'gcp';

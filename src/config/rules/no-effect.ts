@@ -1,5 +1,4 @@
 import type { Path } from '../path.ts';
-import type { Cluster } from '../schema.ts';
 import { type RuleFinding, warning } from './rule.ts';
 
 /** Keys that this version accepts and does not act on yet: only what a person wrote is worth a word, so this asks the file and not the defaults. */
@@ -11,12 +10,7 @@ const notYet: readonly { readonly path: Path; readonly why: string }[] = [
   { path: ['secrets', 'observers'], why: 'this version seals secrets to secrets.recipients only' },
 ];
 
-export function noEffect(cluster: Cluster, written: (path: Path) => boolean): readonly RuleFinding[] {
-  const upgrades = cluster.pools.map((_, i) => ({
-    path: ['pools', i, 'upgrade'],
-    why: 'this version upgrades no cluster that stands',
-  }));
-  return [...notYet, ...upgrades]
+export const noEffect = (written: (path: Path) => boolean): readonly RuleFinding[] =>
+  notYet
     .filter(({ path }) => written(path))
     .map(({ path, why }) => warning('config.no-effect', path, `${path.join('.')} has no effect in this version`, { why }));
-}

@@ -1,4 +1,5 @@
 import { isBech32 } from '../bech32.ts';
+import { cronProblem } from '../cron.ts';
 import { error, type Rule } from './rule.ts';
 
 /** Native age recipients (X25519): `age1` and 58 letters of Bech32. */
@@ -26,41 +27,13 @@ export const recipients: Rule = function* ({ secrets }) {
   }
 };
 
-/** The five fields of cron(5): least and greatest value of each. */
-const fields = [
-  ['minute', 0, 59],
-  ['hour', 0, 23],
-  ['day of month', 1, 31],
-  ['month', 1, 12],
-  ['day of week', 0, 7],
-] as const;
 export const schedule: Rule = function* ({ backup }) {
-  if (backup.schedule === undefined) return;
-  const path = ['backup', 'schedule'];
-  const parts = backup.schedule.trim().split(/\s+/);
-  if (/^@(hourly|daily|weekly|monthly)$/.test(backup.schedule)) return;
-  if (parts.length !== fields.length)
-    return yield error(
-      'backup.schedule',
-      path,
-      `backup.schedule has ${parts.length} ${parts.length === 1 ? 'field' : 'fields'}; cron has 5`,
-      { next: 'minute, hour, day of month, month, day of week: "0 3 * * *", or @daily' },
-    );
-  for (const [i, [name, least, most]] of fields.entries())
-    if (!(parts[i] ?? '').split(',').every((part) => cronPart(part, least, most)))
-      yield error(
-        'backup.schedule',
-        path,
-        `backup.schedule has ${JSON.stringify((parts[i] ?? '').slice(0, 40))} as its ${name}; it must be * or numbers from ${least} to ${most}, with - , /`,
-      );
+  const problem = backup.schedule === undefined ? undefined : cronProblem(backup.schedule);
+  if (problem)
+    yield error('backup.schedule', ['backup', 'schedule'], `backup.schedule ${problem.what}`, {
+      ...(problem.next === undefined ? {} : { next: problem.next }),
+    });
 };
-function cronPart(part: string, least: number, most: number): boolean {
-  const [, from, to, step] = /^(\*|\d{1,2})(?:-(\d{1,2}))?(?:\/(\d{1,2}))?$/.exec(part) ?? [];
-  if (from === undefined || (step !== undefined && Number(step) < 1)) return false;
-  if (from === '*') return to === undefined;
-  const [low, high] = [Number(from), Number(to ?? from)];
-  return low >= least && high <= most && low <= high;
-}
 
 export const manifests: Rule = function* ({ addons }) {
   for (const [i, manifest] of addons.manifests.entries()) {

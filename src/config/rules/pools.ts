@@ -48,29 +48,6 @@ export const spot: Rule = function* ({ pools, provider }) {
       });
 };
 
-const share = (amount: number | string): number => (typeof amount === 'number' ? amount : Number.parseInt(amount, 10));
-export const upgrades: Rule = function* ({ pools }) {
-  for (const [i, { name, upgrade }] of pools.entries()) {
-    const path = ['pools', i, 'upgrade'];
-    if (share(upgrade.maxUnavailable) === 0 && share(upgrade.maxSurge) === 0)
-      yield error(
-        'pools.upgrade',
-        [...path, 'maxUnavailable'],
-        `Pool ${name} can never be upgraded: maxUnavailable and maxSurge are both 0`,
-        { next: 'raise one of the two' },
-      );
-    else if (upgrade.strategy === 'in-place' && share(upgrade.maxUnavailable) === 0)
-      yield error('pools.upgrade', [...path, 'maxUnavailable'], `Pool ${name} is upgraded in place, and maxUnavailable is 0`, {
-        why: 'a machine that is changed is away meanwhile',
-        next: 'set maxUnavailable to 1, or strategy to replace',
-      });
-    if (upgrade.strategy === 'in-place' && share(upgrade.maxSurge) > 0)
-      yield warning('pools.upgrade', [...path, 'maxSurge'], `maxSurge of pool ${name} has no effect: it is upgraded in place`, {
-        next: 'set strategy to replace, or remove maxSurge',
-      });
-  }
-};
-
 /** A kubelet refuses to start with labels of Kubernetes' own prefixes but these (k8s.io/kubernetes: pkg/kubelet/apis/well_known_labels.go). */
 const openPrefix = /(^|\.)(node|kubelet)\.kubernetes\.io$/;
 const owned = ['node.kubernetes.io/instance-type'];

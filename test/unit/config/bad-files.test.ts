@@ -344,8 +344,116 @@ describe('what does not fit together', () => {
     ],
     ['a zone of another region', awsBase.replace('eu-central-1c', 'eu-west-1c'), 'eu-west-1c is not a zone of eu-central-1'],
     ['a name that AWS refuses', awsBase.replace('demo', 'internal-demo'), 'AWS reserves names that begin as internal-demo does'],
-    ['an upgrade that cannot move', pool('    upgrade: { maxUnavailable: 0 }\n'), '11:32 Pool workers can never be upgraded'],
   ]);
+});
+
+describe('upgrades that could not be carried out are refused', () => {
+  const upgrade = (text: string): string => `${base}upgrade:\n  ${text}\n`;
+  const gate = (text: string): string => upgrade(`gates: [{ name: g, ${text} }]`);
+  const window = (text: string): string => upgrade(`windows: [{ ${text} }]`);
+  table([
+    [
+      'in place, with nobody away',
+      pool('    upgrade: { maxUnavailable: 0 }\n'),
+      '11:32 Pool workers is upgraded in place, and maxUnavailable is 0 => set maxUnavailable to 1 or more, or strategy: replace with maxSurge: 1',
+    ],
+    [
+      'neither away nor more',
+      pool('    upgrade: { strategy: replace, maxUnavailable: 0%, maxSurge: 0 }\n'),
+      '11:51 Pool workers can never be upgraded: maxUnavailable and maxSurge are both 0 => raise one of the two',
+    ],
+    [
+      'more machines, in place',
+      pool('    upgrade: { maxSurge: 25% }\n'),
+      'error c.yaml:11:26 Pool workers has maxSurge 25%, and is upgraded in place => set strategy: replace, or remove maxSurge',
+    ],
+    [
+      'a strategy that there is not',
+      `${base}masters:\n  upgrade: { strategy: inplace }\n`,
+      '9:24 masters.upgrade.strategy is "inplace"; it must be one of in-place, replace => did you mean in-place?',
+    ],
+    [
+      'several etcd members at once',
+      `${base}etcd:\n  upgrade: { maxUnavailable: 2 }\n`,
+      '9:14 Unknown key "maxUnavailable" in etcd.upgrade; known: strategy => maxUnavailable belongs in pools[].upgrade',
+    ],
+    [
+      'force after the end',
+      pool('    upgrade: { drain: { timeout: 1m30s, forceAfter: 91s } }\n'),
+      '11:53 Pool workers: forceAfter 91s never comes: the drain ends after 1m30s => raise timeout above 91s, or lower forceAfter',
+    ],
+    [
+      'force after the end, on masters',
+      `${base}masters:\n  upgrade: { drain: { forceAfter: 1h } }\n`,
+      '9:35 The masters: forceAfter 1h never comes: the drain ends after 5m',
+    ],
+    [
+      'a drain without time',
+      pool('    upgrade: { drain: { timeout: 0s } }\n'),
+      '11:34 Pool workers: a drain of 0s moves nothing',
+    ],
+    [
+      'unmanaged pods otherwise',
+      pool('    upgrade: { drain: { unmanagedPods: force } }\n'),
+      'upgrade.drain.unmanagedPods is "force"; it must be one of refuse, evict',
+    ],
+    ['no drain ever', upgrade('maxDrains: 0%'), '9:14 upgrade.maxDrains is 0%: no node could ever drain'],
+    [
+      'a gate that asks nothing',
+      gate('after: wave'),
+      '9:11 Gate g asks nothing: it has neither command nor job => add one of the two',
+    ],
+    ['a gate that asks two', gate('command: "true", job: a.yaml'), '9:39 Gate g has a command and a job'],
+    ['a gate without a program', gate('command: [""]'), '9:31 Gate g has a command without a program'],
+    [
+      'a command of another shape',
+      gate('command: 3'),
+      '9:31 upgrade.gates[0].command is 3; it must be a line for the shell, or a list of a program and its arguments',
+    ],
+    ['a Job from elsewhere', gate('job: https://example.com/job.yaml'), '9:27 https://example.com/job.yaml is a URL'],
+    ['a gate without time', gate('job: a.yaml, timeout: 0m'), '9:44 Gate g has a timeout of 0m: it would always fail'],
+    ['gates of one name', upgrade('gates: [{ name: g, job: a.yaml }, { name: g, job: b.yaml }]'), '9:45 Two gates are named g'],
+    ['an unknown key of a gate', gate('job: a.yaml, timeoute: 3m'), /9:35 Unknown key "timeoute".*=> did you mean timeout\?/],
+    ['nothing stable for hours', upgrade('stableFor: 2h'), '9:14 upgrade.stableFor is 2h; it must be at most 1h'],
+    ['an API without time', upgrade('apiP99: 0ms'), '9:11 upgrade.apiP99 is 0ms: no API is that fast'],
+    [
+      'a window that begins never',
+      window('cron: "0 2 31 2 *", duration: 4h'),
+      '9:21 The cron of this window names a day that never comes',
+    ],
+    [
+      'a window without a minute',
+      window('cron: "60 2 * * sat", duration: 4h'),
+      '9:21 The cron of this window has "60" as its minute; it must be * or numbers from 0 to 59, with - , /',
+    ],
+    ['a short window', window('cron: "@daily", duration: 59s'), '9:41 A window of 59s is shorter than a minute => such as 4h'],
+    ['a window without end', window('cron: "@daily", duration: 800h'), 'A window of 800h is longer than a month'],
+    [
+      'a time zone that there is not',
+      window('cron: "@daily", duration: 1h, timezone: Mars/Olympus'),
+      '9:55 There is no time zone "Mars/Olympus" => take a name of the IANA database',
+    ],
+    ['a window without duration', window('cron: "@daily"'), 'upgrade.windows[0].duration is missing'],
+    ['another way outside', upgrade('outside: skip'), '9:12 upgrade.outside is "skip"; it must be one of refuse, wait'],
+  ]);
+  test('and what can be is not', () => {
+    const text = `${base}masters: { upgrade: { strategy: replace, drain: { timeout: 1m, forceAfter: 1m } } }
+etcd: { upgrade: { strategy: in-place } }
+pools:
+  - name: workers
+    count: 3
+    upgrade: { strategy: replace, maxUnavailable: 0, maxSurge: 25%, drain: { unmanagedPods: evict } }
+upgrade:
+  maxDrains: 5
+  canary: false
+  stableFor: 0s
+  apiP99: 300ms
+  gates: [{ name: a, command: "true" }, { name: b, command: [sh, -c, ""], after: wave, timeout: 10s }]
+  windows: [{ cron: "0 22 * jan-mar,12 mon-fri", duration: 7h30m, timezone: America/New_York }]
+  outside: wait
+`;
+    expect(findingsOf(text)).toEqual([]);
+  });
 });
 
 test('all mistakes are said at once, those of shape and those of meaning, in the order of the file', () => {
