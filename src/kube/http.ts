@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,6 +31,8 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Default 15 s. */
   readonly timeoutMs?: number;
+  /** A refusal that may pass is told at once: for who tries again at a pace of its own. */
+  readonly atOnce?: boolean;
 }
 
 /** The API answered and refused: with its own reason (`Forbidden`, `Conflict`, `Invalid`, ...). */
@@ -37,17 +40,30 @@ export class KubeRefusal extends UserError {
   override readonly name = 'KubeRefusal';
   readonly status: number;
   readonly reason: string;
-  constructor(path: string, status: number, reason: string, message: string) {
-    super({ what: `the Kubernetes API refused: ${message}`, where: path, why: `${status} ${reason}` });
+  /** What the API names as causes: a disruption budget with its numbers, the fields that are invalid. */
+  readonly causes: readonly string[];
+  /** 0: it did not say. */
+  readonly retryAfterMs: number;
+  constructor(path: string, status: number, said: Said, retryAfterMs = 0) {
+    super({ what: `the Kubernetes API refused: ${said.message}`, where: path, why: `${status} ${said.reason}` });
     this.status = status;
-    this.reason = reason;
+    this.reason = said.reason;
+    this.causes = said.details.causes.map(({ message }) => message);
+    this.retryAfterMs = retryAfterMs;
   }
 }
-const statusSchema = z.object({ message: z.string().default(''), reason: z.string().default('') });
+const statusSchema = z.object({
+  message: z.string().default(''),
+  reason: z.string().default(''),
+  details: z.object({ causes: z.array(z.object({ message: z.string().default('') })).default([]) }).catch({ causes: [] }),
+});
+type Said = z.infer<typeof statusSchema>;
 
 export interface Http {
   text(path: string, call?: Call): Promise<string>;
   json(path: string, call?: Call): Promise<unknown>;
+  /** An answer that goes on: line by line as they come. Ends when the server ends it; throws UnreachableError when it was cut. */
+  lines(path: string, call?: Call): AsyncIterable<string>;
   close(): void;
 }
 
@@ -61,7 +77,8 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   const where = way ? `${server} ${way.name}` : server;
   const options = { keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
   const agent = way ? new TunnelAgent(options, () => way.connect(host, port)) : new Agent(options);
-  const once = (path: string, call: Call): Promise<Answer> =>
+  /** Rejects until the answer begins; `failed` says what an error while it is read means. */
+  const begin = (path: string, call: Call): Promise<Begun> =>
     new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
       const { timeoutMs = 15_000 } = call;
@@ -78,37 +95,34 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
             : { 'content-type': call.contentType ?? 'application/json', 'content-length': Buffer.byteLength(body) }),
         },
       });
-      const fail = (error: Error): void => {
-        if (call.signal?.aborted) {
-          reject(call.signal.reason);
-          return;
-        }
+      const failed = (error: unknown): unknown => {
+        if (call.signal?.aborted) return call.signal.reason;
         // Of the way to it: a changed host key, a refused SSH key.
-        if (error instanceof UserError && error.exitCode !== exitCodes.unreachable) {
-          reject(error);
-          return;
-        }
+        if (error instanceof UserError && error.exitCode !== exitCodes.unreachable) return error;
         const why = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error);
         const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer', where, why }, { cause: error });
         // A change that got no answer may have been carried out, and can be sent again; who only looks is told at once.
         const again = signal.aborted ? (call.method ?? 'GET') !== 'GET' : request.reusedSocket || isCut(error);
-        reject(again ? new WorthAnotherTry(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable);
+        return again ? new WorthAnotherTry(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable;
       };
-      request.on('error', fail);
-      request.on('response', (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', fail);
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            text: Buffer.concat(chunks).toString(),
-            retryAfter: Number(response.headers['retry-after'] ?? 0),
-          }),
-        );
-      });
+      request.on('error', (error) => reject(failed(error)));
+      request.on('response', (response) => resolve({ response, failed }));
       request.end(body);
     });
+  const read = async ({ response, failed }: Begun): Promise<Answer> => {
+    const chunks: Buffer[] = [];
+    try {
+      for await (const chunk of response) chunks.push(chunk);
+    } catch (error) {
+      throw failed(error);
+    }
+    return {
+      status: response.statusCode ?? 0,
+      text: Buffer.concat(chunks).toString(),
+      retryAfter: Number(response.headers['retry-after'] ?? 0),
+    };
+  };
+  const once = async (path: string, call: Call): Promise<Answer> => read(await begin(path, call));
 
   const text = async (path: string, call: Call = {}): Promise<string> => {
     for (let attempt = 1; ; attempt++) {
@@ -125,12 +139,33 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
       }
       if (answer.status < 300) return answer.text;
       const refusal = toRefusal(path, answer);
-      if (attempt > 3 || !isPassing(answer)) throw refusal;
+      if (attempt > 3 || call.atOnce || !isPassing(answer)) throw refusal;
       await sleep(Math.min(Math.max(answer.retryAfter * 1000, attempt * 150), 1500), undefined, { signal: call.signal });
     }
   };
+  async function* lines(path: string, call: Call = {}): AsyncGenerator<string> {
+    const plain = (error: unknown): unknown => (error instanceof WorthAnotherTry ? error.unreachable : error);
+    try {
+      const begun = await begin(path, call);
+      if ((begun.response.statusCode ?? 0) >= 300) throw toRefusal(path, await read(begun));
+      let rest = '';
+      const chunks: AsyncIterator<string> = begun.response.setEncoding('utf8')[Symbol.asyncIterator]();
+      for (;;) {
+        const { done, value } = await chunks.next().catch((error: unknown) => {
+          throw begun.failed(error);
+        });
+        if (done) return;
+        const parts = `${rest}${value}`.split('\n');
+        rest = parts.pop() ?? '';
+        yield* parts;
+      }
+    } catch (error) {
+      throw plain(error);
+    }
+  }
   return {
     text,
+    lines,
     json: async (path, call) => JSON.parse(await text(path, call)),
     close: () => agent.destroy(),
   };
@@ -149,6 +184,10 @@ class TunnelAgent extends Agent {
   }
 }
 
+interface Begun {
+  readonly response: IncomingMessage;
+  readonly failed: (error: unknown) => unknown;
+}
 interface Answer {
   readonly status: number;
   readonly text: string;
@@ -158,8 +197,9 @@ interface Answer {
 const cutWaitMs = 500;
 const cutAttempts = 4;
 /** It was there and is gone; nobody listening is another thing, which is said at once. */
-const isCut = (error: Error): boolean =>
-  error.message === 'socket hang up' || ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE'));
+const isCut = (error: unknown): boolean =>
+  error instanceof Error &&
+  (error.message === 'socket hang up' || ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')));
 
 class WorthAnotherTry extends Error {
   readonly unreachable: UnreachableError;
@@ -172,7 +212,7 @@ class WorthAnotherTry extends Error {
   }
 }
 
-function toRefusal(path: string, { status, text }: Answer): KubeRefusal {
+function toRefusal(path: string, { status, text, retryAfter }: Answer): KubeRefusal {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -180,9 +220,9 @@ function toRefusal(path: string, { status, text }: Answer): KubeRefusal {
     parsed = { message: text.slice(0, 300) };
   }
   const said = statusSchema.safeParse(parsed);
-  const { message, reason } = said.success ? said.data : { message: text.slice(0, 300), reason: '' };
+  const words = said.success ? said.data : statusSchema.parse({ message: text.slice(0, 300) });
   const [bare = path] = path.split('?');
-  return new KubeRefusal(bare, status, reason, message || `status ${status}`);
+  return new KubeRefusal(bare, status, { ...words, message: words.message || `status ${status}` }, (retryAfter || 0) * 1000);
 }
 
 /** Overload, and an API server whose etcd changes its leader: gone in a moment. /readyz answers 500 by design and is not among them. */

@@ -10,6 +10,7 @@ export const knownKinds: ReadonlyMap<string, Kind> = new Map([
   ['v1/Namespace', wide('namespaces')],
   ['v1/Node', wide('nodes')],
   ['v1/Pod', namespaced('pods')],
+  ['v1/PersistentVolume', wide('persistentvolumes')],
   ['v1/Secret', namespaced('secrets')],
   ['v1/ConfigMap', namespaced('configmaps')],
   ['v1/Service', namespaced('services')],
