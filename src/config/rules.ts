@@ -33,6 +33,7 @@ export const rules: readonly Rule[] = [
   kubernetes.version,
   kubernetes.extraArgs,
   kubernetes.featureGates,
+  kubernetes.optionsOfVersion,
   kubernetes.admission,
   kubernetes.oidc,
   kubernetes.extraSans,

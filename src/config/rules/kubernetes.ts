@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { optionFindings } from '../kubernetes-options.ts';
 import { type Component, ownedFlag } from '../owned-flags.ts';
 import { type Path, pathText } from '../path.ts';
 import { kubernetesVersions } from '../versions.ts';
@@ -76,6 +77,9 @@ export const featureGates: Rule = function* ({ kubernetes }) {
       );
   }
 };
+
+/** What the version in the file takes; `upgrade` asks the same of every version on its way. */
+export const optionsOfVersion: Rule = (cluster) => optionFindings(cluster, cluster.kubernetes.version);
 
 export const admission: Rule = function* ({ kubernetes: { admission: plugins } }) {
   for (const key of ['enable', 'disable'] as const) {
