@@ -104,6 +104,17 @@ export function ended(child: ChildProcess): Promise<Ended> {
   return new Promise((done) => child.on('close', (code, signal) => done({ code, signal, stdout, stderr })));
 }
 
+export interface RunEvent {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly task: string;
+  readonly type: string;
+  readonly title?: string;
+}
+/** The events among the lines that a command with `-o json` printed. */
+export const eventsIn = (stdout: string): readonly RunEvent[] =>
+  stdout.split('\n').flatMap((line) => (line.startsWith('{') && line.includes('"task"') ? [JSON.parse(line) as RunEvent] : []));
+
 const docker = new Docker();
 const label = 'slipway.cluster';
 

@@ -1,6 +1,5 @@
-import type { TestCluster } from '../cli.ts';
 import { testapp } from '../testapp.ts';
-import { importTestImage, type Kubectl } from '../workloads.ts';
+import type { Kubectl } from '../workloads.ts';
 
 export const nodePort = 30080;
 export const replicas = 6;
@@ -62,14 +61,8 @@ const application = (namespace: string): readonly object[] => {
   ];
 };
 
-/** Applies it, and waits until all of it is ready. `nodes`: those that may run it; there is no registry, so each has the image put in. */
-export async function deployApplication(
-  cluster: TestCluster,
-  kubectl: Kubectl,
-  namespace: string,
-  nodes: readonly string[],
-): Promise<void> {
-  await importTestImage(cluster, nodes);
+/** Applies it, and waits until all of it is ready. */
+export async function deployApplication(kubectl: Kubectl, namespace: string): Promise<void> {
   await kubectl.apply(application(namespace));
   await kubectl('rollout', 'status', 'deployment/web', '-n', namespace, '--timeout=90s');
 }

@@ -5,6 +5,7 @@ import { type ApiTraffic, startApiLoad } from './api.ts';
 import { startAppLoad } from './app.ts';
 import { deployApplication, nodePort } from './application.ts';
 import { startBalancer } from './balancer.ts';
+import { keepImages } from './images.ts';
 import type { Failure, Traffic } from './outcome.ts';
 
 export interface Load {
@@ -26,6 +27,8 @@ export interface LoadOptions {
   readonly machines: string;
   readonly zones: readonly string[];
   readonly pool: string;
+  /** How many the pool has now. */
+  readonly workers: number;
   /** How many a zone may come to be: the balancer knows their addresses before. */
   readonly perZone: number;
 }
@@ -33,13 +36,14 @@ export interface LoadOptions {
 const namespace = 'load';
 
 /** The application, its balancer and both clients on a cluster that is up: what must notice nothing (hard part 23). */
-export async function openLoad(cluster: TestCluster, { version, machines, zones, pool, perZone }: LoadOptions): Promise<Load> {
+export async function openLoad(
+  cluster: TestCluster,
+  { version, machines, zones, pool, workers, perZone }: LoadOptions,
+): Promise<Load> {
   const kubectl = await openKubectl(cluster, version, namespace);
-  const nodes = (await kubectl('get', 'nodes', '-l', '!node-role.kubernetes.io/control-plane', '-o', 'name'))
-    .trim()
-    .split('\n')
-    .map((name) => name.slice('node/'.length));
-  await deployApplication(cluster, kubectl, namespace, nodes);
+  const images = keepImages(cluster, pool);
+  await images.has(workers);
+  await deployApplication(kubectl, namespace);
   // A new cluster counts zones from 0 and pools from 1.
   const slots = { zones: Object.fromEntries(zones.map((zone, index) => [zone, index])), pools: { [pool]: 1 } };
   const addresses = planAddresses(machines, slots);
@@ -51,7 +55,9 @@ export async function openLoad(cluster: TestCluster, { version, machines, zones,
   const balancer = await startBalancer(cluster, backends, nodePort);
   return {
     kubectl,
-    remove: () => balancer.remove(),
+    async remove() {
+      await Promise.all([images.stop(), balancer.remove()]);
+    },
     async start() {
       const kubeconfig = (await cluster.must('kubeconfig', '--stdout')).stdout;
       await answers(balancer.url);
