@@ -36,7 +36,7 @@ const settledMember = (view: MemberView, host: MemberHost): ListedMember | undef
 
 /** The queue of each etcd cluster lives as long as the clients that talk to it. */
 const queues = new WeakMap<HostsClients, Map<EtcdCluster, Promise<unknown>>>();
-function inTurn<T>(clients: HostsClients, cluster: EtcdCluster, act: () => Promise<T>): Promise<T> {
+export function inTurn<T>(clients: HostsClients, cluster: EtcdCluster, act: () => Promise<T>): Promise<T> {
   const ofClients = queues.get(clients) ?? new Map<EtcdCluster, Promise<unknown>>();
   queues.set(clients, ofClients);
   const turn = (ofClients.get(cluster) ?? Promise.resolve()).then(act, act);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnreachableError, UserError } from '../errors.ts';
-import type { ListedMember } from './gateway.ts';
+import { isHealthy, type ListedMember } from './gateway.ts';
 import type { MemberHost } from './on-host.ts';
 import { EtcdRefusal } from './on-host.ts';
 import { canAdd, canPromote, canRemove, type Verdict } from './quorum.ts';
@@ -13,7 +13,7 @@ export async function removeMember(id: string, view: ClusterView, joining: Joini
   const { cluster } = joining;
   insist(canRemove(view.quorum, id), `member ${hex(id)} of etcd ${cluster} may not be removed`);
   const done: Change['done'] = (list) => !list.some((member) => member.ID === id);
-  await change(view, joining, { path: 'cluster/member/remove', body: { ID: id }, done });
+  await change(view, joining, { path: 'cluster/member/remove', body: { ID: id }, done, notBy: id });
 }
 
 /** Adds the host as a learner: it has no vote before it is in sync. */
@@ -44,16 +44,18 @@ interface Change {
   readonly body: object;
   /** Whether the members' list shows that it has happened. */
   readonly done: (list: readonly ListedMember[]) => boolean;
+  /** ID of a member that is not asked: one that is removed stops before it has answered. */
+  readonly notBy?: string;
 }
 /**
  * One change of membership. etcd itself refuses it until all voters have been connected for 5 s (strict reconfig check), so that
  * answer is waited out; any other refusal is thrown in etcd's own words. A proposal that raft drops (another change is pending) is
  * never answered: then the list says whether it happened.
  */
-async function change(view: ClusterView, joining: Joining, { path, body, done }: Change): Promise<void> {
+async function change(view: ClusterView, joining: Joining, { path, body, done, notBy }: Change): Promise<void> {
   const { cluster, signal, progress } = joining;
   const end = performance.now() + settleWithinMs;
-  let { through } = view;
+  let through = askedOf(view, notBy);
   for (let waited = false; ; waited = true) {
     if (!through) throw new UnreachableError({ what: `no member of etcd ${cluster} answers` });
     try {
@@ -68,8 +70,16 @@ async function change(view: ClusterView, joining: Joining, { path, body, done }:
     await sleep(pollMs, undefined, { signal });
     const now = await viewCluster(joining);
     if (now.list && done(now.list)) return;
-    through = now.through;
+    through = askedOf(now, notBy);
   }
+}
+
+function askedOf({ hosts, views, through }: ClusterView, notBy: string | undefined): MemberHost | undefined {
+  const answers = [...hosts.values()].filter(({ name }) => {
+    const view = views.get(name);
+    return isHealthy(view) && !view.status.isLearner && view.status.header.member_id !== notBy;
+  });
+  return answers.find(({ name }) => name === through?.name) ?? (notBy === undefined ? through : answers[0]);
 }
 
 function insist(verdict: Verdict, what: string): void {

@@ -74,10 +74,20 @@ export class EtcdRefusal extends Error {
 export const memberHostsOf = (clients: HostsClients, cluster: EtcdCluster): ReadonlyMap<string, MemberHost> =>
   new Map(memberHosts(clients, cluster).map((name) => [name, memberHost(clients, cluster, name)]));
 
+/** Machines that are no longer designed, and may still run a member. */
+export const formerHosts = ({ hosts, machines }: HostsClients): readonly string[] =>
+  [...hosts.access().hosts.keys()].filter((name) => !machines.has(name));
+
+function addressOfHost({ hosts, machines }: HostsClients, name: string): string {
+  const machine = machines.get(name);
+  if (machine) return machine.identity.NODE_IP ?? '';
+  const access = hosts.access().hosts.get(name);
+  if (access?.state === 'reachable') return access.endpoint.address;
+  throw new UnreachableError({ what: access ? access.why : 'there is no such machine', where: name });
+}
+
 export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: string): MemberHost {
-  const machine = clients.machines.get(name);
-  if (!machine) throw new Error(`${name} is no machine of the design`);
-  const address = machine.identity.NODE_IP ?? '';
+  const address = addressOfHost(clients, name);
   const { client } = etcdClusters[cluster];
   const unit = etcdUnit(cluster);
   const directory = etcdHome(cluster);

@@ -24,11 +24,17 @@ export interface EtcdStatus {
   readonly members: readonly EtcdMemberStatus[];
 }
 
-/** Each etcd cluster as its members' probes show it. `hosts`: the machines that the design gives a member. Pure. */
+/** Each etcd cluster as its members' probes show it. `hosts`: the machines that the design gives a member; others that still are members are added. Pure. */
 export function etcdStatus(facts: ReadonlyMap<string, Seen>, hosts?: readonly string[]): readonly EtcdStatus[] {
   return etcdClusterNames.flatMap((cluster) => {
-    const names = hosts ?? hostsWithProbe(facts, cluster);
-    const views = new Map(names.map((name) => [name, viewOf(facts.get(name), cluster)]));
+    const probing = hostsWithProbe(facts, cluster);
+    const all = new Map([...new Set([...(hosts ?? []), ...probing])].map((name) => [name, viewOf(facts.get(name), cluster)]));
+    // A machine that is no longer designed counts while it is a member.
+    const listed = bestView(all.values())?.members ?? [];
+    const names = hosts
+      ? [...hosts, ...probing.filter((name) => !hosts.includes(name) && listed.some((m) => m.name === name))]
+      : probing;
+    const views = new Map(names.map((name) => [name, all.get(name)]));
     const probed = names.some((name) => hasProbe(facts.get(name), cluster));
     if (names.length === 0 || (cluster !== 'main' && !probed)) return [];
     const best = bestView(views.values());

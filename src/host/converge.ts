@@ -109,6 +109,25 @@ export async function startUnits(
   return { restarted: said('restarts'), waiting: said('waiting') };
 }
 
+/** Stops units, each after those that are ordered behind it, and waits until they have ended what they had begun. */
+export async function stopUnits(
+  host: Host,
+  { generation, units }: { readonly generation: number; readonly units: readonly string[] },
+  signal?: AbortSignal,
+): Promise<void> {
+  if (units.length === 0) return;
+  const newer = '"failed lock generation $generation is older than $seen, which was here before"';
+  const stdin = [
+    `generation=${generation} seen=0 state=/var/lib/slipway`,
+    '[ ! -e "$state/generation" ] || read -r seen <"$state/generation"',
+    `[ "$generation" -ge "$seen" ] || { echo ${newer}; exit 3; }`,
+    `exec systemctl stop -- ${units.map(quote).join(' ')}`,
+    '',
+  ].join('\n');
+  const result = await host.exec('sh -s', { stdin, timeoutMs: 110_000, ...(signal && { signal }) });
+  mustSucceed(host.name, 'its units could not be stopped', result);
+}
+
 /** Sends one file of the asset cache, and puts it in place only when its checksum is right there too. */
 export async function pushAsset(
   host: Host,

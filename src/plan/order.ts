@@ -96,16 +96,36 @@ function predecessors(
   return visit;
 }
 
-/** Deletions of one type wait for those of all types that stand on it. */
+/**
+ * Deletions of one type wait for those of all types that stand on it, directly or through others, and for all that is interrupted in the same plan:
+ * API servers hear of the etcd members that stay, and balancers let go of the masters that leave, before any of them goes.
+ */
 function deletionOrder(chosen: readonly Change[], types: Types): ReadonlyMap<Address, readonly string[]> {
   const deletions = chosen.filter((change) => change.action === 'delete');
   const idsByType = Map.groupBy(deletions, (change) => typeOf(change.address));
-  const standOn = (lower: string): readonly string[] =>
-    [...types.values()].filter((type) => type.dependsOn?.includes(lower)).map((type) => type.name);
-  return new Map(
-    deletions.map((change) => [
-      change.address,
-      standOn(typeOf(change.address)).flatMap((type) => (idsByType.get(type) ?? []).map((deletion) => idOf(deletion))),
-    ]),
+  const interruptions = chosen.filter(({ action, impact }) => action === 'update' && impact !== 'none').map(idOf);
+  const afterType = new Map(
+    [...idsByType.keys()].map((name) => {
+      const first = new Set([...above(name, types), ...(types.get(name)?.deletedAfter ?? [])]);
+      const earlier = [...first].flatMap((type) => (idsByType.get(type) ?? []).map(idOf));
+      // What goes without being asked for stands in nobody's way, and waits for nobody.
+      return [name, types.get(name)?.shrink === 'now' ? earlier : [...earlier, ...interruptions]] as const;
+    }),
   );
+  return new Map(deletions.map(({ address }) => [address, afterType.get(typeOf(address)) ?? []]));
+}
+
+/** Types that stand on this one. */
+function above(lower: string, types: Types): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (name: string): void => {
+    for (const type of types.values()) {
+      if (found.has(type.name) || !type.dependsOn?.includes(name)) continue;
+      found.add(type.name);
+      visit(type.name);
+    }
+  };
+  visit(lower);
+  found.delete(lower);
+  return found;
 }

@@ -104,6 +104,8 @@ export interface ResourceType<P extends object = object, O extends object = obje
   readonly name: string;
   /** Types that this one stands on, beyond its Refs: reversed, that orders deletion, also of things no longer designed. */
   readonly dependsOn?: readonly string[];
+  /** Types whose deletions come first although they do not stand on this one: a Node object goes after its machine. */
+  readonly deletedAfter?: readonly string[];
   /** How long one create, update or delete may take. Default 120 s. */
   readonly timeoutMs?: number;
   /** Steps of one lane share a limit (the runner's `lanes`). Default: the type's layer. */

@@ -13,11 +13,11 @@ import {
 import { initialisedKey } from '../bootstrap.ts';
 import { bestView, type ListedMember, type MemberView, quorumMembers } from '../gateway.ts';
 import { ensureMember } from '../join.ts';
-import { removeMember } from '../membership.ts';
 import { memberHost, peerUrlOf } from '../on-host.ts';
 import { type EtcdCluster, etcdClusterNames, memberHosts, viewOf } from '../probe.ts';
 import { hasQuorum } from '../quorum.ts';
-import { hex, viewCluster } from '../view.ts';
+import { leave } from '../remove.ts';
+import { hex } from '../view.ts';
 
 export interface EtcdMemberProps {
   readonly peerUrl: string;
@@ -53,12 +53,8 @@ export const etcdMember = (readFacts: ReadFacts): ResourceType<EtcdMemberProps, 
     const { cluster, host } = parse(address);
     await memberHost(clients, cluster, host).waitForLeader(60_000, signal);
   },
-  async delete({ id }, ctx) {
-    const { cluster } = parse(ctx.address);
-    const joining = { clients: ctx.clients, cluster, signal: ctx.signal, progress: ctx.progress };
-    const view = await viewCluster(joining);
-    if (view.list && !view.list.some((member) => member.ID === id)) return;
-    await removeMember(id, view, joining);
+  delete({ id }, { address, clients, signal, progress }) {
+    return leave(id, { clients, cluster: parse(address).cluster, signal, progress });
   },
 });
 
@@ -83,7 +79,7 @@ async function observeCluster(
 ): Promise<readonly (readonly [Address, Seen1])[]> {
   const { clients } = world;
   const hosts = memberHosts(clients, cluster);
-  const views = new Map(hosts.map((host) => [host, viewOf(facts.get(host), cluster)]));
+  const views = viewsOf(clients, cluster, facts);
   const list = believedList(facts, views);
   const initialised = list !== undefined || (await clients.records.get(initialisedKey(cluster))) !== undefined;
   const designed = await Promise.all(
@@ -103,6 +99,19 @@ async function observeCluster(
     ]),
   ];
 }
+
+/** Of the members that are designed, and of machines that are no longer: their votes count until they are removed. */
+const viewsOf = (
+  clients: HostsClients,
+  cluster: EtcdCluster,
+  facts: ReadonlyMap<string, Seen>,
+): ReadonlyMap<string, MemberView | undefined> =>
+  new Map(
+    [...memberHosts(clients, cluster), ...[...facts.keys()].filter((name) => !clients.machines.has(name))].map((host) => [
+      host,
+      viewOf(facts.get(host), cluster),
+    ]),
+  );
 
 /**
  * The list of a member that knows a leader, unless too few answer for that to be true: a leader notices only after a second that it
@@ -168,7 +177,7 @@ export async function whyNobodyLeads(
   facts: ReadonlyMap<string, Seen>,
 ): Promise<string | undefined> {
   const hosts = memberHosts(world.clients, cluster);
-  const views = new Map(hosts.map((host) => [host, viewOf(facts.get(host), cluster)]));
+  const views = viewsOf(world.clients, cluster, facts);
   if (believedList(facts, views)) return undefined;
   const silent = hosts.filter((host) => facts.get(host)?.state === 'present' && !views.get(host));
   const lacks = await Promise.all(silent.map((host) => lackingData({ world, cluster, host })));

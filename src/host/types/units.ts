@@ -7,7 +7,7 @@ import {
   type Resolved,
   type ResourceType,
 } from '../../plan/resource.ts';
-import { startUnits } from '../converge.ts';
+import { startUnits, stopUnits } from '../converge.ts';
 import type { UnitProps, UnitsProps } from '../design.ts';
 import { readFacts } from '../facts.ts';
 import type { HostFacts, HostsClients } from '../host.ts';
@@ -15,16 +15,20 @@ import type { HostFacts, HostsClients } from '../host.ts';
 export interface UnitsOutputs {
   /** Units that run older content than lies on the disk. */
   readonly stale: readonly string[];
+  /** Units that run. */
+  readonly running?: readonly string[];
 }
 
 /**
  * The units of a host's bundle run, with what lies there now. Starting waits for nothing: readiness is a step of its own. A unit that
  * does not run because its ConditionPathExists is not met is no difference here: an etcd member without its data is `etcd.member`'s.
+ * On a machine that is no longer designed they are stopped before it goes: an API server ends what it has begun, says no to the balancer and takes itself
+ * off the endpoints of the `kubernetes` Service; whoever leads hands over.
  */
 export const hostUnits: ResourceType<UnitsProps, UnitsOutputs, HostsClients> = {
   name: 'host.units',
   dependsOn: ['host.bundle'],
-  shrink: 'never',
+  shrink: 'upgrade',
   async observe(world) {
     const found = new Map<ReturnType<typeof addressOf>, Observation<UnitsProps, UnitsOutputs>>();
     for (const [name, seen] of await world.read(readFacts)) {
@@ -38,6 +42,10 @@ export const hostUnits: ResourceType<UnitsProps, UnitsOutputs, HostsClients> = {
   diff: diffUnits,
   create: (_desired, ctx) => start([], ctx),
   update: (_desired, { stale }, ctx) => start(stale, ctx),
+  async delete({ running = [] }, { address, clients, signal }) {
+    const host = await clients.hosts.get(nameOf(address), { signal });
+    await stopUnits(host, { generation: clients.generation, units: running }, signal);
+  },
 };
 
 /** A unit that crashes and is restarted is `activating`, and as good as active here: whether it gets ready is asked elsewhere. */
@@ -52,7 +60,10 @@ function observedUnits(facts: HostFacts): { readonly props: UnitsProps; readonly
   });
   return {
     props: { units: Object.fromEntries([...facts.units].map(([name, unit]) => [name, props(unit)])) },
-    outputs: { stale: [...facts.units].filter(([, unit]) => unit.stale).map(([name]) => name) },
+    outputs: {
+      stale: [...facts.units].filter(([, unit]) => unit.stale).map(([name]) => name),
+      running: [...facts.units].filter(([, unit]) => runs(unit.active)).map(([name]) => name),
+    },
   };
 }
 
