@@ -28,7 +28,7 @@ import { pkiAuthority } from '../pki/types/authority.ts';
 import { pkiCertificate } from '../pki/types/certificate.ts';
 import { secret } from '../pki/types/secret.ts';
 import { ObservedMap } from '../plan/observed.ts';
-import type { Layer, Observed } from '../plan/resource.ts';
+import { type Layer, type Observed, typeOf } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
@@ -54,6 +54,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   let seen: Observed = new ObservedMap();
   const hosts = hostsClients(input, store, sealing, () => seen);
   const kube = kubeClients(input, sealing, hosts);
+  const machine = typeOf(opened.provider.machineAddress('any'));
 
   const secretsLayer: Layer<SecretsClients & UploadClients & PoolBundleClients> = {
     name: 'secrets',
@@ -72,7 +73,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   };
   const hostsLayer: Layer<HostsClients> = {
     name: 'hosts',
-    types: commonTypes.hosts,
+    types: commonTypes.hosts.map((type) => (type === hostBundle ? { ...hostBundle, dependsOn: [machine] } : type)),
     async connect(below) {
       seen = below;
       return hosts;
@@ -81,7 +82,8 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   };
   const kubeLayer: Layer<KubeClients> = {
     name: 'kube',
-    types: commonTypes.kube,
+    // Only a machine that is gone runs none of its pods for certain.
+    types: commonTypes.kube.map((type) => (type === kubeNode ? { ...kubeNode, deletedAfter: [machine] } : type)),
     connect: async () => kube,
     close: async (clients) => clients.close(),
   };
