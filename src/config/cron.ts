@@ -4,12 +4,18 @@ import { Cron } from 'croner';
 export interface Schedule {
   /** The first moment after `moment`; undefined: there is none. */
   after(moment: Date): Date | undefined;
+  /** The last moment that is not after `moment`; undefined: there was none. */
+  upTo(moment: Date): Date | undefined;
 }
 /** Throws for what `cronProblem` complains of. */
 export function openSchedule(cron: string, timezone = 'UTC'): Schedule {
   // Without a function it is only asked, and sets no timer.
   const job = new Cron(cron.trim(), { mode: '5-part', timezone });
-  return { after: (moment) => job.nextRun(moment) ?? undefined };
+  return {
+    after: (moment) => job.nextRun(moment) ?? undefined,
+    // It begins at whole minutes only, and croner looks before the second that it is given.
+    upTo: (moment) => job.previousRuns(1, new Date(Math.floor(moment.getTime() / 1000) * 1000 + 1000))[0],
+  };
 }
 
 export const isTimezone = (timezone: string): boolean => {
