@@ -1,0 +1,29 @@
+import type { Finding } from '../config/finding.ts';
+import type { Turn } from './rollout.ts';
+
+/** How an upgrade ended that did not fail. */
+export interface UpgradeResult {
+  readonly cluster: string;
+  readonly runId: string;
+  /** `paused`: at a point that the command named. `stopped`: by the person, with the machine at hand finished. */
+  readonly outcome: 'nothing to do' | 'done' | 'paused' | 'stopped' | 'aborted' | 'declined';
+  /** The Kubernetes version that was asked for. */
+  readonly kubernetes: string;
+  /** Waves that this run worked on, in order. */
+  readonly waves: readonly WaveResult[];
+  readonly seconds: number;
+  /** What is still to do. */
+  readonly left: readonly Pick<Turn, 'machine' | 'how'>[];
+  /** Why it paused or stopped. */
+  readonly because?: string;
+  /** What the last look found worth a warning. */
+  readonly findings: readonly Finding[];
+}
+export interface WaveResult {
+  readonly name: string;
+  readonly kubernetes: string;
+  readonly machines: readonly string[];
+  /** What was changed besides machines: `kube.addon/coredns`. */
+  readonly changes: readonly string[];
+  readonly seconds: number;
+}
