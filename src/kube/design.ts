@@ -4,7 +4,7 @@ import { nodeLabels, poolOf } from '../components/host-env.ts';
 import { controlPlaneTaint } from '../components/kubelet.ts';
 import type { Manifest } from '../config/manifests.ts';
 import { canonicalAddress } from '../pki/inspect.ts';
-import { type Address, addressOf, type Resource, ref } from '../plan/resource.ts';
+import { type Address, addressOf, type Ref, type Resource, ref } from '../plan/resource.ts';
 import { manifestResources } from './manifests.ts';
 import { keyOf } from './objects.ts';
 import type { KubeAddonProps } from './types/addon.ts';
@@ -19,13 +19,20 @@ export const addonKindsOf = (addons: readonly Addon[]): readonly string[] => [
   ...new Set(addons.flatMap((addon) => addon.objects.map(({ apiVersion, kind }) => `${apiVersion}/${kind}`))),
 ];
 
+/** What the infrastructure says of what it runs. */
+export interface Below {
+  /** Where pools are groups: what the nodes of one come from. */
+  groupAddress?(group: string): Address;
+  /** Where nodes are known to a cloud: what it calls this machine. */
+  providerId?(machine: string): Ref<string>;
+}
+
 /** API servers' readiness, nodes, addons and manifests: applied first, ready last. Pure. */
 export function kubeResources(
   topology: Topology,
   addons: readonly Addon[],
   manifests: readonly Manifest[] = [],
-  /** The infrastructure of a group: what its nodes come from. */
-  groupAddress: ((group: string) => Address) | undefined = undefined,
+  below: Below = {},
 ): readonly Resource[] {
   const masters = machinesOf(topology, 'master');
   const nodes = [...masters, ...machinesOf(topology, 'worker')];
@@ -33,7 +40,7 @@ export function kubeResources(
   const firstApi = masters.slice(0, 1).map((master) => addressOf('kube.api', master.name));
   const pools = topology.groups
     .filter(({ min }) => min > 0)
-    .map((group) => poolOfNodes(group, topology, groupAddress, [...firstApi, ...rbacOf(addons)]));
+    .map((group) => poolOfNodes(group, topology, below, [...firstApi, ...rbacOf(addons)]));
   const nodeAddresses = [...nodes.map((node) => addressOf('kube.node', node.name)), ...pools.map(({ address }) => address)];
   const resourcesOf = (addon: Addon): readonly Resource[] => addonResources(addon, firstApi, nodeAddresses);
   // Without a pod network nothing of an addon's can run until somebody brings one: applied then, and not waited for.
@@ -42,7 +49,7 @@ export function kubeResources(
     ...masters.map((master) => api(master, topology)),
     ...addons.flatMap(resourcesOf).filter(waited),
     ...manifestResources(manifests, [...firstApi, ...rbacOf(addons)]),
-    ...nodes.map((machine) => node(machine, topology, [...firstApi, ...rbacOf(addons)])),
+    ...nodes.map((machine) => node(machine, topology, below, [...firstApi, ...rbacOf(addons)])),
     ...pools,
   ];
 }
@@ -62,13 +69,14 @@ const api = (master: MachineSpec, topology: Topology): Resource<KubeApiProps> =>
 const rbacOf = (addons: readonly Addon[]): readonly Address[] =>
   addons.filter(({ name }) => name === 'rbac').map(({ name }) => addressOf('kube.addon', name));
 
-const node = (machine: MachineSpec, topology: Topology, after: readonly Address[]): Resource<KubeNodeProps> => ({
+const node = (machine: MachineSpec, topology: Topology, below: Below, after: readonly Address[]): Resource<KubeNodeProps> => ({
   address: addressOf('kube.node', machine.name),
   type: 'kube.node',
   props: {
     labels: nodeLabels(machine, topology),
     taints: (machine.role === 'master' ? [controlPlaneTaint] : (poolOf(machine, topology)?.taints ?? [])).toSorted(byTaint),
     ready: topology.cluster.network.plugin === 'none' ? 'but for a pod network' : true,
+    ...(below.providerId && { machine: below.providerId(machine.name) }),
   },
   after: [addressOf('host.units', machine.name), ...after],
 });
@@ -77,13 +85,13 @@ const node = (machine: MachineSpec, topology: Topology, after: readonly Address[
 const poolOfNodes = (
   { name, min }: PoolGroup,
   { cluster }: Topology,
-  groupAddress: ((group: string) => Address) | undefined,
+  below: Below,
   after: readonly Address[],
 ): Resource<KubePoolProps> => ({
   address: addressOf('kube.pool', name),
   type: 'kube.pool',
   props: { nodes: min, network: cluster.network.plugin !== 'none' },
-  after: [...(groupAddress ? [groupAddress(name)] : []), ...after],
+  after: [...(below.groupAddress ? [below.groupAddress(name)] : []), ...after],
 });
 
 function addonResources(addon: Addon, after: readonly Address[], nodes: readonly Address[]): readonly Resource[] {

@@ -17,9 +17,14 @@ export const sameTaint = (a: Taint, b: Taint): boolean => taintKey(a) === taintK
 const nodeSchema = z.looseObject({ spec: z.looseObject({ taints: z.array(taintSchema).default([]) }).prefault({}) });
 export const taintsOf = (node: KubeObject): readonly Taint[] => nodeSchema.parse(node).spec.taints;
 
+/** There is no such node, or no more. */
+export class NodeGone extends UserError {
+  override readonly name = 'NodeGone';
+}
+
 /**
  * spec.taints is one atomic list that the node controllers write too: changed against the version that was read, and read again where somebody
- * was faster. `from`: the node, where it has been read just now. Throws UserError when there is no such node.
+ * was faster. `from`: the node, where it has been read just now. Throws NodeGone.
  */
 export async function changeTaints(
   api: Pick<KubeApi, 'get' | 'patch'>,
@@ -29,8 +34,7 @@ export async function changeTaints(
 ): Promise<KubeObject> {
   for (let attempt = 1; ; attempt++) {
     const node = (attempt === 1 && from) || (await api.get({ apiVersion: 'v1', kind: 'Node', name }, signal));
-    if (!node)
-      throw new UserError({ what: 'its Node object is gone', where: `node ${name}`, next: 'run the same command again' });
+    if (!node) throw new NodeGone({ what: 'its Node object is gone', where: `node ${name}`, next: 'run the same command again' });
     const all = taintsOf(node);
     const wanted = change(all, node);
     if (canonicalJson(wanted) === canonicalJson(all)) return node;
@@ -41,7 +45,7 @@ export async function changeTaints(
       ];
       return await api.patch({ apiVersion: 'v1', kind: 'Node', name }, 'application/json-patch+json', body, signal);
     } catch (error) {
-      const raced = error instanceof KubeRefusal && (error.status === 409 || error.status === 422);
+      const raced = error instanceof KubeRefusal && [404, 409, 422].includes(error.status);
       if (!raced || attempt >= 10) throw error;
     }
   }

@@ -79,7 +79,7 @@ export function designCluster(
     ...provider.design(topology),
     ...hosts,
     ...etcdResources(topology),
-    ...kubeResources(topology, addons, manifests, provider.groupAddress),
+    ...kubeResources(topology, addons, manifests, provider),
   ];
   return { topology, bundles, addons, manifests, resources };
 }

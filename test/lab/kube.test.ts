@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { versionsFor } from '../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../src/cluster/design.ts';
 import { designAddons } from '../../src/components/addons.ts';
+import type { Host, Hosts } from '../../src/host/host.ts';
 import { openKube } from '../../src/kube/client.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { connectKube } from '../../src/kube/connect.ts';
@@ -27,8 +28,11 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
   const types = new Map<string, ResourceType<object, object, KubeClients>>(
     [kubeAddon, kubeCertificate, kubeNode, kubeReady].map((type) => [type.name, type]),
   );
-  const connect = (over: { masters?: readonly string[]; initialised?: boolean; server?: string } = {}): KubeClients =>
+  const connect = (
+    over: { masters?: readonly string[]; initialised?: boolean; server?: string; hosts?: Hosts } = {},
+  ): KubeClients =>
     connectKube({
+      ...(over.hosts && { hosts: over.hosts }),
       uid: 'uid-1',
       access: () => ({
         bastion: undefined,
@@ -213,6 +217,71 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     });
     http.close();
   }
+
+  /** A host whose kubelet has run for a while, and registers its node, once, when it is started again. */
+  function kubeletOf(name: string, machine: string): { readonly hosts: Hosts; readonly starts: () => number } {
+    let starts = 0;
+    const endpoint = { address: '127.0.0.1', port: 22, user: 'root', hostKey: '' };
+    const refused = (): never => {
+      throw new Error('not in this test');
+    };
+    const exec: Host['exec'] = async (command) => {
+      if (!command.includes('systemctl restart')) return { code: 0, stdout: '', stderr: '' };
+      starts++;
+      await register(name, machine);
+      return { code: 0, stdout: 'restarted\n', stderr: '' };
+    };
+    const host: Host = { name, exec, interactive: refused, stream: refused };
+    const hosts: Hosts = {
+      access: () => ({ bastion: undefined, hosts: new Map([[name, { state: 'reachable', endpoint }]]), api: undefined }),
+      get: async () => host,
+      tunnel: refused,
+      close: async () => undefined,
+    };
+    return { hosts, starts: () => starts };
+  }
+  const register = async (name: string, machine: string): Promise<void> => {
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: { providerID: machine } };
+    await (await api()).apply(node, { manager: 'kubelet' });
+    await setReady(name, 'True');
+  };
+  const ensureNode = (name: string, machine: string, own: KubeClients) =>
+    kubeNode.update?.(
+      { labels: { mine: 'yes' }, taints: [], ready: true, machine },
+      {},
+      { ...ctx(`kube.node/${name}`), clients: own },
+    );
+  const nodeNamed = async (name: string) => (await api()).get({ apiVersion: 'v1', kind: 'Node', name });
+
+  test('the node of a machine that was here before is deleted, and its successor registers its own', async () => {
+    await register('master-b', 'aws:///zone/i-old');
+    const before = await nodeNamed('master-b');
+    const kubelet = kubeletOf('master-b', 'aws:///zone/i-new');
+    const own = connect({ hosts: kubelet.hosts });
+    await ensureNode('master-b', 'aws:///zone/i-new', own);
+    const after = await nodeNamed('master-b');
+    expect(after).toMatchObject({ metadata: { labels: { mine: 'yes' } }, spec: { providerID: 'aws:///zone/i-new' } });
+    expect(after?.metadata.uid).not.toBe(before?.metadata.uid);
+    // Its own it leaves alone.
+    await ensureNode('master-b', 'aws:///zone/i-new', own);
+    expect((await nodeNamed('master-b'))?.metadata.uid).toBe(after?.metadata.uid);
+    expect(kubelet.starts()).toBe(1);
+    own.close();
+  });
+
+  test('a node that somebody deleted while its kubelet runs comes back, with what is ours', async () => {
+    await register('master-c', 'aws:///zone/i-c');
+    await setReady('master-c', 'Unknown');
+    const kubelet = kubeletOf('master-c', 'aws:///zone/i-c');
+    const own = connect({ hosts: kubelet.hosts });
+    const waiting = ensureNode('master-c', 'aws:///zone/i-c', own);
+    await expect.poll(async () => (await nodeNamed('master-c'))?.metadata.labels).toHaveProperty('mine');
+    await (await api()).delete({ apiVersion: 'v1', kind: 'Node', name: 'master-c' });
+    await waiting;
+    expect(kubelet.starts()).toBe(1);
+    expect((await nodeNamed('master-c'))?.metadata.labels).toHaveProperty('mine');
+    own.close();
+  });
 
   test('what an addon runs is waited for until it is available', async () => {
     expect((await differences('kube.ready')).map((d) => d.address)).toEqual(['kube.ready/coredns', 'kube.ready/metrics-server']);

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { messageOf, UserError } from '../../errors.ts';
-import { canonicalJson } from '../../plan/canonical.ts';
 import { fields } from '../../plan/fields.ts';
 import {
   type Address,
@@ -8,22 +7,20 @@ import {
   type Context,
   nameOf,
   type Observation,
+  type Ref,
   type Resolved,
   type ResourceType,
 } from '../../plan/resource.ts';
 import type { KubeApi } from '../client.ts';
 import type { KubeClients } from '../clients.ts';
 import { patienceMs } from '../connect.ts';
+import { deleteOwned } from '../delete-owned.ts';
 import { KubeRefusal } from '../http.ts';
 import { fieldManager, type KubeObject, marks } from '../objects.ts';
+import { forgetFormer, revived } from '../registration.ts';
+import { changeTaints, NodeGone, sameTaint, type Taint, taintKey, taintSchema, taintsOf } from '../taints.ts';
 import { type SharedPoll, waitFor } from '../wait.ts';
 
-const taintSchema = z.looseObject({ key: z.string(), value: z.string().default(''), effect: z.string() });
-export interface Taint {
-  readonly key: string;
-  readonly value: string;
-  readonly effect: string;
-}
 export interface KubeNodeProps {
   /** Those that we own; others are others'. */
   readonly labels: Readonly<Record<string, string>>;
@@ -31,6 +28,10 @@ export interface KubeNodeProps {
   readonly taints: readonly Taint[];
   /** `but for a pod network`: not Ready, and that is all that it lacks; designed, that this is enough. */
   readonly ready: Readiness;
+  /** Where a cloud knows nodes: what it calls the machine. Of a Node that a machine before it has left, what it called that one. */
+  readonly machine?: string | Ref<string>;
+  /** Observed only: it was made for a machine of a design. One that somebody joined by hand, or that a group launched, never was. */
+  readonly ours?: boolean;
 }
 type Readiness = boolean | 'but for a pod network';
 type Outputs = Record<never, never>;
@@ -40,7 +41,8 @@ const readyWithinMs = 120_000;
 
 /**
  * Labels, taints and readiness of a node (hard part 13: kubelet flags serve registration only). The Node object itself is the
- * kubelet's: creating this is waiting for it, then owning what is ours by server-side apply.
+ * kubelet's: creating this is waiting for it, then owning what is ours by server-side apply. That of a machine which is no longer designed is
+ * deleted after the machine.
  */
 export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
   name: 'kube.node',
@@ -51,14 +53,19 @@ export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
     return new Map((nodes ?? []).map((node): [Address, Seen] => [addressOf('kube.node', node.metadata.name), observed(node)]));
   },
   diff: (desired, observed) => {
-    const enough = isEnough(observed.ready, desired.ready);
-    return differences(enough ? { ...desired, ready: observed.ready } : desired, observed);
+    const ready = isEnough(observed.ready, desired.ready) ? observed.ready : desired.ready;
+    return differences({ ...desired, ready }, observed).filter(
+      // Where the one or the other does not say it, nothing can differ.
+      ({ path }) => path !== 'machine' || (desired.machine !== undefined && observed.machine !== undefined),
+    );
   },
   create: (desired, ctx) => ensure(desired, ctx),
   update: (desired, _outputs, ctx) => ensure(desired, ctx),
   verify: (desired, ctx) => alive(desired, ctx),
+  keeps: ({ ours }) => ours !== true,
+  delete: (_outputs, ctx) => forget(ctx),
 };
-const differences = fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none' });
+const differences = fields<KubeNodeProps>({ labels: 'none', taints: 'none', ready: 'none', machine: 'none', ours: 'ignore' });
 
 /** One LIST for all who ask. Undefined: there is no API yet that could have any. */
 export const readNodes = async (clients: KubeClients, signal: AbortSignal): Promise<readonly KubeObject[] | undefined> =>
@@ -66,17 +73,52 @@ export const readNodes = async (clients: KubeClients, signal: AbortSignal): Prom
 
 const observed = (node: KubeObject): Seen => ({
   state: 'present',
-  props: { labels: ownLabels(node), taints: ownTaints(node), ready: readiness(node) },
+  props: {
+    labels: ownLabels(node),
+    taints: ownTaints(node),
+    ready: readiness(node),
+    ...machineOf(node),
+    ours: isOurs(node),
+  },
   outputs: {},
 });
+const machineOf = (node: KubeObject): { readonly machine?: string } => {
+  const { providerID } = nodeSchema.parse(node).spec;
+  return providerID === undefined ? {} : { machine: providerID };
+};
+/** The Node of another machine than this one. */
+function isForeign(node: KubeObject, { machine }: Resolved<KubeNodeProps>): boolean {
+  const found = machineOf(node).machine;
+  return machine !== undefined && found !== undefined && found !== machine;
+}
+
+/** Only own() leaves this annotation, by server-side apply: on nodes of the design, and on no others. */
+const isOurs = (node: KubeObject): boolean => `f:${marks.taints}` in owned(node)['f:annotations'];
+
+/**
+ * Deletes the Node object of a machine that is gone. While the machine is there, or is not seen, its pods may run: without their Node they would be
+ * started elsewhere too, a second time.
+ */
+async function forget({ address, clients, signal }: Context<KubeClients>): Promise<void> {
+  const name = nameOf(address);
+  if (clients.hosts?.access().hosts.has(name))
+    throw new UserError({
+      what: 'its Node object is not deleted while its machine is there',
+      where: `node ${name}`,
+      next: 'run the same command again: it goes on from what it finds',
+    });
+  const api = await clients.api({ waitMs: patienceMs, signal });
+  await deleteOwned(api, { apiVersion: 'v1', kind: 'Node', name }, isOurs, signal);
+}
 
 async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<Outputs> {
   const { clients, signal, progress } = ctx;
   const name = nameOf(ctx.address);
   const api = await clients.api({ waitMs: patienceMs, signal });
+  const poll = revived(name, ctx);
   const until = (missing: (node: KubeObject | undefined) => string | undefined, what: string): Promise<void> =>
     waitFor({
-      poll: clients.nodes,
+      poll,
       timeoutMs: readyWithinMs,
       signal,
       missing: (nodes) => missing(nodes.get(name)),
@@ -88,10 +130,20 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
           next: `cluster logs ${name}, then run the same command again`,
         }),
     });
-  await until((node) => (node ? undefined : 'no kubelet has registered it'), 'the node was not registered');
-  progress('registered');
-  await own(api, name, desired, signal);
-  await until((node) => notWell(node, desired), 'the node was not Ready');
+  await forgetFormer(api, name, (node) => isForeign(node, desired), ctx);
+  // Again where it was deleted and registered anew in between: what is ours went with it.
+  for (let owned: string | undefined, now: string | undefined; owned === undefined || owned !== now; ) {
+    await until(
+      (node) => (node && !isForeign(node, desired) ? undefined : 'no kubelet has registered it'),
+      'the node was not registered',
+    );
+    progress('registered');
+    owned = await own(api, name, desired, signal);
+    await until((node) => {
+      now = node?.metadata.uid;
+      return notWell(node, desired);
+    }, 'the node was not Ready');
+  }
   progress(desired.ready === true ? 'Ready' : 'Ready, or would be with a pod network');
   return {};
 }
@@ -100,7 +152,8 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
  * Ready, and with a lease renewed since the run began: for 40 s after a machine is gone its Node still says Ready, so that condition
  * alone says nothing of a machine which this run has started or made anew. Kubelets renew every 10 s, and at once when they start.
  */
-async function alive(desired: Resolved<KubeNodeProps>, { clients, signal, address, since }: Context<KubeClients>): Promise<void> {
+async function alive(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<void> {
+  const { clients, signal, address, since } = ctx;
   const name = nameOf(address);
   const wait = <T>(poll: SharedPoll<T>, missing: (answer: T) => string | undefined): Promise<void> =>
     waitFor({
@@ -120,39 +173,30 @@ async function alive(desired: Resolved<KubeNodeProps>, { clients, signal, addres
   await wait(clients.leases, (leases) =>
     (leases.get(name) ?? 0) >= since ? undefined : 'its kubelet has not renewed its lease',
   );
-  await wait(clients.nodes, (nodes) => notWell(nodes.get(name), desired));
+  await wait(revived(name, ctx), (nodes) => notWell(nodes.get(name), desired));
 }
 
-/** Taints first, marks after: a kill in between is seen as a difference and done again. */
-async function own(api: KubeApi, name: string, desired: Resolved<KubeNodeProps>, signal: AbortSignal): Promise<void> {
-  const node = await setTaints(api, name, desired.taints, signal);
+/** Taints first, marks after: a kill in between is seen as a difference and done again. Returns whose they are; undefined: it is gone. */
+async function own(
+  api: KubeApi,
+  name: string,
+  desired: Resolved<KubeNodeProps>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const annotations = { [marks.taints]: JSON.stringify(desired.taints) };
-  // The UID keeps a Node that was deleted just now from being made by us.
-  const metadata = { name, uid: node.metadata.uid, labels: { ...desired.labels }, annotations };
-  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata }, { signal });
-}
-
-/** spec.taints is one atomic list that the node controllers write too: change ours in it, against the version that was read. */
-async function setTaints(api: KubeApi, name: string, desired: readonly Taint[], signal: AbortSignal): Promise<KubeObject> {
-  for (let attempt = 1; ; attempt++) {
-    const node = await api.get({ apiVersion: 'v1', kind: 'Node', name }, signal);
-    if (!node)
-      throw new UserError({ what: 'its Node object is gone', where: `node ${name}`, next: 'run the same command again' });
-    const all = taintsOf(node);
-    const wanted = mergeTaints(all, markedTaints(node), desired);
-    if (canonicalJson(wanted) === canonicalJson(all)) return node;
-    try {
-      const body = [
-        { op: 'test', path: '/metadata/resourceVersion', value: node.metadata.resourceVersion },
-        { op: 'add', path: '/spec/taints', value: wanted },
-      ];
-      return await api.patch({ apiVersion: 'v1', kind: 'Node', name }, 'application/json-patch+json', body, signal);
-    } catch (error) {
-      const raced = error instanceof KubeRefusal && (error.status === 409 || error.status === 422);
-      if (!raced || attempt >= 10) throw error;
-    }
+  try {
+    const { uid } = (await setTaints(api, name, desired.taints, signal)).metadata;
+    // The UID keeps a Node that was deleted just now from being made by us.
+    const metadata = { name, uid, labels: { ...desired.labels }, annotations };
+    return (await api.apply({ apiVersion: 'v1', kind: 'Node', metadata }, { signal })).metadata.uid;
+  } catch (error) {
+    if (error instanceof NodeGone || (error instanceof KubeRefusal && error.status === 409)) return undefined;
+    throw error;
   }
 }
+
+const setTaints = (api: KubeApi, name: string, desired: readonly Taint[], signal: AbortSignal): Promise<KubeObject> =>
+  changeTaints(api, name, (all, node) => mergeTaints(all, markedTaints(node), desired), { signal });
 
 /** The list with ours as designed, and everybody else's as they are. Pure. `marked`: what we put there before. */
 export function mergeTaints(all: readonly Taint[], marked: readonly Taint[], desired: readonly Taint[]): readonly Taint[] {
@@ -163,20 +207,16 @@ export function mergeTaints(all: readonly Taint[], marked: readonly Taint[], des
   const result = all.filter((taint) => others.includes(taint) || kept.includes(taint));
   return [...result, ...added];
 }
-const taintKey = ({ key, effect }: Taint): string => `${key}:${effect}`;
-const sameTaint = (a: Taint, b: Taint): boolean => taintKey(a) === taintKey(b) && a.value === b.value;
 export const byTaint = (a: Taint, b: Taint): number => (taintKey(a) < taintKey(b) ? -1 : 1);
 
 const nodeSchema = z.looseObject({
-  spec: z.looseObject({ taints: z.array(taintSchema).default([]) }).prefault({}),
+  spec: z.looseObject({ taints: z.array(taintSchema).default([]), providerID: z.string().optional() }).prefault({}),
   status: z
     .looseObject({
       conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
     })
     .prefault({}),
 });
-const taintsOf = (node: KubeObject): readonly Taint[] => nodeSchema.parse(node).spec.taints;
-
 /** What the annotation says that we put there. */
 function markedTaints(node: KubeObject): readonly Taint[] {
   try {
@@ -193,15 +233,22 @@ const ownTaints = (node: KubeObject): readonly Taint[] => {
     .toSorted(byTaint);
 };
 
-const ownedLabelsSchema = z.object({ 'f:metadata': z.object({ 'f:labels': z.record(z.string(), z.unknown()).default({}) }) });
-/** Labels that are ours by managedFields: a kubelet sets some of the same when it registers, and they are its own until we apply them. */
-function ownLabels({ metadata }: KubeObject): Readonly<Record<string, string>> {
+const ownedSchema = z.object({
+  'f:metadata': z.object({
+    'f:labels': z.record(z.string(), z.unknown()).default({}),
+    'f:annotations': z.record(z.string(), z.unknown()).default({}),
+  }),
+});
+/** The metadata that is ours by server-side apply. */
+function owned({ metadata }: KubeObject) {
   const entry = metadata.managedFields?.find(({ manager, operation }) => manager === fieldManager && operation === 'Apply');
-  const owned = ownedLabelsSchema.safeParse(entry?.fieldsV1);
-  if (!owned.success) return {};
-  return Object.fromEntries(
-    Object.entries(metadata.labels ?? {}).filter(([key]) => `f:${key}` in owned.data['f:metadata']['f:labels']),
-  );
+  const parsed = ownedSchema.safeParse(entry?.fieldsV1);
+  return parsed.success ? parsed.data['f:metadata'] : { 'f:labels': {}, 'f:annotations': {} };
+}
+/** Labels that are ours by managedFields: a kubelet sets some of the same when it registers, and they are its own until we apply them. */
+function ownLabels(node: KubeObject): Readonly<Record<string, string>> {
+  const ours = owned(node)['f:labels'];
+  return Object.fromEntries(Object.entries(node.metadata.labels ?? {}).filter(([key]) => `f:${key}` in ours));
 }
 
 /** Why it is not Ready; undefined: it is. */

@@ -97,7 +97,7 @@ describe('a pool without a least size', () => {
   test('is waited for by nobody; addons wait for the others', () => {
     const resources = (min: number) => {
       const topology = awsTopology({ pools: [{ name: 'workers', min, max: 3 }] });
-      return kubeResources(topology, designAddons(topology, {}), [], (group) => `aws.pool/${group}`);
+      return kubeResources(topology, designAddons(topology, {}), [], { groupAddress: (group) => `aws.pool/${group}` });
     };
     const pools = (min: number) => resources(min).filter(({ type }) => type === 'kube.pool');
     expect(pools(0)).toEqual([]);
