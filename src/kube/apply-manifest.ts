@@ -156,17 +156,22 @@ function nextOf({ object: { kind, metadata } }: Manifest, error: UserError): str
   return error.problem.next ?? 'correct the manifest, then run the same command again';
 }
 
-const dyingSchema = z.looseObject({
+const conditionSchema = z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') });
+/** A CustomResourceDefinition of a moment ago says `conditions: null`: its type in Go has no omitempty there. */
+const statusSchema = z.looseObject({
   status: z
     .looseObject({
-      conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
+      conditions: z
+        .array(conditionSchema)
+        .nullish()
+        .transform((conditions) => conditions ?? []),
     })
     .prefault({}),
 });
 /** Why what is being deleted is still there. */
 export function whyItStays(object: KubeObject): string {
   const { finalizers = [] } = object.metadata;
-  const parsed = dyingSchema.safeParse(object);
+  const parsed = statusSchema.safeParse(object);
   const conditions = parsed.success ? parsed.data.status.conditions : [];
   const said = conditions.filter(({ type, status }) => status === 'True' && /Failure|Remaining|Terminating/.test(type));
   const why = [
@@ -176,22 +181,19 @@ export function whyItStays(object: KubeObject): string {
   return ['it is being deleted and not gone yet', ...why].join('; ');
 }
 
-const definitionSchema = z.looseObject({
-  status: z
-    .looseObject({
-      conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
-    })
-    .prefault({}),
-});
 const establishedWithinMs = 60_000;
 
 /** Waits, bounded, until a CustomResourceDefinition's kind is served. */
-export async function waitUntilEstablished(api: KubeApi, { object, key, where }: Manifest, signal: AbortSignal): Promise<void> {
+export async function waitUntilEstablished(
+  api: Pick<KubeApi, 'get'>,
+  { object, key, where }: Manifest,
+  signal: AbortSignal,
+): Promise<void> {
   const { apiVersion, kind, metadata } = object;
   const end = performance.now() + establishedWithinMs;
   for (;;) {
     const found = await api.get({ apiVersion, kind, name: metadata.name }, signal);
-    const { conditions } = definitionSchema.parse(found ?? {}).status;
+    const { conditions } = statusSchema.parse(found ?? {}).status;
     const of = (type: string) => conditions.find((condition) => condition.type === type);
     if (of('Established')?.status === 'True') return;
     const refused = of('NamesAccepted');

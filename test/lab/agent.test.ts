@@ -12,7 +12,7 @@ import { type Http, openHttp } from '../../src/kube/http.ts';
 import { kubeObjectSchema } from '../../src/kube/objects.ts';
 import { issueClient } from '../../src/pki/admin.ts';
 import { awsTopology } from '../support/aws/pool-machine.ts';
-import { apiName, type LocalApi, missingApi, startLocalApi } from '../support/local-api.ts';
+import { apiName, type LocalApi, missingApi, startLocalApi, untilAllowed } from '../support/local-api.ts';
 import { MemoryCloud } from '../unit/agent/memory.ts';
 import { aDocument, anInstance, aRequest, config, id } from '../unit/agent/requests.ts';
 
@@ -29,6 +29,7 @@ describe.skipIf(missingApi)(`the agent and a real API server${missingApi ? `: sk
     const { server } = lab;
     admin = openKube({ server, tlsServerName: apiName, ...lab.credentials });
     for (const object of joinObjects(awsTopology())) await admin.apply(kubeObjectSchema.parse(object));
+    await untilAllowed(lab, identities.agent, [], [{ verb: 'list', resource: 'nodes' }]);
     const own = await issueClient({ authority: lab.authority, cn: identities.agent, o: [], hours: 1, now: Date.now() });
     http = openHttp({ server, tlsServerName: apiName, caPem: lab.authority.certPem, ...own });
     kube = agentKube(http);

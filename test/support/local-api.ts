@@ -4,7 +4,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { messageOf } from '../../src/errors.ts';
 import type { Credentials } from '../../src/kube/clients.ts';
+import { type ApiServer, openHttp } from '../../src/kube/http.ts';
 import { issueClient } from '../../src/pki/admin.ts';
 import { type Authority, createAuthority } from '../../src/pki/authorities.ts';
 import { issue } from '../../src/pki/issue.ts';
@@ -84,7 +87,9 @@ export async function startLocalApi(subnet: number, more: Readonly<Record<string
   };
   const credentials = { caPem: authority.certPem, ...admin };
   await waitForPort(port, child, log, close);
-  return { server: `https://127.0.0.1:${port}`, etcd, authority, credentials, signal: (name) => void child.kill(name), close };
+  const server = `https://127.0.0.1:${port}`;
+  await untilReady({ server, tlsServerName: apiName, ...credentials });
+  return { server, etcd, authority, credentials, signal: (name) => void child.kill(name), close };
 }
 
 async function startEtcd(etcd: LocalEtcd): Promise<void> {
@@ -101,6 +106,55 @@ async function waitForPort(port: number, child: ChildProcess, log: string, close
   const text = readFileSync(log, 'utf8').slice(-2000);
   close();
   throw new Error(`kube-apiserver on port ${port} did not start:\n${text}`);
+}
+
+/** It listens before it has made its own roles and read anybody's. */
+async function untilReady(server: ApiServer): Promise<void> {
+  const http = openHttp(server);
+  await until(() => http.text('/readyz').then(() => true), 'kube-apiserver is ready').finally(() => http.close());
+}
+
+export interface Right {
+  readonly verb: string;
+  readonly resource: string;
+  readonly group?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+const reviewSchema = z.looseObject({ status: z.looseObject({ allowed: z.boolean() }) });
+/** Its authorizer reads roles and bindings from a watch: what was applied a moment ago it may not know yet. */
+export async function untilAllowed(
+  { server, credentials }: LocalApi,
+  user: string,
+  groups: readonly string[],
+  rights: readonly Right[],
+): Promise<void> {
+  const http = openHttp({ server, tlsServerName: apiName, ...credentials });
+  const allowed = async (resourceAttributes: Right): Promise<boolean> => {
+    const review = await http.json('/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+      method: 'POST',
+      body: {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SubjectAccessReview',
+        spec: { user, groups, resourceAttributes },
+      },
+    });
+    return reviewSchema.parse(review).status.allowed;
+  };
+  const asked = rights.map((right) => until(() => allowed(right), `${user} may ${right.verb} ${right.resource}`));
+  await Promise.all(asked).finally(() => http.close());
+}
+
+async function until(done: () => Promise<boolean>, what: string): Promise<void> {
+  let said = '';
+  for (const end = performance.now() + 30_000; performance.now() < end; await sleep(50)) {
+    const so = await done().catch((error: unknown) => {
+      said = `: ${messageOf(error)}`;
+      return false;
+    });
+    if (so) return;
+  }
+  throw new Error(`not within 30 s: ${what}${said}`);
 }
 
 const freePort = (): Promise<number> =>

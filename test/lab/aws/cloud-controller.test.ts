@@ -32,7 +32,7 @@ import {
 } from '../../support/aws/cloud-controller.ts';
 import { type Moto, motoHome, startMoto } from '../../support/aws/moto.ts';
 import { aCluster } from '../../support/builders.ts';
-import { apiName, type LocalApi, missingApi, startLocalApi } from '../../support/local-api.ts';
+import { apiName, type LocalApi, missingApi, startLocalApi, untilAllowed } from '../../support/local-api.ts';
 
 const missing =
   missingApi ??
@@ -64,6 +64,8 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
   );
   const credentials = { accessKeyId: 'AKIATEST', secretAccessKey: 'secret' };
   const directory = mkdtempSync(join(tmpdir(), 'slipway-ccm-'));
+  const account = 'system:serviceaccount:kube-system:cloud-controller-manager';
+  const groups = ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'];
   let lab: LocalApi;
   let moto: Moto;
   let kube: KubeApi;
@@ -87,6 +89,13 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
     const addon = awsCloudController(topology, { api: cloud.url, metadata: metadata.url });
     const objects = addon.objects.map((object) => kubeObjectSchema.parse(object));
     for (const object of objects) await kube.apply(object);
+    // It ends where it may not do this at its start. In a cluster its pod is then started again.
+    await untilAllowed(lab, account, groups, [
+      { verb: 'get', resource: 'configmaps', namespace: 'kube-system', name: 'extension-apiserver-authentication' },
+      { verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' },
+      { verb: 'create', group: 'coordination.k8s.io', resource: 'leases', namespace: 'kube-system' },
+      { verb: 'watch', resource: 'nodes' },
+    ]);
     controller = await start(objects);
   }, 120_000);
   afterAll(async () => {
@@ -147,13 +156,7 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
       join(tmpdir(), 'slipway-aws-cloud-controller-1.36.1'),
       'aws-cloud-controller',
     );
-    const account = await issueClient({
-      authority: lab.authority,
-      cn: 'system:serviceaccount:kube-system:cloud-controller-manager',
-      o: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'],
-      hours: 1,
-      now: Date.now(),
-    });
+    const own = await issueClient({ authority: lab.authority, cn: account, o: groups, hours: 1, now: Date.now() });
     const file = (name: string, text: string): string => {
       writeFileSync(join(directory, name), text, { mode: 0o600 });
       return join(directory, name);
@@ -177,7 +180,7 @@ describe.skipIf(missing)(`the AWS cloud controller${missing ? `: skipped, ${miss
         users: [
           {
             name: 'me',
-            user: { 'client-certificate-data': base64(account.certPem), 'client-key-data': base64(account.keyPem) },
+            user: { 'client-certificate-data': base64(own.certPem), 'client-key-data': base64(own.keyPem) },
           },
         ],
         contexts: [{ name: 'demo', context: { cluster: 'demo', user: 'me' } }],

@@ -3,6 +3,7 @@ import { versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
 import { designAddons } from '../../../src/components/addons.ts';
 import { parseManifest } from '../../../src/config/manifests.ts';
+import { waitUntilEstablished } from '../../../src/kube/apply-manifest.ts';
 import { kubeResources } from '../../../src/kube/design.ts';
 import type { ManifestProps } from '../../../src/kube/manifests.ts';
 import { kubeHolders, kubeObjects } from '../../../src/kube/types/manifests.ts';
@@ -57,6 +58,21 @@ describe('addons.manifests', () => {
     expect(JSON.stringify(plan)).not.toMatch(hunter);
     await up(opened, { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true });
     expect((await planCluster(opened)).changes).toEqual([]);
+  });
+
+  test('a definition whose conditions are null yet, as they are for a moment, is waited for', async () => {
+    const [definition] = read(
+      'apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: widgets.example.com }\n',
+    );
+    const answers = [null, [{ type: 'Established', status: 'True' }]];
+    const get = async () => ({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'widgets.example.com' },
+      status: { conditions: answers.shift() },
+    });
+    if (definition) await waitUntilEstablished({ get }, definition, AbortSignal.timeout(5_000));
+    expect(answers).toEqual([]);
   });
 
   test("an object of Slipway's own addons is refused, with its place", () => {
