@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 interface Budget {
-  readonly unit: 's' | 'MB' | 'calls' | 'times';
+  readonly unit: 's' | 'MB' | 'calls' | 'times' | 'requests';
   readonly most: number;
 }
 export interface Measurement {
@@ -126,6 +126,34 @@ export const measurements: readonly Measurement[] = [
     async measure() {
       const { times } = await script('bench/aws.ts', 'up', 'examples/aws/large.yaml', '20');
       return numbers({ 'aws-up-1000': times });
+    },
+  },
+  // On real machines under a steady load; what counts as failed, and as the program's own time: bench/upgrade.ts.
+  {
+    names: ['upgrade-in-place', 'upgrade-in-place-failed-requests', 'upgrade-overhead'],
+    budgets: {
+      'upgrade-in-place': { unit: 's', most: 120 },
+      'upgrade-in-place-failed-requests': { unit: 'requests', most: 0 },
+      'upgrade-overhead': { unit: 's', most: 2 },
+    },
+    async measure() {
+      const { seconds, failedRequests, overhead } = await script('bench/upgrade.ts', 'in-place');
+      return numbers({
+        'upgrade-in-place': seconds,
+        'upgrade-in-place-failed-requests': failedRequests,
+        'upgrade-overhead': overhead,
+      });
+    },
+  },
+  {
+    names: ['upgrade-replace', 'upgrade-replace-failed-requests'],
+    budgets: {
+      'upgrade-replace': { unit: 's', most: 150 },
+      'upgrade-replace-failed-requests': { unit: 'requests', most: 0 },
+    },
+    async measure() {
+      const { seconds, failedRequests } = await script('bench/upgrade.ts', 'replace');
+      return numbers({ 'upgrade-replace': seconds, 'upgrade-replace-failed-requests': failedRequests });
     },
   },
 ];

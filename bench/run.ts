@@ -1,4 +1,4 @@
-/** `npm run bench [NAME...]`: measures the budgets of the project and prints one JSON object: {results: [{name, unit, median, runs, budget}]}. */
+/** `npm run bench [NAME...]`: measures the budgets of the project and prints one JSON object: {results: [{name, unit, median, runs, worst, budget}]}. */
 import { measurements } from './measurements.ts';
 
 const wanted = process.argv.slice(2);
@@ -9,7 +9,7 @@ if (unknown.length > 0) {
 }
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-const results: { name: string; unit: string; median: number; runs: readonly number[]; budget: number }[] = [];
+const results: { name: string; unit: string; median: number; runs: readonly number[]; worst: number; budget: number }[] = [];
 for (const { names, measure, budgets } of measurements) {
   if (wanted.length > 0 && !names.some((name) => wanted.includes(name))) continue;
   const runs = new Map<string, number[]>();
@@ -20,7 +20,14 @@ for (const { names, measure, budgets } of measurements) {
   for (const [name, values] of runs) {
     const budget = budgets[name];
     if (budget && (wanted.length === 0 || wanted.includes(name)))
-      results.push({ name, unit: budget.unit, median: median(values), runs: values, budget: budget.most });
+      results.push({
+        name,
+        unit: budget.unit,
+        median: median(values),
+        runs: values,
+        worst: Math.max(...values),
+        budget: budget.most,
+      });
   }
 }
 console.log(JSON.stringify({ results }, null, 2));

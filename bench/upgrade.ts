@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../test/support/cli.ts';
 import { explained, openLoad, summary } from '../test/support/load/load.ts';
+import { assetCache } from '../test/support/local-etcd.ts';
+import { ensureTestapp } from '../test/support/testapp.ts';
 
 const [from, to] = ['1.35.4', '1.36.3'];
 const machines = '10.217.0.0/16';
@@ -19,7 +21,7 @@ const cluster = new TestCluster(`bench-${strategy}`, (name) =>
 );
 const quiet = 5_000;
 
-await removeLeftovers(cluster.name);
+await Promise.all([removeLeftovers(cluster.name), ensureTestapp(assetCache)]);
 try {
   await cluster.must('up', '--yes');
   const load = await openLoad(cluster, {
