@@ -53,6 +53,34 @@ describe('partOf', () => {
     expect(afterOf(partOf(wide, only('m/a', 'm/d')))).toEqual({ 'm/a': [], 'm/d': ['delete m/a'] });
   });
 
+  it('holds back the fields that it does not carry out, and drops an update of which nothing is left', () => {
+    const update: Change = {
+      ...deletion('m/balancer'),
+      action: 'update',
+      impact: 'restart',
+      fields: ['a', 'b'].map((name) => ({ path: `backends.${name}`, before: name, after: null, impact: 'restart' })),
+    };
+    const steps = [step('m/balancer', [], 'update'), { ...step('m/a'), after: ['update m/balancer'] }];
+    const both = { ...aPlan(steps), changes: [update, deletion('m/a')] };
+    const mine = partOf(
+      both,
+      () => true,
+      (_, path) => path === 'backends.a',
+    );
+    expect(mine.changes[0]?.fields.map(({ path }) => path)).toEqual(['backends.a']);
+    expect(mine.steps.map(({ id, params: { hold }, after }) => [id, hold, after])).toEqual([
+      ['update m/balancer', ['backends.b'], []],
+      ['delete m/a', [], ['update m/balancer']],
+    ]);
+    const none = partOf(
+      both,
+      () => true,
+      () => false,
+    );
+    expect(none.changes.map(({ address }) => address)).toEqual(['m/a']);
+    expect(none.steps.map(({ id, after }) => [id, after])).toEqual([['delete m/a', []]]);
+  });
+
   it('takes verifications of chosen addresses along, and nothing where nothing is chosen', () => {
     const verified = aPlan([step('m/a', [], 'verify'), step('m/b', [], 'verify')]);
     expect(partOf(verified, only('m/a')).steps.map(({ id }) => id)).toEqual(['verify m/a']);
