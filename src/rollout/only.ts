@@ -1,0 +1,94 @@
+import { nearest } from '../config/nearest.ts';
+import { exitCodes, UserError } from '../errors.ts';
+import type { Lane, Turn, Wave } from './rollout.ts';
+
+/** A part of a rollout: `--only pool=workers`, `--only role=masters`, `--only zone=a`. */
+export interface Only {
+  readonly what: 'pool' | 'role' | 'zone';
+  readonly name: string;
+}
+const roles: Readonly<Record<string, Turn['role']>> = { bastion: 'bastion', etcd: 'etcd', masters: 'master', workers: 'worker' };
+
+/** Throws a usage error that names what there is to choose from. */
+export function parseOnly(text: string, known: { readonly pools: readonly string[]; readonly zones: readonly string[] }): Only {
+  const names = { pool: known.pools, role: Object.keys(roles), zone: known.zones };
+  const found = /^(pool|role|zone)=(.+)$/.exec(text);
+  const what = found?.[1];
+  const name = found?.[2];
+  if (name === undefined || (what !== 'pool' && what !== 'role' && what !== 'zone')) {
+    throw usage(`--only ${text}: it takes pool=NAME, role=NAME or zone=NAME`, 'for example --only role=masters');
+  }
+  if (names[what].includes(name)) return { what, name };
+  const meant = nearest(name, names[what]);
+  throw usage(
+    `--only ${text}: there is no ${what} ${name}${meant === undefined ? '' : `; did you mean ${what}=${meant}?`}`,
+    names[what].length === 0
+      ? `the cluster has no ${what}s`
+      : `one of ${names[what].map((each) => `${what}=${each}`).join(', ')}`,
+  );
+}
+
+/**
+ * What is left of the waves when only a part goes. `apiServers`: the version that each master's API server runs now. Throws a UserError where the part
+ * may not go without what comes before it, by Kubernetes' version skew policy: no kubelet newer than an API server, API servers at most one minor version apart.
+ */
+export function only(filter: Only, waves: readonly Wave[], apiServers: ReadonlyMap<string, string>): readonly Wave[] {
+  const part = waves.flatMap((wave) => partOf(wave, filter) ?? []);
+  const running = new Map(apiServers);
+  for (const { kubernetes, lanes } of part) {
+    const turns = lanes.flatMap((lane) => [...lane.first, ...lane.turns]);
+    const worker = turns.find(({ role }) => role === 'worker');
+    const older = [...running].find(([, version]) => compare(version, kubernetes) < 0);
+    if (worker && older) {
+      throw new UserError({
+        what: `--only ${filter.what}=${filter.name} would bring kubelets to ${kubernetes} while the API server of ${older[0]} runs ${older[1]}`,
+        where: worker.machine,
+        why: 'a kubelet may never be newer than an API server: masters go before pools',
+        next: 'cluster upgrade --only role=masters, then this again; or cluster upgrade without --only',
+      });
+    }
+    for (const { role, machine } of turns) if (role === 'master') running.set(machine, kubernetes);
+    const apart = [...running].find(([, version]) => Math.abs(minor(version) - minor(kubernetes)) > 1);
+    if (turns.some(({ role }) => role === 'master') && apart) {
+      throw new UserError({
+        what: `--only ${filter.what}=${filter.name} would bring masters to ${kubernetes} while the API server of ${apart[0]} stays at ${apart[1]}`,
+        where: apart[0],
+        why: 'API servers may be one minor version apart, and no more',
+        next: 'cluster upgrade --only role=masters, or cluster upgrade without --only',
+      });
+    }
+  }
+  return part;
+}
+
+/** Changes besides machines belong to the whole of a wave: they go when nothing of it is left out. */
+function partOf(wave: Wave, filter: Only): Wave | undefined {
+  const lanes = wave.lanes.flatMap((lane) => laneOf(lane, filter) ?? []);
+  if (lanes.length === 0) return undefined;
+  const count = (all: readonly Lane[]): number => all.reduce((sum, { turns, last }) => sum + turns.length + last.length, 0);
+  return { ...wave, lanes, changes: count(lanes) === count(wave.lanes) ? wave.changes : [] };
+}
+
+/** Surge machines come and go with the turns that they stand in for, whatever their zone. */
+function laneOf(lane: Lane, { what, name }: Only): Lane | undefined {
+  const chosen = (turn: Turn): boolean =>
+    what === 'pool' ? turn.pool === name : what === 'zone' ? turn.zone === name : turn.role === roles[name];
+  const turns = lane.turns.filter(chosen);
+  const surges = new Set(lane.first.map(({ machine }) => machine));
+  const stays = turns.length > 0;
+  const last = lane.last.filter((turn) => (surges.has(turn.machine) ? stays : chosen(turn)));
+  return turns.length + last.length === 0 ? undefined : { ...lane, first: stays ? lane.first : [], turns, last };
+}
+
+const usage = (what: string, next: string): UserError => new UserError({ what, next }, exitCodes.usage);
+const numbers = (version: string): readonly number[] => version.split('.').map(Number);
+const minor = (version: string): number => numbers(version)[1] ?? Number.NaN;
+/** Below 0: `a` is the older. */
+function compare(a: string, b: string): number {
+  const [left, right] = [numbers(a), numbers(b)];
+  for (let i = 0; i < 3; i++) {
+    const by = (left[i] ?? 0) - (right[i] ?? 0);
+    if (by !== 0) return by;
+  }
+  return 0;
+}

@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest';
+import { only, parseOnly } from '../../../src/rollout/only.ts';
+import type { Wave } from '../../../src/rollout/rollout.ts';
+import { aLane, aTurn, aWave, surge, workers } from '../../support/rehearsal.ts';
+
+const known = { pools: ['workers', 'gpu'], zones: ['a', 'b'] };
+const masters = (zones = ['a', 'b', 'c']) =>
+  aLane(
+    'masters',
+    zones.map((zone) => aTurn(`master-${zone}`, { role: 'master', zone })),
+  );
+const waves = () => [
+  aWave('etcd', [aLane('etcd', [aTurn('etcd-a', { role: 'etcd' })])]),
+  aWave('masters', [masters()], { changes: ['local.balancer/api'] }),
+  aWave('addons', [], { changes: ['kube.addon/coredns'] }),
+  aWave('pools', [aLane('pool workers', workers('workers', 4, ['a', 'b'])), aLane('pool gpu', workers('gpu', 2, ['a', 'b']))]),
+];
+const at = (...versions: readonly string[]) => new Map(versions.map((version, i) => [`master-${'abc'[i]}`, version]));
+const turns = (all: readonly Wave[]) =>
+  all.map((wave) => [
+    wave.name,
+    ...wave.lanes.flatMap((lane) => [...lane.first, ...lane.turns, ...lane.last].map((t) => t.machine)),
+  ]);
+
+describe('--only', () => {
+  test.each([
+    ['pool=gpu', { what: 'pool', name: 'gpu' }],
+    ['role=masters', { what: 'role', name: 'masters' }],
+    ['zone=a', { what: 'zone', name: 'a' }],
+  ])('%s', (text, parsed) => expect(parseOnly(text, known)).toEqual(parsed));
+
+  test.each([
+    ['gpu', 'it takes pool=NAME, role=NAME or zone=NAME'],
+    ['pool=', 'it takes pool=NAME, role=NAME or zone=NAME'],
+    ['machine=x', 'it takes pool=NAME, role=NAME or zone=NAME'],
+    ['pool=worker', 'there is no pool worker; did you mean pool=workers?'],
+    ['role=master', 'did you mean role=masters?'],
+    ['zone=q7', 'there is no zone q7\nNext: one of zone=a, zone=b'],
+  ])('%s is a usage error that says what there is', (text, message) => {
+    expect(() => parseOnly(text, known)).toThrow(
+      expect.objectContaining({ exitCode: 64, message: expect.stringContaining(message) }),
+    );
+  });
+
+  test('a pool, when the masters are there already', () => {
+    expect(turns(only({ what: 'pool', name: 'gpu' }, waves(), at('1.36.3', '1.36.3', '1.36.3')))).toEqual([
+      ['pools', 'gpu-1', 'gpu-2'],
+    ]);
+  });
+
+  test('a pool may not go before the masters', () => {
+    const refused = () => only({ what: 'pool', name: 'gpu' }, waves(), at('1.36.3', '1.35.4', '1.36.3'));
+    expect(refused).toThrow(/kubelets to 1\.36\.3 while the API server of master-b runs 1\.35\.4/);
+    expect(refused).toThrow(/--only role=masters/);
+  });
+
+  test('nor within the same minor version', () => {
+    expect(() => only({ what: 'pool', name: 'gpu' }, waves(), at('1.36.1'))).toThrow(/1\.36\.1/);
+  });
+
+  test('masters, with what else is changed in their wave', () => {
+    const part = only({ what: 'role', name: 'masters' }, waves(), at('1.35.4', '1.35.4', '1.35.4'));
+    expect(turns(part)).toEqual([['masters', 'master-a', 'master-b', 'master-c']]);
+    expect(part[0]?.changes).toEqual(['local.balancer/api']);
+  });
+
+  test('a zone: its workers may not go before the masters of other zones', () => {
+    expect(() => only({ what: 'zone', name: 'a' }, waves(), at('1.35.4', '1.35.4', '1.35.4'))).toThrow(/API server of master-b/);
+    const part = only({ what: 'zone', name: 'a' }, waves(), at('1.36.3', '1.36.3', '1.36.3'));
+    expect(turns(part).map(([name]) => name)).toEqual(['etcd', 'masters', 'pools']);
+    expect(part.find(({ name }) => name === 'masters')?.changes).toEqual([]);
+  });
+
+  test('chained minor versions: masters of one zone may not leave the others two behind', () => {
+    const chained = [
+      aWave('masters', [masters()], { kubernetes: '1.35.4' }),
+      aWave('masters', [masters()], { kubernetes: '1.36.3' }),
+    ];
+    const old = at('1.34.4', '1.34.4', '1.34.4');
+    expect(() => only({ what: 'zone', name: 'a' }, chained, old)).toThrow(
+      /to 1\.36\.3 while the API server of master-b stays at 1\.34\.4/,
+    );
+    expect(only({ what: 'role', name: 'masters' }, chained, old)).toHaveLength(2);
+  });
+
+  test('surge machines come and go with the turns of a zone, whatever their own', () => {
+    const lane = aLane('pool x', workers('x', 4, ['a', 'b']), {
+      maxUnavailable: 0,
+      maxSurge: 2,
+      first: surge('x', 2, 'add'),
+      last: [...surge('x', 2, 'remove'), aTurn('old-a', { how: 'remove' }), aTurn('old-b', { how: 'remove', zone: 'b' })],
+    });
+    expect(turns(only({ what: 'zone', name: 'b' }, [aWave('pools', [lane])], at('1.36.3')))).toEqual([
+      ['pools', 'x-surge-1', 'x-surge-2', 'x-2', 'x-4', 'x-surge-1', 'x-surge-2', 'old-b'],
+    ]);
+  });
+
+  test('a part in which nothing is to be done has no waves', () => {
+    expect(only({ what: 'zone', name: 'z' }, waves(), at('1.35.4'))).toEqual([]);
+  });
+});
