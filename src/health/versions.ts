@@ -1,4 +1,5 @@
 import type { Finding } from '../config/finding.ts';
+import { skewOf } from './skew.ts';
 import type { EtcdStatus, NodeStatus, VersionStatus } from './status.ts';
 
 export interface VersionFacts {
@@ -11,7 +12,9 @@ export interface VersionFacts {
 }
 
 export function versionStatus({ wanted, inForce, api, nodes, etcd }: VersionFacts): VersionStatus {
-  const kubelets = nodes.filter(({ kubelet }) => kubelet !== '').map(({ name, kubelet }) => ({ name, version: kubelet }));
+  const kubelets = nodes
+    .filter(({ kubelet }) => kubelet !== '')
+    .map(({ name, role, kubelet }) => ({ name, role, version: kubelet }));
   const members = etcd
     .filter(({ cluster }) => cluster === 'main')
     .flatMap(({ members: all }) => all.flatMap(({ name, version }) => (version === undefined ? [] : [{ name, version }])));
@@ -20,7 +23,17 @@ export function versionStatus({ wanted, inForce, api, nodes, etcd }: VersionFact
     ...byVersion('kubelet', kubelets),
     ...byVersion('etcd', members),
   ];
-  return { wanted, inForce, running, skew: api === undefined ? [] : skewOf(api, byVersion('kubelet', kubelets)) };
+  const breaches = skewOf({
+    apiServers: api === undefined ? [] : [{ name: 'API', version: api }],
+    clients: kubelets.map(({ name, role, version }) => ({
+      component: 'kubelet',
+      name,
+      version,
+      ...(role === 'master' && { server: name }),
+    })),
+    etcd: members,
+  });
+  return { wanted, inForce, running, skew: breaches.map(({ what }) => what) };
 }
 
 type Running = VersionStatus['running'][number];
@@ -34,19 +47,6 @@ const byVersion = (
     on: on.map(({ name }) => name),
   }));
 
-/** Kubernetes' version skew policy: a kubelet is never newer than an API server, and at most three minor versions older. */
-function skewOf(api: string, kubelets: readonly Running[]): readonly string[] {
-  const server = minorOf(api);
-  return kubelets.flatMap(({ version, on }) => {
-    const behind = server - minorOf(version);
-    if (behind < 0) return [`kubelet ${version} on ${on.join(', ')} is newer than the API server (${api})`];
-    return behind > 3 ? [`kubelet ${version} on ${on.join(', ')} is more than three minor versions older than ${api}`] : [];
-  });
-}
-const minorOf = (version: string): number => Number(version.split('.')[1] ?? Number.NaN);
-
-const noUpgrade = 'This version of Slipway upgrades no cluster that stands';
-
 /** Do the versions that run fit each other, and what the file asks for? */
 export function versionFindings({ wanted, inForce, skew }: VersionStatus): readonly Finding[] {
   const broken = skew.map(
@@ -54,13 +54,13 @@ export function versionFindings({ wanted, inForce, skew }: VersionStatus): reado
       severity: 'error',
       check: 'versions.skew',
       what,
-      next: `cluster plan shows what differs. ${noUpgrade}`,
+      next: 'cluster upgrade brings them together; a node that is not coming back is deleted (cluster kubectl -- delete node NAME)',
     }),
   );
   if (inForce === undefined || inForce === wanted) return broken;
   const what = `Kubernetes ${inForce} is in force, and cluster.yaml asks for ${wanted}`;
   return [
     ...broken,
-    { severity: 'warning', check: 'versions.wanted', what, next: `set kubernetes.version back to ${inForce}. ${noUpgrade}` },
+    { severity: 'warning', check: 'versions.wanted', what, next: 'cluster upgrade --dry-run shows the way there' },
   ];
 }
