@@ -265,4 +265,99 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     await allVoters();
     expect(existsSync(join(lab.volume('etcd-c'), 'removed-member'))).toBe(true);
   });
+
+  const leave1 = async (name: string, clients = lab.clients()) => {
+    const address: Address = `etcd.member/main.${name}`;
+    const seen = (await observe()).members.get(address);
+    if (seen?.state !== 'present') throw new Error(`${name} was not seen`);
+    await types().member.delete?.(seen.outputs, ctx(address, clients));
+  };
+  const leader = async (): Promise<string | undefined> => {
+    const { viewCluster } = await import('../../src/etcd/view.ts');
+    const { leaderOf } = await import('../../src/etcd/leader.ts');
+    const view = await viewCluster({ clients: lab.clients(), cluster: 'main', signal: AbortSignal.timeout(10_000) });
+    return view.list?.find(({ ID }) => ID === leaderOf(view))?.name;
+  };
+
+  test('five members become three and then one: each leaves in its turn, the leader first handing over', async () => {
+    lab = new LocalEtcd(5, 86);
+    await bootstrap();
+    const first = await leader();
+    // Who leads is among those that go.
+    const going = [...lab.names.filter((name) => name !== first).slice(0, 1), first ?? ''];
+    for (const name of going) lab.former.add(name);
+    expect((await observe()).members.size).toBe(5);
+    const clients = lab.clients();
+    messages.length = 0;
+    const start = performance.now();
+    await Promise.all(going.map((name) => leave1(name, clients)));
+    console.log(`5 → 3: ${Math.round(performance.now() - start)} ms`);
+    expect(messages.filter((message) => /is to lead$/.test(message))).toHaveLength(1);
+    expect([...(await observe()).members.keys()].sort()).toEqual(
+      lab.names.filter((name) => !going.includes(name)).map((name) => `etcd.member/main.${name}`),
+    );
+    const [stays, ...rest] = lab.names.filter((name) => !lab.former.has(name));
+    for (const name of rest) lab.former.add(name);
+    // Of three, one is designed: the two others still vote, and are asked.
+    const { members, clusters } = await observe();
+    expect(members.size).toBe(3);
+    expect(clusters.get('etcd.cluster/main')).toMatchObject({ state: 'present' });
+    for (const name of rest) await leave1(name);
+    expect([...(await observe()).members.keys()]).toEqual([`etcd.member/main.${stays}`]);
+    expect(await leader()).toBe(stays);
+    expect(etcdStatus(await lab.readFacts(), [stays ?? ''])[0]).toMatchObject({ quorum: 'held', voters: 1 });
+  });
+
+  test('nobody leaves while one that stays is not healthy; one that is dead itself may', async () => {
+    lab = new LocalEtcd(3, 87);
+    await bootstrap();
+    lab.former.add('etcd-c');
+    lab.stop('etcd-b');
+    await expect(leave1('etcd-c')).rejects.toThrow(/etcd-c may not leave etcd main now/);
+    expect((await observe()).members.size).toBe(3);
+    lab.start('etcd-b');
+    lab.stop('etcd-c');
+    await leave1('etcd-c');
+    expect((await observe()).members.size).toBe(2);
+  });
+
+  test('a removal that is killed at any command is finished by running it again', async () => {
+    for (let kill = 1; ; kill++) {
+      lab = new LocalEtcd(3, 88);
+      await bootstrap();
+      const going = (await leader()) ?? '';
+      lab.former.add(going);
+      const clients = lab.clients();
+      let commands = 0;
+      lab.before = () => {
+        if (++commands === kill) throw new Error('killed');
+      };
+      const outcome = await leave1(going, clients).then(
+        () => 'done',
+        () => 'killed',
+      );
+      lab.before = () => {};
+      if (outcome === 'killed' && (await observe()).members.has(`etcd.member/main.${going}`)) await leave1(going);
+      expect((await observe()).members.size).toBe(2);
+      lab.close();
+      if (outcome === 'done') break;
+      kill += 2;
+    }
+  });
+
+  test('a member that was removed, and is designed again with its old volume, joins anew', async () => {
+    lab = new LocalEtcd(3, 89);
+    await bootstrap();
+    lab.former.add('etcd-c');
+    await leave1('etcd-c');
+    lab.stop('etcd-c');
+    expect((await observe()).members.size).toBe(2);
+    lab.former.delete('etcd-c');
+    expect((await observe()).members.has('etcd.member/main.etcd-c')).toBe(false);
+    // Its machine, made anew, starts what lies on the volume.
+    lab.start('etcd-c');
+    await join1('etcd-c');
+    await allVoters();
+    expect(existsSync(join(lab.volume('etcd-c'), 'removed-member'))).toBe(true);
+  });
 });

@@ -58,6 +58,8 @@ const bundle: Bundle = {
 export class LocalEtcd {
   readonly root = mkdtempSync(join(tmpdir(), 'slipway-etcd-'));
   readonly names: string[] = [];
+  /** Machines that are there and no longer designed. */
+  readonly former = new Set<string>();
   /** Hosts that give no answer. */
   readonly cut = new Set<string>();
   readonly records = new Map<string, string>();
@@ -109,7 +111,16 @@ export class LocalEtcd {
     const records = this.records;
     return {
       hosts: {
-        access: () => ({ bastion: undefined, hosts: new Map(), api: undefined }),
+        access: () => ({
+          bastion: undefined,
+          hosts: new Map(
+            this.names.map((name) => [
+              name,
+              { state: 'reachable', endpoint: { address: this.#address(name), port: 22, user: 'root', hostKey: '' } },
+            ]),
+          ),
+          api: undefined,
+        }),
         get: async (name) => this.#host(name),
         tunnel: () => {
           throw new Error('no tunnels here');
@@ -117,7 +128,9 @@ export class LocalEtcd {
         close: async () => {},
       },
       machines: new Map(
-        this.names.map((name) => [name, { bundle, identity: { NODE_NAME: name, NODE_IP: this.#address(name) } }]),
+        this.names
+          .filter((name) => !this.former.has(name))
+          .map((name) => [name, { bundle, identity: { NODE_NAME: name, NODE_IP: this.#address(name) } }]),
       ),
       uid: 'uid-1',
       generation: 1,
