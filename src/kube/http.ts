@@ -31,7 +31,7 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Default 15 s. */
   readonly timeoutMs?: number;
-  /** A refusal that may pass is told at once: for who tries again at a pace of its own. */
+  /** A refusal that may pass and a cut connection are told at once: for who tries again at a pace of its own. */
   readonly atOnce?: boolean;
 }
 
@@ -130,7 +130,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         if (!(error instanceof WorthAnotherTry)) throw error;
         // A kept-alive connection was closed just as it was used again; or the balancer let go of the API server behind it. All calls
         // here can be sent twice.
-        if (attempt > error.repeats) throw error.unreachable;
+        if (call.atOnce || attempt > error.repeats) throw error.unreachable;
         return undefined;
       });
       if (!answer) {

@@ -51,6 +51,8 @@ export const marks = {
   certificate: 'slipway.dev/certificate',
   /** Annotation of nodes: the taints that we put there, as JSON. */
   taints: 'slipway.dev/taints',
+  /** Annotation of nodes: the run that has cordoned them. */
+  cordon: 'slipway.dev/cordoned-by-run',
 } as const;
 export const fieldManager = 'slipway';
 

@@ -1,0 +1,77 @@
+import pLimit from 'p-limit';
+import { z } from 'zod';
+import { UserError } from '../../errors.ts';
+import type { KubeApi } from '../client.ts';
+import { type KubeObject, marks } from '../objects.ts';
+import { changeTaints, type Taint, taintKey, taintsOf } from '../taints.ts';
+
+/** Owns our cordons, and nothing else. */
+const manager = 'slipway-cordon';
+const specSchema = z.looseObject({ spec: z.looseObject({ unschedulable: z.boolean().default(false) }).prefault({}) });
+
+/**
+ * Keeps new pods from a node. By server-side apply with a field manager of its own: where somebody else has cordoned the node as well, the field
+ * has two owners, and `uncordon` takes away only ours (hard part 13). Throws UserError when there is no such node.
+ */
+export async function cordon(
+  api: Pick<KubeApi, 'get' | 'apply'>,
+  node: string,
+  { runId, signal }: { readonly runId: string; readonly signal?: AbortSignal },
+): Promise<{ readonly alsoBy: 'nobody else' | 'somebody else' }> {
+  const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
+  if (!found) throw new UserError({ what: 'it has no Node object', where: `node ${node}`, next: 'cluster status' });
+  const metadata = { name: node, uid: found.metadata.uid, annotations: { [marks.cordon]: runId } };
+  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata, spec: { unschedulable: true } }, options(signal));
+  return { alsoBy: isCordoned(found) && !cordonedByUs(found) ? 'somebody else' : 'nobody else' };
+}
+
+/** Takes away our cordon, of whichever run: one that was killed left its own. A node that somebody else cordoned stays so, and one that is gone needs none. */
+export async function uncordon(api: Pick<KubeApi, 'get' | 'apply'>, node: string, signal?: AbortSignal): Promise<void> {
+  const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
+  if (!found || !cordonedByUs(found)) return;
+  // What this manager applied before and does not apply now goes, unless it has another owner.
+  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node, uid: found.metadata.uid } }, options(signal));
+}
+const options = (signal?: AbortSignal) => ({ manager, ...(signal ? { signal } : {}) });
+
+export const isCordoned = (node: KubeObject): boolean => specSchema.parse(node).spec.unschedulable;
+/** A cordon of ours, or what is left of one that somebody has undone. */
+export const cordonedByUs = (node: KubeObject): boolean => node.metadata.annotations?.[marks.cordon] !== undefined;
+
+/** Its key is its mark: `kube.node` neither designs nor compares it. */
+const softTaint: Taint = { key: 'slipway.dev/upgrade', value: 'due', effect: 'PreferNoSchedule' };
+const isSoft = (taint: Taint): boolean => taintKey(taint) === taintKey(softTaint);
+
+/**
+ * Pods that move prefer nodes that have had their turn, and so move once: puts the soft taint on the nodes that `due` names, and takes it off all
+ * others. One PATCH for each that differs, none for the rest.
+ */
+export async function preferNoSchedule(
+  api: Pick<KubeApi, 'get' | 'patch'>,
+  nodes: readonly KubeObject[],
+  due: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const limit = pLimit(8);
+  await Promise.all(
+    nodes
+      .filter((node) => taintsOf(node).some(isSoft) !== due.has(node.metadata.name))
+      .map((node) => limit(() => setSoftTaint(api, node, due.has(node.metadata.name), signal))),
+  );
+}
+
+async function setSoftTaint(
+  api: Pick<KubeApi, 'get' | 'patch'>,
+  node: KubeObject,
+  due: boolean,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { name } = node.metadata;
+  const change = (all: readonly Taint[]) => [...all.filter((taint) => !isSoft(taint)), ...(due ? [softTaint] : [])];
+  try {
+    await changeTaints(api, name, change, { from: node, ...(signal ? { signal } : {}) });
+  } catch (error) {
+    // Gone in between, perhaps with its machine: nothing to mark.
+    if (await api.get({ apiVersion: 'v1', kind: 'Node', name }, signal)) throw error;
+  }
+}
