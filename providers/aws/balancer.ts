@@ -61,6 +61,7 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
     const { elb, owner } = ctx.clients;
     const Name = edgeName(owner.cluster, ctx.address);
     const made = await createNamed(
+      ctx,
       async () => {
         const command = new CreateLoadBalancerCommand({
           Name,

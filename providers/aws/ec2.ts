@@ -85,6 +85,19 @@ export async function visible<T>(
   }
 }
 
+/** Asks again while AWS does not show what it says is there; undefined: it never did. */
+export async function shown<T>(
+  { clients, signal }: Parameters<typeof visible>[0],
+  find: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const end = performance.now() + clients.windowMs;
+  for (let wait = 100; ; wait = Math.min(wait * 2, 2000)) {
+    const found = await find();
+    if (found !== undefined || performance.now() > end) return found;
+    await sleep(wait, undefined, { signal });
+  }
+}
+
 const held = [
   'DependencyViolation',
   'InvalidGroup.InUse',

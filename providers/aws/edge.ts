@@ -8,8 +8,9 @@ import {
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
-import { type Address, nameOf } from '../../src/plan/resource.ts';
+import { type Address, type Context, nameOf } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { shown } from './ec2.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { resourceIn, type Tags, tagsFrom } from './tags.ts';
 
@@ -104,14 +105,18 @@ export async function mustBeOurs({ elb, owner }: AwsClients, arn: string, addres
 }
 
 /** A name can exist once: the same call again gives back the same thing or, where a setting has changed since, says that it is there. */
-export async function createNamed<T>(create: () => Promise<T | undefined>, find: () => Promise<T | undefined>): Promise<T> {
+export async function createNamed<T>(
+  ctx: Context<AwsClients>,
+  create: () => Promise<T | undefined>,
+  find: () => Promise<T | undefined>,
+): Promise<T> {
   try {
     const made = await create();
     if (made !== undefined) return made;
   } catch (error) {
     if (!codeOf(error).startsWith('Duplicate')) throw error;
   }
-  const there = await find();
+  const there = await shown(ctx, find);
   if (there === undefined)
     throw new UserError({ what: 'AWS says that it exists, and does not show it', next: 'run the same command again' });
   return there;

@@ -22,7 +22,7 @@ import {
   type ResourceType,
 } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { setTags, tagged, visible } from './ec2.ts';
+import { setTags, shown, tagged, visible } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
 import { instanceType } from './instance-type.ts';
@@ -215,9 +215,12 @@ async function addVersion(id: string, props: Wanted, ctx: Context<AwsClients>): 
 /** A name can exist once: what has it must be ours. */
 async function ownByName(name: string, ctx: Context<AwsClients>): Promise<string> {
   const { ec2, owner } = ctx.clients;
-  const { LaunchTemplates: [there] = [] }: { LaunchTemplates?: LaunchTemplate[] | undefined } = await visible(ctx, () =>
-    ec2.send(new DescribeLaunchTemplatesCommand({ LaunchTemplateNames: [name] })),
-  );
+  const there = await shown(ctx, async () => {
+    const { LaunchTemplates: [found] = [] }: { LaunchTemplates?: LaunchTemplate[] | undefined } = await visible(ctx, () =>
+      ec2.send(new DescribeLaunchTemplatesCommand({ LaunchTemplateNames: [name] })),
+    );
+    return found;
+  });
   if (there?.LaunchTemplateId && resourceIn(tagsFrom(there.Tags), owner.cluster, launchTemplate.name) === ctx.address)
     return there.LaunchTemplateId;
   throw new UserError({

@@ -9,6 +9,7 @@ import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import { type Address, addressOf, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { shown } from './ec2.ts';
 import { edge } from './edge.ts';
 import { codeOf, isNotFound, unlessNotFound } from './errors.ts';
 import { type Tags, tagList } from './tags.ts';
@@ -57,7 +58,7 @@ export const listener: ResourceType<ListenerProps, ListenerOutputs, AwsClients> 
     } catch (error) {
       // A repeated call: the balancer is ours, so the listener is.
       if (codeOf(error) !== 'DuplicateListener') throw error;
-      const [there] = await listenersOf(ctx.clients, props.balancer);
+      const there = await shown(ctx, async () => (await listenersOf(ctx.clients, props.balancer))[0]);
       if (!there)
         throw new UserError({
           what: 'its port is taken, and no listener is seen',

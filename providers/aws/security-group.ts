@@ -8,7 +8,7 @@ import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Context, Observation, Ref, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
-import { made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
+import { made, ownOf, setTags, shown, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf } from './errors.ts';
 import { securityGroups } from './network-queries.ts';
 import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
@@ -91,8 +91,12 @@ async function ownByName(name: string, vpc: string, ctx: Context<AwsClients>): P
     { Name: 'vpc-id', Values: [vpc] },
     { Name: 'group-name', Values: [name] },
   ];
-  const found: SecurityGroup | undefined = (await ec2.send(new DescribeSecurityGroupsCommand({ Filters: filters })))
-    .SecurityGroups?.[0];
+  // Made a moment ago by the same call, whose answer was lost: AWS may hide it, or its tags, for a while.
+  let found: SecurityGroup | undefined;
+  await shown(ctx, async () => {
+    [found] = (await ec2.send(new DescribeSecurityGroupsCommand({ Filters: filters }))).SecurityGroups ?? [];
+    return found?.Tags?.[0];
+  });
   if (found?.GroupId && resourceIn(tagsFrom(found.Tags), owner.cluster, securityGroup.name) === ctx.address) return found.GroupId;
   throw new UserError({
     what: `a security group ${name} exists in ${vpc}, and it is not this cluster's`,

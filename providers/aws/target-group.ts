@@ -55,6 +55,7 @@ export const targetGroup: ResourceType<TargetGroupProps, TargetGroupOutputs, Aws
     const { elb, owner } = ctx.clients;
     const Name = edgeName(owner.cluster, ctx.address);
     const made = await createNamed(
+      ctx,
       async () => {
         const command = new CreateTargetGroupCommand({
           Name,

@@ -14,6 +14,7 @@ import {
 import { fields } from '../../src/plan/fields.ts';
 import type { Address, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
+import { shown } from './ec2.ts';
 import { codeOf, retrying, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
 import { known, remember } from './known.ts';
@@ -70,7 +71,7 @@ export const zone: ResourceType<ZoneProps, ZoneOutputs, AwsClients> = {
         return idOf(HostedZone?.Id);
       } catch (error) {
         // The same token again: it is there.
-        const there = codeOf(error) === 'HostedZoneAlreadyExists' ? await findZone(ctx.clients) : undefined;
+        const there = codeOf(error) === 'HostedZoneAlreadyExists' ? await shown(ctx, () => findZone(ctx.clients)) : undefined;
         if (!there) throw error;
         return idOf(there.Id);
       }

@@ -184,7 +184,7 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
     await cluster.must('up', '--yes');
     expect((await planned()).code).toBe(0);
   });
-  test('terminated instances of a master and of an etcd member come back, with their addresses, their volumes and their data', async () => {
+  test('terminated instances of a master and of an etcd member come back while AWS fails, with their addresses, their volumes and their data', async () => {
     await kubectl('create', 'configmap', 'kept', '--from-literal=word=kept');
     const before = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
     await new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: before.map(({ id }) => id) }));
@@ -192,11 +192,17 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
       const running = (await lab.world()).instances.filter(({ state }) => state === 'running').map(({ id }) => id);
       expect(running).not.toContain(before[0]?.id);
     }, 30_000);
+    const { weather } = lab.proxy;
+    const rates = { dropBefore: 0.03, dropAfter: 0.03, truncate: 0.01, throttle: 0.05, error: 0.03, delay: 0.1, delayMs: 500 };
+    Object.assign(weather, { faults: { seed: 7, ...rates }, hiddenMs: 1_500 });
     await cluster.must('up', '--yes');
+    Object.assign(weather, { faults: undefined, hiddenMs: 0 });
     const after = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
     expect(after.map(({ address }) => address)).toEqual(before.map(({ address }) => address));
     expect(after[1]?.volumes.toSorted()).toEqual(before[1]?.volumes.toSorted());
     expect(await kubectl.read('configmap/kept', '.data.word')).toBe('kept');
+    // The Node is the new machine's: by the old one's ID the cloud controller would delete it.
+    expect(await kubectl.read(`node/master-${region}b`, '.spec.providerID')).toBe(`aws:///${region}b/${after[0]?.id}`);
     expect((await planned()).code).toBe(0);
   });
   test('down leaves nothing', async () => {

@@ -3,6 +3,7 @@ import { type AwsClients, openSdk } from '../../../providers/aws/clients.ts';
 import { designEdge } from '../../../providers/aws/design-edge.ts';
 import { noNonces } from '../../../providers/aws/idempotency.ts';
 import { launchTemplate } from '../../../providers/aws/launch-template.ts';
+import { securityGroup } from '../../../providers/aws/security-group.ts';
 import { targetGroup } from '../../../providers/aws/target-group.ts';
 import { forProvider, versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
@@ -75,6 +76,30 @@ describe('what was made a moment ago', () => {
     const props = { vpc: 'vpc-1', port: 6443, healthPath: '/readyz', targets: [], tags: tagsOf(address) };
     expect(await targetGroup.create?.(props, ctx)).toEqual({ arn: 'arn' });
     expect(calls.filter(({ name }) => name === 'CreateTargetGroupCommand')).toHaveLength(3);
+  });
+
+  test('a security group whose creation went unanswered is found, although AWS hides it and then its tags for a while', async () => {
+    const address = 'aws.security-group/etcd';
+    const Tags = Object.entries(tagsOf(address)).map(([Key, Value]) => ({ Key, Value }));
+    const seen = [[], [{ GroupId: 'sg-1', Tags: [] }], [{ GroupId: 'sg-1', Tags }]];
+    const { ctx, calls } = contextOf(address, ({ name }) => {
+      if (name === 'CreateSecurityGroupCommand') return refusal('InvalidGroup.Duplicate', 'it exists');
+      return name === 'DescribeSecurityGroupsCommand' ? { SecurityGroups: seen.shift() ?? [] } : {};
+    });
+    expect(await securityGroup.create?.({ vpc: 'vpc-1', name: 'demo-etcd', tags: tagsOf(address) }, ctx)).toEqual({ id: 'sg-1' });
+    expect(seen).toEqual([]);
+    expect(calls.filter(({ name }) => name === 'CreateSecurityGroupCommand')).toHaveLength(1);
+  });
+
+  test("a security group of that name that carries others' tags is refused at once", async () => {
+    const { ctx, calls } = contextOf('aws.security-group/etcd', ({ name }) =>
+      name === 'CreateSecurityGroupCommand'
+        ? refusal('InvalidGroup.Duplicate', 'it exists')
+        : { SecurityGroups: [{ GroupId: 'sg-2', Tags: [{ Key: 'Name', Value: 'theirs' }] }] },
+    );
+    const props = { vpc: 'vpc-1', name: 'demo-etcd', tags: tagsOf('aws.security-group/etcd') };
+    await expect(securityGroup.create?.(props, ctx)).rejects.toThrow(/not this cluster's/);
+    expect(calls).toHaveLength(2);
   });
 
   test('a balancer that faces the Internet waits for the internet gateway, where that is ours', () => {
