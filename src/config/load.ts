@@ -48,13 +48,16 @@ export class ConfigError extends UserError {
   }
 }
 
-/** Reads and checks cluster.yaml and the manifests that it names; offline. Throws ConfigError with all findings. */
-export async function loadCluster(file: string): Promise<LoadedCluster> {
+/**
+ * Reads and checks cluster.yaml and the manifests that it names; offline. With `edit`, as if the file had been edited so: for a dry run, which
+ * changes no file. Throws ConfigError with all findings.
+ */
+export async function loadCluster(file: string, edit: (text: string) => string = (text) => text): Promise<LoadedCluster> {
   const text = await readText(file).catch((error: unknown) => {
     if (!(error instanceof UserError)) throw error;
     throw new ConfigError(file, [{ severity: 'error', check: 'config.file', ...error.problem }]);
   });
-  const { loaded, source } = parseCluster(text, file);
+  const { loaded, source } = parseCluster(edit(text), file);
   const { manifests, ofEntries, ofFiles } = await readManifests(file, loaded.cluster.addons.manifests);
   if (ofEntries.length + ofFiles.length > 0)
     throw new ConfigError(file, capped([...inOrder(ofEntries, source, file), ...ofFiles.map(cleaned)]));
