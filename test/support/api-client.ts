@@ -1,16 +1,6 @@
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parse } from 'yaml';
-import { z } from 'zod';
-
-const kubeconfigSchema = z.object({
-  clusters: z.tuple([
-    z.object({
-      cluster: z.object({ server: z.url(), 'tls-server-name': z.string(), 'certificate-authority-data': z.base64() }),
-    }),
-  ]),
-  users: z.tuple([z.object({ user: z.object({ 'client-certificate-data': z.base64(), 'client-key-data': z.base64() }) })]),
-});
+import { apiOf } from './load/credentials.ts';
 
 export interface Traffic {
   readonly requests: number;
@@ -25,22 +15,12 @@ export interface Traffic {
  * every answer but 200 counts. Runs until `stop`.
  */
 export function startApiClient(kubeconfig: string, pauseMs = 50): { stop(): Promise<Traffic> } {
-  const { clusters, users } = kubeconfigSchema.parse(parse(kubeconfig));
-  const [{ cluster }] = clusters;
-  const [{ user }] = users;
-  const pem = (data: string): Buffer => Buffer.from(data, 'base64');
-  const options = {
-    agent: false,
-    ca: pem(cluster['certificate-authority-data']),
-    cert: pem(user['client-certificate-data']),
-    key: pem(user['client-key-data']),
-    servername: cluster['tls-server-name'],
-  } as const;
+  const { server, tls } = apiOf(kubeconfig);
   const ask = (): Promise<string> =>
     new Promise((done) => {
       const call = request(
-        new URL('/api/v1/namespaces/default', cluster.server),
-        { ...options, signal: AbortSignal.timeout(5_000) },
+        new URL('/api/v1/namespaces/default', server),
+        { agent: false, ...tls, signal: AbortSignal.timeout(5_000) },
         (response) => {
           response.resume();
           response.on('end', () => done(String(response.statusCode)));
