@@ -25,7 +25,9 @@ const api = {
 /** Answers with what `nodes` gives at the time of each LIST. */
 function world(nodes: () => readonly KubeObject[]) {
   const unused = () => Promise.reject(new Error('not asked'));
-  const kube = { ...api, apply: unused, patch: unused, delete: unused, kind: unused, list: async () => nodes() };
+  const none = async function* () {};
+  const not = { apply: unused, patch: unused, delete: unused, kind: unused, evict: unused, pages: none, watch: none };
+  const kube = { ...api, ...not, list: async () => nodes() };
   const poll = sharedPoll(
     async () => new Map(nodes().map((each) => [each.metadata.name, each])),
     () => 5,
