@@ -7,6 +7,7 @@ import {
   type FieldChange,
   isRef,
   type Layer,
+  nameOf,
   type Observation,
   type Resource,
   type ResourceType,
@@ -22,6 +23,8 @@ export class MemoryWorld {
   readonly things = new Map<Address, { props: object; outputs: object }>();
   readonly unreachable = new Map<Address, string>();
   readonly log: string[] = [];
+  /** What each thing was made on. */
+  readonly below = new Map<Address, readonly Address[]>();
   /** Called after each act has reached the world: a test throws or aborts here. */
   onAct: (act: string) => void | Promise<void> = () => undefined;
   /** How many acts run now, and the most that ever did. */
@@ -53,7 +56,8 @@ function memoryType(
   return {
     name,
     dependsOn: dependencies[name] ?? [],
-    shrink: name.endsWith('volume') ? 'data-loss' : layer === 'infrastructure' ? 'upgrade' : 'never',
+    ...(name === 'kube.node' && { deletedAfter: ['local.machine'] }),
+    shrink: name.endsWith('volume') ? 'data-loss' : layer === 'infrastructure' || leaving.has(name) ? 'upgrade' : 'never',
     async observe(observing: World<MemoryWorld>) {
       const found = new Map<Address, Observation<object, object>>();
       for (const [address, thing] of observing.clients.things)
@@ -73,9 +77,9 @@ function memoryType(
       await act(`create ${address}`, () => {
         if (world.things.has(address)) throw new Error(`${address} was created twice`);
         const resource = desired().find((r) => r.address === address);
-        for (const below of resource ? [...refsOf(resource.props), ...resource.after] : []) {
-          if (!world.things.has(below)) throw new Error(`${address} was created before ${below}`);
-        }
+        const standsOn = resource ? [...refsOf(resource.props), ...resource.after] : [];
+        for (const below of standsOn) if (!world.things.has(below)) throw new Error(`${address} was created before ${below}`);
+        world.below.set(address, standsOn);
         world.things.set(address, { props, outputs });
       });
       return outputs;
@@ -86,18 +90,30 @@ function memoryType(
     },
     async delete(_outputs, { address }) {
       await act(`delete ${address}`, () => {
-        const standing = [...world.things.keys()].find((other) => dependencies[typeOf(other)]?.includes(name));
+        const standing = [...world.things.keys()].find(
+          (other) => layerOf(typeOf(other)) === 'infrastructure' && world.below.get(other)?.includes(address),
+        );
         if (standing) throw new Error(`${address} was deleted while ${standing} stands on it`);
         world.things.delete(address);
+        // What lies on a machine goes with it. What others say of it (a member of etcd, a Node) stays until it is taken away.
+        if (name !== 'local.machine') return;
+        for (const other of world.things.keys())
+          if (/^(host\.|pki\.certificate|kube\.api)/.test(other) && nameOf(other).split('.')[0] === nameOf(address))
+            world.things.delete(other);
       });
     },
   };
 }
 
 const dependencies: Readonly<Record<string, readonly string[]>> = {
-  'local.machine': ['local.network', 'local.volume'],
-  'local.balancer': ['local.network'],
+  'local.machine': ['local.image', 'local.network', 'local.volume'],
+  'local.balancer': ['local.image', 'local.network'],
+  'host.bundle': ['local.machine'],
+  'host.units': ['host.bundle'],
+  'etcd.member': ['host.units'],
 };
+/** Besides infrastructure: what `upgrade` takes away. */
+const leaving: ReadonlySet<string> = new Set(['etcd.member', 'host.units', 'kube.node']);
 
 type LayerName = 'secrets' | 'infrastructure' | 'hosts' | 'kube';
 const layerOf = (type: string): LayerName => {
