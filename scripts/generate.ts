@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { renderConfigReference, renderJsonSchema } from '../src/config/json-schema.ts';
 import { statusSchema } from '../src/health/status.ts';
 import { planSchema } from '../src/plan/plan.ts';
+import { upgradePlanSchema } from '../src/rollout/upgrade-plan.ts';
 import { eventSchema } from '../src/run/events.ts';
 import { renderActions, renderPolicy } from './aws-actions.ts';
 import { renderAwsPage } from './aws-page.ts';
@@ -24,6 +25,11 @@ const files: Readonly<Record<string, string>> = {
   'providers/aws/actions.json': renderActions(),
   'schema/cluster.schema.json': renderJsonSchema(),
   'schema/plan.schema.json': published(planSchema, 'Slipway plan', 'What `cluster plan -o json` and `cluster plan --out` write'),
+  'schema/upgrade.schema.json': published(
+    upgradePlanSchema,
+    'Slipway upgrade',
+    'What `cluster upgrade --dry-run -o json` and `cluster upgrade --dry-run --out` write',
+  ),
   'schema/event.schema.json': published(
     eventSchema,
     'Slipway event',

@@ -32,10 +32,11 @@ const valueText = (value: FieldChange['after']): string => {
 /** What moves from which version to which on one machine, by what its files and units name under /opt/slipway, and the image of its pods' sandbox. */
 export function versionsIn(entries: readonly Entry[]): readonly VersionChange[] {
   const [before, after] = [new Map<string, string>(), new Map<string, string>()];
-  for (const entry of entries) {
-    collect(textOf(entry.before), before);
-    collect(textOf(entry.after), after);
-  }
+  for (const collect of [collectPrograms, collectRest])
+    for (const entry of entries) {
+      collect(textOf(entry.before), before);
+      collect(textOf(entry.after), after);
+    }
   return [...after].flatMap(([what, version]) => {
     const old = before.get(what);
     return old === undefined || old === version ? [] : [{ what, before: old, after: version }];
@@ -43,10 +44,13 @@ export function versionsIn(entries: readonly Entry[]): readonly VersionChange[] 
 }
 const textOf = (side: Entry['before']): string => (side && 'text' in side.content ? side.content.text : '');
 
-/** Programs that a unit starts, and the directories of those that others start (`runc`, `cni`). Tools beside them (`ctr`) have the same version. */
-function collect(text: string, into: Map<string, string>): void {
+/** Programs that a unit starts. Tools beside them (`ctr`) have the same version. */
+function collectPrograms(text: string, into: Map<string, string>): void {
   for (const [, version = '', program = ''] of text.matchAll(/^ExecStart=\/opt\/slipway\/[a-z-]+\/(\d[\w.+-]*)\/([\w-]+)/gm))
     into.set(program, version);
+}
+/** What programs start or use. */
+function collectRest(text: string, into: Map<string, string>): void {
   for (const [, directory = '', version = ''] of text.matchAll(/\/opt\/slipway\/(runc|cni)\/(\d[\w.+-]*)/g))
     into.set(directory, version);
   for (const [, version = ''] of text.matchAll(/\bpause:v?(\d[\w.-]*)/g)) into.set('pause', version);

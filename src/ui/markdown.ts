@@ -18,3 +18,10 @@ export const markdownTable = (head: readonly string[], rows: readonly (readonly 
 
 export const details = (summary: string, body: string): string =>
   `<details><summary>${summary}</summary>\n\n${body}\n\n</details>`;
+
+/** A fenced block that holds any text (CommonMark 4.5: the fence is longer than any run of backticks in it). */
+export const fenced = (text: string, language = ''): string => {
+  const runs = text.match(/`+/g) ?? [];
+  const fence = '`'.repeat(Math.max(2, ...runs.map((run) => run.length)) + 1);
+  return `${fence}${language}\n${text.replace(/\n$/, '')}\n${fence}`;
+};

@@ -9,11 +9,15 @@ import type { Seen } from '../../src/host/facts.ts';
 import type { HostFacts, HostsClients } from '../../src/host/host.ts';
 import { filesOf } from '../../src/host/manifest.ts';
 import { hostBundle } from '../../src/host/types/bundle.ts';
-import { keyedDigest, sha256 } from '../../src/plan/canonical.ts';
+import { digestOf, keyedDigest, sha256 } from '../../src/plan/canonical.ts';
 import { diff } from '../../src/plan/diff.ts';
 import { ObservedMap } from '../../src/plan/observed.ts';
 import { type Address, addressOf, nameOf } from '../../src/plan/resource.ts';
+import { describeDesigns, describeHosts } from '../../src/rollout/describe.ts';
 import type { HostChange } from '../../src/rollout/diffs.ts';
+import { versionsBetween } from '../../src/rollout/reasons.ts';
+import type { Lane, Rollout, Turn, Wave } from '../../src/rollout/rollout.ts';
+import type { UpgradePlan } from '../../src/rollout/upgrade-plan.ts';
 import { aCluster } from './builders.ts';
 
 const uid = 'uid';
@@ -129,4 +133,89 @@ function materials(bundle: Bundle): ObservedMap {
     else if ('secret' in content) add(addressOf('secret', content.secret), content.secret);
   }
   return observed;
+}
+
+const turnFrom = async (designs: readonly [Designed, Designed], machine: string, over: Partial<Turn> = {}): Promise<Turn> => {
+  const [before, after] = designs;
+  const { role, zone, pool } = specOf(after, machine);
+  const change = await hostChange(designs, machine);
+  const content =
+    over.how === 'replace'
+      ? describeDesigns(bundleOf(before, machine), bundleOf(after, machine))
+      : (await describeHosts([change], { get: unused }, new AbortController().signal)).get(machine);
+  if (!content) throw new Error(`${machine} was not described`);
+  const because = content.restarts.includes('kubelet') ? ['the kubelet moves to another minor version'] : [];
+  return {
+    machine,
+    role,
+    zone,
+    ...(pool !== undefined && { pool }),
+    how: 'in-place',
+    drain: role === 'worker',
+    because,
+    ...content,
+    ...over,
+  };
+};
+
+/** The highly available cluster with a setting of etcd changed, moved from 1.35.4 to 1.36.3: etcd, masters and one pool in place, another pool by replacement. */
+export async function sampleUpgrade(over: Partial<Rollout> = {}): Promise<UpgradePlan> {
+  const pools = [
+    { name: 'workers', count: 3 },
+    { name: 'batch', count: 2, zones: ['a', 'b'] },
+  ];
+  const designs = [designedAt('1.35.4', { pools }), designedAt('1.36.3', { pools, etcd: { quotaMb: 4096 } })] as const;
+  const turns = (prefix: string, over: Partial<Turn> = {}) =>
+    Promise.all(
+      designs[1].topology.machines.filter(({ name }) => name.startsWith(prefix)).map(({ name }) => turnFrom(designs, name, over)),
+    );
+  const lane = (name: string, turns: Turn[], over: Partial<Lane> = {}): Lane => ({
+    name,
+    strategy: 'in-place',
+    maxUnavailable: 1,
+    maxSurge: 0,
+    first: [],
+    turns,
+    last: [],
+    ...over,
+  });
+  const wave = (name: string, lanes: Lane[], changes: string[] = []): Wave => ({ name, kubernetes: '1.36.3', lanes, changes });
+  const replaced = (await turns('batch-', { how: 'replace' })).map((turn) => ({
+    ...turn,
+    because: [`local.machine/${turn.machine}: image "slipway/machine:bookworm" → "slipway/machine:trixie"`],
+  }));
+  return {
+    formatVersion: 1,
+    tool: 'slipway/test',
+    cluster: 'shop',
+    command: 'upgrade',
+    specDigest: digestOf('file'),
+    worldDigest: digestOf('world'),
+    changes: [],
+    steps: [],
+    rollout: {
+      versions: [...versionsBetween(versionsFor('1.35.4'), versionsFor('1.36.3'))],
+      settings: ['etcd.quotaMb'],
+      waves: [
+        wave('etcd', [lane('etcd', await turns('etcd-'))]),
+        wave('masters', [lane('masters', await turns('master-', { drain: false }))]),
+        wave('addons', [], ['kube.addon/coredns']),
+        wave('pools', [
+          lane('pool workers', await turns('workers-')),
+          lane('pool batch', replaced, { strategy: 'replace', maxSurge: 1, maxUnavailable: 0 }),
+        ]),
+      ],
+      pods: 14,
+      obstacles: [
+        {
+          severity: 'warning',
+          where: 'pod shop/cache-0',
+          what: 'has a local volume (emptyDir), which does not move with it',
+          next: 'see that it can lose what it keeps there',
+        },
+      ],
+      estimateSeconds: 112,
+      ...over,
+    },
+  };
 }

@@ -74,12 +74,12 @@ describe('the diff of an upgrade', () => {
     const described = await describeHosts([await hostChange([old, now], 'master-a')], nobody, signal);
     expect(described.get('master-a')).toMatchObject({
       versions: [
-        { what: 'pause', before: '3.10.1', after: '3.10.2' },
         { what: 'kube-apiserver', before: '1.35.4', after: '1.36.3' },
         { what: 'kube-controller-manager', before: '1.35.4', after: '1.36.3' },
         { what: 'kube-scheduler', before: '1.35.4', after: '1.36.3' },
         { what: 'kubelet', before: '1.35.4', after: '1.36.3' },
         { what: 'kube-proxy', before: '1.35.4', after: '1.36.3' },
+        { what: 'pause', before: '3.10.1', after: '3.10.2' },
       ],
       restarts: [
         'containerd',

@@ -1,0 +1,78 @@
+import type { Lane, Rollout, Turn, VersionChange, Wave } from '../rollout/rollout.ts';
+import { duration, plural } from './text.ts';
+
+/** Machines of one lane that are treated alike: the same versions, restarts, reasons and diffs. Shown once. */
+export interface TurnGroup {
+  readonly turns: readonly [Turn, ...Turn[]];
+  /** Why, in words that hold for each of them. */
+  readonly because: readonly string[];
+  /** An earlier machine, of another group, with the very same diffs. */
+  readonly asOn: string | undefined;
+}
+
+/** Machines by the diffs that were first shown with them. */
+export type Shown = Map<string, string>;
+
+/** Groups in the order of their first turn. The caller keeps `shown` for one whole rollout: twenty pools change the same files. */
+export function groupTurns(turns: readonly Turn[], shown: Shown): readonly TurnGroup[] {
+  const groups = new Map<string, [Turn, ...Turn[]]>();
+  for (const turn of turns) {
+    const { versions, restarts, files } = turn;
+    const key = JSON.stringify([turn.how, turn.drain, reasonsOf(turn, '*'), versions, restarts, files]);
+    const group = groups.get(key);
+    if (group) group.push(turn);
+    else groups.set(key, [turn]);
+  }
+  return [...groups.values()].map((turns) => {
+    const [{ machine, files }] = turns;
+    const diffs = JSON.stringify(files);
+    const asOn = files.length > 0 ? shown.get(diffs) : undefined;
+    if (asOn === undefined) shown.set(diffs, machine);
+    return { turns, because: reasonsOf(turns[0], turns.length === 1 ? machine : '*'), asOn };
+  });
+}
+const reasonsOf = ({ because, machine }: Turn, name: string): readonly string[] =>
+  because.map((reason) => reason.replaceAll(machine, name));
+
+export const turnsOf = ({ first, turns, last }: Lane): readonly Turn[] => [...first, ...turns, ...last];
+export const isNothing = ({ waves }: Rollout): boolean =>
+  waves.every(({ lanes, changes }) => changes.length === 0 && lanes.every((lane) => turnsOf(lane).length === 0));
+
+/** `kube-apiserver, kubelet 1.35.4 → 1.36.3; pause 3.10.1 → 3.10.2`: what makes the same move is named together. */
+export const versionsText = (versions: readonly VersionChange[]): string =>
+  [...Map.groupBy(versions, ({ before, after }) => `${before} → ${after}`)]
+    .map(([move, all]) => `${all.map(({ what }) => what).join(', ')} ${move}`)
+    .join('; ');
+
+export const howText = ({ how, drain }: Turn): string => {
+  switch (how) {
+    case 'in-place':
+      return drain ? 'in place, drained' : 'in place';
+    case 'replace':
+      return drain ? 'drained and replaced' : 'replaced';
+    case 'add':
+      return 'added';
+    case 'remove':
+      return drain ? 'drained and removed' : 'removed';
+  }
+};
+
+/** `in place, 1 at a time`, `by replacement, at most 0 missing, 1 extra` */
+export const laneText = ({ strategy, maxUnavailable, maxSurge }: Lane): string =>
+  [
+    strategy === 'in-place' ? 'in place' : 'by replacement',
+    maxSurge > 0 ? `at most ${maxUnavailable} missing, ${maxSurge} extra` : `${maxUnavailable} at a time`,
+  ].join(', ');
+
+/** What a wave is called: with the version where the rollout goes through several. */
+export const waveText = ({ name, kubernetes }: Wave, { waves }: Rollout): string =>
+  new Set(waves.map((wave) => wave.kubernetes)).size > 1 ? `${name}, to ${kubernetes}` : name;
+
+/** `12 pods move. It takes about 2 min 05 s, as earlier upgrades of this cluster did.` */
+export const extentText = ({ pods, estimateSeconds }: Rollout): string =>
+  [
+    pods === 0 ? 'No pod moves.' : `${plural(pods, 'pod')} ${pods === 1 ? 'moves' : 'move'}.`,
+    estimateSeconds === null
+      ? 'There is no estimate of time: this cluster was not upgraded before.'
+      : `It takes about ${duration(estimateSeconds * 1000)}, going by earlier upgrades of this cluster.`,
+  ].join(' ');
