@@ -185,7 +185,9 @@ async function converge(
   const outputs = await (before?.state === 'present'
     ? update(type, props, before.outputs, context)
     : create(type, props, context));
-  seen.set(address, { state: 'present', props, outputs });
+  // What was held back still differs: a later plan of the same run must find it.
+  const held = context.hold.length > 0 && before?.state === 'present';
+  seen.set(address, { state: 'present', props: held ? before.props : props, outputs });
 }
 function create(type: ResourceType<object, object, unknown>, props: object, context: Context<unknown>): Promise<object> {
   if (!type.create) throw new Error(`${type.name} cannot create`);

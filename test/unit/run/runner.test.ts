@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makePlan } from '../../../src/plan/make.ts';
 import { ObservedMap } from '../../../src/plan/observed.ts';
-import { type Address, type Resource, ref } from '../../../src/plan/resource.ts';
+import { type Address, type Layer, type Resource, ref } from '../../../src/plan/resource.ts';
 import type { Event } from '../../../src/run/events.ts';
 import { connectAll, observe } from '../../../src/run/observe.ts';
 import { type RunResult, run } from '../../../src/run/runner.ts';
@@ -193,5 +193,34 @@ describe('run', () => {
   test('a step that hears nothing is left where it is', async () => {
     const result = await slow(() => new Promise(() => undefined));
     expect(result.failed[0]?.error).toMatchObject(said);
+  });
+
+  test('what an update held back still differs for a later plan of the same run', async () => {
+    const resource: Resource = { address: 'x/y', type: 'x', props: { a: 2, b: 2 }, after: [] };
+    const seen = new ObservedMap();
+    seen.set('x/y', { state: 'present', props: { a: 1, b: 1 }, outputs: {} });
+    const layer: Layer = {
+      name: 'l',
+      types: [{ name: 'x', observe: async () => new Map(), diff: () => [], update: async () => ({ id: 'y' }) }],
+      connect: async () => ({}),
+    };
+    const carryOut = (hold: string[]) =>
+      run({
+        steps: [{ id: 's', kind: 'apply', params: { address: 'x/y', action: 'update', hold }, after: [], timeoutMs: 1000 }],
+        desired: [resource],
+        connected: [{ layer, clients: {} }],
+        seen,
+        secrets: noSecrets,
+        emit: () => undefined,
+        signal: new AbortController().signal,
+        beforeStep: async () => undefined,
+        lanes: {},
+        runId: 'r',
+        since: 0,
+      });
+    expect((await carryOut(['b'])).failed).toEqual([]);
+    expect(seen.get('x/y')).toMatchObject({ props: { a: 1, b: 1 }, outputs: { id: 'y' } });
+    await carryOut([]);
+    expect(seen.get('x/y')).toMatchObject({ props: { a: 2, b: 2 } });
   });
 });
