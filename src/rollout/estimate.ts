@@ -1,0 +1,68 @@
+import type { Event } from '../run/events.ts';
+import type { Lane, Turn, Wave } from './rollout.ts';
+
+/** How long one turn took, gate and all, by what it was: `masters in-place`. */
+export interface TurnTime {
+  readonly kind: string;
+  readonly seconds: number;
+}
+
+const kindOf = (wave: string, how: string): string => `${wave} ${how}`;
+const taskPattern = /^(\S+) \S+\/\S+$/;
+const titlePattern = /^(in-place|replace|add|remove) \S+$/;
+
+/** The turns that were brought to their end, out of the events of one journalled run. */
+export function turnTimes(events: readonly Event[]): readonly TurnTime[] {
+  const begun = new Map<string, { readonly kind: string; readonly at: number }>();
+  return events.flatMap((event): readonly TurnTime[] => {
+    const wave = taskPattern.exec(event.task)?.[1];
+    if (wave === undefined) return [];
+    if (event.type === 'started') {
+      const how = titlePattern.exec(event.title)?.[1];
+      if (how !== undefined) begun.set(event.task, { kind: kindOf(wave, how), at: event.at });
+      return [];
+    }
+    const start = begun.get(event.task);
+    if (event.type !== 'done' || !start) return [];
+    return [{ kind: start.kind, seconds: (event.at - start.at) / 1000 }];
+  });
+}
+
+/** As the schedule has them. */
+interface Caps {
+  readonly maxDrains: number;
+  readonly canary: boolean;
+}
+
+/**
+ * Seconds that these waves take, by the median of what such turns took in this cluster before; of one that it never had, by the slowest other kind.
+ * Null: it has no history, and nothing is made up.
+ */
+export function estimateSeconds(history: readonly TurnTime[], waves: readonly Wave[], caps: Caps): number | null {
+  const medians = new Map(
+    [...Map.groupBy(history, ({ kind }) => kind)].map(([kind, times]) => [kind, median(times.map(({ seconds }) => seconds))]),
+  );
+  if (medians.size === 0) return waves.every(({ lanes }) => lanes.length === 0) ? 0 : null;
+  const slowest = Math.max(...medians.values());
+  const secondsOf = (wave: Wave, turn: Turn): number => medians.get(kindOf(wave.name, turn.how)) ?? slowest;
+  return Math.round(waves.reduce((sum, wave) => sum + waveSeconds(wave, caps, (turn) => secondsOf(wave, turn)), 0));
+}
+
+/** Lanes go side by side, under one cap on what is away: neither faster than the longest of them, nor than the cap lets them be in all. */
+function waveSeconds({ lanes }: Wave, { maxDrains, canary }: Caps, secondsOf: (turn: Turn) => number): number {
+  const work = lanes.flatMap(({ turns }) => turns).reduce((sum, turn) => sum + secondsOf(turn), 0);
+  return Math.max(work / maxDrains, ...lanes.map((lane) => laneSeconds(lane, maxDrains, canary, secondsOf)), 0);
+}
+
+function laneSeconds(lane: Lane, maxDrains: number, canary: boolean, secondsOf: (turn: Turn) => number): number {
+  const longest = (turns: readonly Turn[]): number => Math.max(0, ...turns.map(secondsOf));
+  const atOnce = Math.max(1, Math.min(lane.maxUnavailable + lane.first.length, maxDrains));
+  const alone = canary && lane.turns.length > 0 ? 1 : 0;
+  const rounds = alone + Math.ceil((lane.turns.length - alone) / atOnce);
+  return longest(lane.first) + rounds * longest(lane.turns) + longest(lane.last);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+}
