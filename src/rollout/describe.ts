@@ -13,7 +13,7 @@ import {
   type ReadTexts,
   textsToRead,
 } from './diffs.ts';
-import { restartsOf, versionsIn } from './reasons.ts';
+import { restartsBetween, restartsOf, versionsIn } from './reasons.ts';
 import type { Turn } from './rollout.ts';
 
 /** What a dry run shows of one machine's turn. */
@@ -45,6 +45,12 @@ export async function describeHosts(
 /** Of a machine that is made anew by another design: what differs between the two. Nothing restarts: everything starts. */
 export const describeDesigns = (before: Bundle, after: Bundle): TurnContent =>
   contentOf(entriesOfDesigns(before, after), [], new Map());
+
+/** Of a machine that will hold `before` by then, since an earlier wave brings it there: what differs between the designs, and what restarts by that. */
+export const describeHop = (before: Bundle, after: Bundle): TurnContent => {
+  const entries = entriesOfDesigns(before, after);
+  return contentOf(entries, restartsBetween(before, entries), new Map());
+};
 
 const contentOf = (entries: readonly Entry[], restarts: readonly string[], patches: Patches): TurnContent => ({
   versions: [...versionsIn(entries)],

@@ -1,4 +1,6 @@
 import type { Versions } from '../assets/catalogue.ts';
+import type { Bundle } from '../components/bundle.ts';
+import { unitDirectory } from '../host/manifest.ts';
 import type { Address, FieldChange, Impact } from '../plan/resource.ts';
 import type { Entry } from './diffs.ts';
 import type { VersionChange } from './rollout.ts';
@@ -15,6 +17,17 @@ export const restartsOf = (changes: readonly Pick<Changed, 'fields'>[]): readonl
 ];
 /** The notes of host.bundle (`restarts kubelet, containerd`) and host.units (`restarts kubelet: it runs older content than lies there`). */
 const unitsIn = (note: string | undefined): readonly string[] => /^restarts ([^:]+)/.exec(note ?? '')?.[1]?.split(', ') ?? [];
+
+/** Units of a design that restart when these files and units change: each reads its inputs only at its start. */
+export function restartsBetween(before: Bundle, entries: readonly Entry[]): readonly string[] {
+  const changed = new Map(entries.map((entry) => [entry.path, entry]));
+  return before.units
+    .filter(({ name, inputs }) => {
+      const own = changed.get(`${unitDirectory}/${name}`);
+      return own ? own.after !== undefined : inputs.some((path) => changed.has(path));
+    })
+    .map(({ name }) => name.replace(/\.service$/, ''));
+}
 
 /** Why a machine drains, is replaced or restarts what serves: the fields that cost that, by name. `local.machine/workers-a-1: image "a" → "b"`. */
 export const reasonsOf = (changes: readonly Changed[], impact: Impact): readonly string[] =>

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UnreachableError } from '../../../src/errors.ts';
 import { sha256 } from '../../../src/plan/canonical.ts';
 import type { FieldChange } from '../../../src/plan/resource.ts';
-import { describeDesigns, describeHosts } from '../../../src/rollout/describe.ts';
+import { describeDesigns, describeHop, describeHosts } from '../../../src/rollout/describe.ts';
 import { diffsOf, entriesOf, type HostChange, textsToRead } from '../../../src/rollout/diffs.ts';
 import { bundleOf, designedAt, factsOf, hostChange } from '../../support/rollout.ts';
 
@@ -116,6 +116,14 @@ describe('the diff of an upgrade', () => {
     expect(content.versions).toContainEqual({ what: 'kubelet', before: '1.35.4', after: '1.36.3' });
     expect(content.files.map(({ path }) => path)).toContain('/etc/systemd/system/kubelet.service');
   });
+});
+
+it('of a later hop is told from the designs as it would be from the host', async () => {
+  const seen = (await describeHosts([await hostChange([old, now], 'master-a')], nobody, signal)).get('master-a');
+  const told = describeHop(bundleOf(old, 'master-a'), bundleOf(now, 'master-a'));
+  expect(told.files).toEqual(seen?.files);
+  expect(told.versions).toEqual(seen?.versions);
+  expect(told.restarts.toSorted()).toEqual(seen?.restarts.toSorted());
 });
 
 describe('what somebody changed on a host', () => {
