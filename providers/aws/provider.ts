@@ -140,7 +140,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       const { priceList } = await import('./price-list.ts');
       return costOf(before, desired, pricesIn(region, await priceList(typesIn(cluster), { ...options, region }, signal)));
     },
-    // An NLB takes a target out after two checks of 10 s, and lets its connections go in the 10 s of its deregistration delay.
+    // An NLB takes a target out after two checks of 10 s, and a moment passes until all of it knows.
     leaveMs: () => 30_000,
   };
 }

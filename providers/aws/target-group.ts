@@ -133,7 +133,8 @@ async function setAttributes({ elb }: AwsClients, arn: string): Promise<void> {
       TargetGroupArn: arn,
       Attributes: [
         { Key: 'preserve_client_ip.enabled', Value: 'false' },
-        { Key: 'deregistration_delay.timeout_seconds', Value: '10' },
+        // A master that goes says so to its clients once it has waited for leaveMs: their connections must not be cut before.
+        { Key: 'deregistration_delay.timeout_seconds', Value: '60' },
         { Key: 'deregistration_delay.connection_termination.enabled', Value: 'true' },
       ],
     }),

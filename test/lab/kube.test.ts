@@ -253,6 +253,30 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     );
   const nodeNamed = async (name: string) => (await api()).get({ apiVersion: 'v1', kind: 'Node', name });
 
+  test('the node of a machine that is no longer designed goes when the machine has gone; one that somebody joined by hand stays', async () => {
+    await register('workers-z-1', 'local:///workers-z-1');
+    await register('by-hand', 'local:///by-hand');
+    const kubelet = kubeletOf('workers-z-1', 'local:///workers-z-1');
+    const own = connect({ hosts: kubelet.hosts });
+    await ensureNode('workers-z-1', 'local:///workers-z-1', own);
+    const deletions = async () =>
+      diff([], await observe(), new Map([['kube.node', kubeNode as never]]))
+        .filter(({ action }) => action === 'delete')
+        .map(({ address }) => address);
+    const gone = await deletions();
+    expect(gone).toContain('kube.node/workers-z-1');
+    expect(gone).not.toContain('kube.node/by-hand');
+    const forget = (clients: KubeClients) => kubeNode.delete?.({}, { ...ctx('kube.node/workers-z-1'), clients });
+    await expect(forget(own)).rejects.toThrow(/not deleted while its machine is there/);
+    expect(await nodeNamed('workers-z-1')).toBeDefined();
+    own.close();
+    await forget(clients);
+    await forget(clients);
+    expect(await nodeNamed('workers-z-1')).toBeUndefined();
+    await kubeNode.delete?.({}, ctx('kube.node/by-hand'));
+    expect(await nodeNamed('by-hand')).toBeDefined();
+  });
+
   test('the node of a machine that was here before is deleted, and its successor registers its own', async () => {
     await register('master-b', 'aws:///zone/i-old');
     const before = await nodeNamed('master-b');
