@@ -1,8 +1,9 @@
 import { createHash, scryptSync } from 'node:crypto';
 import { exitCodes, UserError } from '../errors.ts';
 import type { Finding } from './finding.ts';
+import { readGateJobs } from './gate-jobs.ts';
 import { explainIssues } from './issues.ts';
-import { isSecret } from './manifest-object.ts';
+import { isSecret, type ManifestObject } from './manifest-object.ts';
 import { type Manifest, readManifests } from './manifests.ts';
 import { type Path, related } from './path.ts';
 import { withProviderDefaults } from './provider-defaults.ts';
@@ -19,6 +20,8 @@ export interface LoadedCluster {
   readonly findings: readonly Finding[];
   /** What addons.manifests hold; nothing, of a text at hand. */
   readonly manifests: readonly Manifest[];
+  /** The Jobs of upgrade.gates, by the name of their gate; none, of a text at hand. */
+  readonly gateJobs: ReadonlyMap<string, ManifestObject>;
   /** SHA-256 of the canonical JSON after defaults, and of the manifests: the same for files that mean the same. */
   readonly digest: string;
 }
@@ -58,10 +61,14 @@ export async function loadCluster(file: string, edit: (text: string) => string =
     throw new ConfigError(file, [{ severity: 'error', check: 'config.file', ...error.problem }]);
   });
   const { loaded, source } = parseCluster(edit(text), file);
-  const { manifests, ofEntries, ofFiles } = await readManifests(file, loaded.cluster.addons.manifests);
+  const { addons, upgrade } = loaded.cluster;
+  const [ofAddons, ofGates] = await Promise.all([readManifests(file, addons.manifests), readGateJobs(file, upgrade.gates)]);
+  const ofEntries = [...ofAddons.ofEntries, ...ofGates.ofEntries];
+  const ofFiles = [...ofAddons.ofFiles, ...ofGates.ofFiles];
   if (ofEntries.length + ofFiles.length > 0)
     throw new ConfigError(file, capped([...inOrder(ofEntries, source, file), ...ofFiles.map(cleaned)]));
-  return { ...loaded, manifests, digest: digestWith(loaded, manifests) };
+  const { manifests } = ofAddons;
+  return { ...loaded, manifests, gateJobs: ofGates.jobs, digest: digestWith(loaded, manifests, ofGates.jobs) };
 }
 
 /** As loadCluster, for a text at hand; `file` is for messages. */
@@ -102,7 +109,10 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
   const found = [...applyRules(parsed.data), ...noEffect((path) => source.has(path))];
   const findings = capped(inOrder(found, source, file));
   if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
-  return { loaded: { cluster: parsed.data, findings, manifests: [], digest: digestOf(parsed.data) }, source };
+  return {
+    loaded: { cluster: parsed.data, findings, manifests: [], gateJobs: new Map(), digest: digestOf(parsed.data) },
+    source,
+  };
 }
 
 /**
@@ -189,14 +199,18 @@ const digestOf = (value: unknown): string =>
  * Plans show this digest. Of Secrets it holds the outcome of a slow function, so that a weak value cannot be found out by trying from
  * a plan that everybody reads.
  */
-function digestWith({ cluster, digest }: LoadedCluster, manifests: readonly Manifest[]): string {
-  if (manifests.length === 0) return digest;
+function digestWith(
+  { cluster, digest }: LoadedCluster,
+  manifests: readonly Manifest[],
+  jobs: ReadonlyMap<string, ManifestObject>,
+): string {
+  if (manifests.length + jobs.size === 0) return digest;
   const byKey = manifests.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   const secrets = byKey.filter(({ object }) => isSecret(object)).map(({ object }) => object);
   const slow =
     secrets.length === 0 ? '' : scryptSync(JSON.stringify(sorted(secrets)), `slipway ${cluster.name}`, 32).toString('hex');
   const open = byKey.map(({ key, object }) => (isSecret(object) ? key : object));
-  return digestOf({ cluster, manifests: open, secrets: slow });
+  return digestOf({ cluster, manifests: open, secrets: slow, ...(jobs.size > 0 && { jobs: Object.fromEntries(jobs) }) });
 }
 /** With the keys of every mapping in order, so that equal data give equal text. */
 function sorted(value: unknown): unknown {
