@@ -1,4 +1,4 @@
-import type { Versions } from '../assets/catalogue.ts';
+import type { AwsVersions, Versions } from '../assets/catalogue.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { unitDirectory } from '../host/manifest.ts';
 import type { Address, FieldChange, Impact } from '../plan/resource.ts';
@@ -80,15 +80,26 @@ const names: Readonly<Record<Exclude<keyof Versions, 'aws'>, string>> = {
   metricsServer: 'metrics-server',
   pause: 'pause',
 };
+const awsNames: Readonly<Record<keyof AwsVersions, string>> = {
+  cloudController: 'AWS cloud controller',
+  clusterAutoscaler: 'cluster-autoscaler',
+  ebsCsi: 'EBS CSI driver',
+  csiProvisioner: 'CSI provisioner',
+  csiAttacher: 'CSI attacher',
+  csiResizer: 'CSI resizer',
+  csiNodeDriverRegistrar: 'CSI node-driver-registrar',
+  livenessProbe: 'CSI livenessprobe',
+};
 /** What moves in the whole cluster. */
 export const versionsBetween = (before: Versions, after: Versions): readonly VersionChange[] => [
-  ...Object.entries(names).flatMap(([key, what]) => moved(what, before, after, key)),
-  ...Object.keys({ ...before.aws, ...after.aws }).flatMap((key) => moved(key, before.aws ?? {}, after.aws ?? {}, key)),
+  ...moves(names, before, after),
+  ...moves(awsNames, before.aws ?? {}, after.aws ?? {}),
 ];
-function moved(what: string, before: object, after: object, key: string): readonly VersionChange[] {
-  const [from, to] = [entry(before, key), entry(after, key)];
-  return from === to ? [] : [{ what, before: from, after: to }];
-}
+const moves = (named: Readonly<Record<string, string>>, before: object, after: object): readonly VersionChange[] =>
+  Object.entries(named).flatMap(([key, what]) => {
+    const [from, to] = [entry(before, key), entry(after, key)];
+    return from === to ? [] : [{ what, before: from, after: to }];
+  });
 const entry = (versions: object, key: string): string => {
   const found: unknown = Object.entries(versions).find(([name]) => name === key)?.[1];
   return typeof found === 'string' ? found : 'none';
