@@ -42,7 +42,15 @@ const cluster = new TestCluster('aws', (name) => {
 let lab: Lab;
 let kubectl: Kubectl;
 let tunnel: ChildProcess | undefined;
-const options = () => ({ region, endpoint: lab.proxy.url, credentials: lab.account.credentials });
+const options = () => ({ region, endpoint: lab.proxy.url, credentials: lab.account.credentials, maxAttempts: 10 });
+/** From now on AWS fails: calls are lost, refused or late, and what was just made is hidden for a while. */
+const storm = (seed: number): void => {
+  const rates = { dropBefore: 0.03, dropAfter: 0.03, truncate: 0.01, throttle: 0.05, error: 0.03, delay: 0.1, delayMs: 500 };
+  Object.assign(lab.proxy.weather, { faults: { seed, ...rates }, hiddenMs: 1_500 });
+};
+const calm = (): void => void Object.assign(lab.proxy.weather, { faults: undefined, hiddenMs: 0 });
+/** Seed of a storm that lasts for the whole file. */
+const always = process.env.SLIPWAY_LAB_STORM;
 const sent = async (...args: string[]) => {
   const result = await cluster.run(...args);
   return { code: result.code, plan: JSON.parse(result.stdout) };
@@ -81,6 +89,7 @@ beforeAll(async () => {
   await ensureTestapp(assetCache);
   lab = await startLab({ name: cluster.name, range, region });
   Object.assign(cluster.environment, lab.environment);
+  if (always !== undefined) storm(Number(always));
 }, 120_000);
 afterAll(async () => {
   tunnel?.kill('SIGKILL');
@@ -192,11 +201,9 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
       const running = (await lab.world()).instances.filter(({ state }) => state === 'running').map(({ id }) => id);
       expect(running).not.toContain(before[0]?.id);
     }, 30_000);
-    const { weather } = lab.proxy;
-    const rates = { dropBefore: 0.03, dropAfter: 0.03, truncate: 0.01, throttle: 0.05, error: 0.03, delay: 0.1, delayMs: 500 };
-    Object.assign(weather, { faults: { seed: 7, ...rates }, hiddenMs: 1_500 });
+    if (always === undefined) storm(7);
     await cluster.must('up', '--yes');
-    Object.assign(weather, { faults: undefined, hiddenMs: 0 });
+    if (always === undefined) calm();
     const after = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
     expect(after.map(({ address }) => address)).toEqual(before.map(({ address }) => address));
     expect(after[1]?.volumes.toSorted()).toEqual(before[1]?.volumes.toSorted());
