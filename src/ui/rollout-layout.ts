@@ -1,4 +1,7 @@
+import type { Change } from '../plan/plan.ts';
+import { nameOf } from '../plan/resource.ts';
 import type { Lane, Rollout, Turn, VersionChange, Wave } from '../rollout/rollout.ts';
+import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { duration, plural } from './text.ts';
 
 /** Machines of one lane that are treated alike: the same versions, restarts, reasons and diffs. Shown once. */
@@ -35,8 +38,21 @@ const reasonsOf = ({ because, machine }: Turn, name: string): readonly string[] 
   because.map((reason) => reason.replaceAll(machine, name));
 
 export const turnsOf = ({ first, turns, last }: Lane): readonly Turn[] => [...first, ...turns, ...last];
-export const isNothing = ({ waves }: Rollout): boolean =>
-  waves.every(({ lanes, changes }) => changes.length === 0 && lanes.every((lane) => turnsOf(lane).length === 0));
+export const isNothing = (plan: UpgradePlan): boolean =>
+  restOf(plan).length === 0 &&
+  plan.rollout.waves.every(({ lanes, changes }) => changes.length === 0 && lanes.every((lane) => turnsOf(lane).length === 0));
+
+/** What no turn and no wave names: changes of what is shared, and deletions. They come last. */
+export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly Change[] {
+  const named = new Set<string>(waves.flatMap((wave) => wave.changes));
+  const machines = new Set(waves.flatMap(({ lanes }) => lanes.flatMap((lane) => turnsOf(lane).map(({ machine }) => machine))));
+  // `host.bundle/master-a`, `pki.certificate/master-a.apiserver`, `etcd.member/main.etcd-a`
+  const ofMachine = ({ address }: Change) =>
+    nameOf(address)
+      .split('.')
+      .some((part) => machines.has(part));
+  return changes.filter((change) => 'now' in change.when && !named.has(change.address) && !ofMachine(change));
+}
 
 /** `kube-apiserver, kubelet 1.35.4 → 1.36.3; pause 3.10.1 → 3.10.2`: what makes the same move is named together. */
 export const versionsText = (versions: readonly VersionChange[]): string =>

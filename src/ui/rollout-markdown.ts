@@ -1,4 +1,5 @@
 import { leftOf, unseenOf } from '../plan/make.ts';
+import type { Change } from '../plan/plan.ts';
 import type { Obstacle, Rollout } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { codeSpan, details, escapeMarkdown, fenced, markdownTable } from './markdown.ts';
@@ -9,6 +10,7 @@ import {
   howText,
   isNothing,
   laneText,
+  restOf,
   type Shown,
   type TurnGroup,
   turnsOf,
@@ -30,13 +32,14 @@ export function rolloutMarkdown(plan: UpgradePlan): string {
   const title = `### \`cluster upgrade\`: ${escapeMarkdown(plan.cluster)}`;
   const cost = plan.cost ? [costMarkdown(plan.cost)] : [];
   const problems = problemsOf(plan);
-  if (isNothing(rollout) && problems.length === 0) return [title, 'Nothing to upgrade.', ...cost].join('\n\n');
+  if (isNothing(plan) && problems.length === 0) return [title, 'Nothing to upgrade.', ...cost].join('\n\n');
   const head = [
     title,
     ...problems,
     ...(rollout.versions.length > 0 ? [`${escapeMarkdown(cut(versionsText(rollout.versions)))}.`] : []),
     ...(rollout.settings.length > 0 ? [`Settings: ${cut(rollout.settings.map(codeSpan).join(', '))}.`] : []),
-    lanesTable(rollout),
+    ...lanesTable(rollout),
+    ...listed('Last, what is shared and what goes', restOf(plan).map(restText)),
     extentText(rollout),
     ...cost,
   ].join('\n\n');
@@ -56,23 +59,26 @@ function problemsOf(plan: UpgradePlan): readonly string[] {
       (change) =>
         `${codeSpan(change.address)}: ${escapeMarkdown(cut('because' in change.when ? change.when.because : change.reason))}`,
     );
-  const list = (name: string, items: readonly string[]): readonly string[] => {
-    const rows = first(items, listLimit);
-    const more = items.length - rows.length;
-    const all = [...rows, ...(more > 0 ? [`and ${more} more`] : [])];
-    return items.length === 0 ? [] : [`**${name}**\n\n${all.map((row) => `- ${row}`).join('\n')}`];
-  };
   return [
-    ...list('In the way: this upgrade would not begin', errors.map(obstacleText)),
-    ...list('Worth knowing', warnings.map(obstacleText)),
-    ...list('Left', lines(leftOf(plan))),
-    ...list('Not seen', lines(unseenOf(plan))),
+    ...listed('In the way: this upgrade would not begin', errors.map(obstacleText)),
+    ...listed('Worth knowing', warnings.map(obstacleText)),
+    ...listed('Left', lines(leftOf(plan))),
+    ...listed('Not seen', lines(unseenOf(plan))),
   ];
 }
+/** A list under its name: as much of it as fits. */
+function listed(name: string, items: readonly string[]): readonly string[] {
+  const rows = first(items, listLimit);
+  const more = items.length - rows.length;
+  const all = [...rows, ...(more > 0 ? [`and ${more} more`] : [])];
+  return items.length === 0 ? [] : [`**${name}**\n\n${all.map((row) => `- ${row}`).join('\n')}`];
+}
+const restText = ({ address, action, reason }: Change): string =>
+  `${action} ${codeSpan(address)}: ${escapeMarkdown(cut(reason))}`;
 const obstacleText = ({ where, what, why, next }: Obstacle): string =>
   `${codeSpan(cut(where))}: ${escapeMarkdown(cut([what, why, next && `next: ${next}`].filter(Boolean).join('; ')))}`;
 
-function lanesTable(rollout: Rollout): string {
+function lanesTable(rollout: Rollout): readonly string[] {
   const rows = rollout.waves.flatMap((wave, index) => {
     const name = `${index + 1}. ${escapeMarkdown(waveText(wave, rollout))}`;
     const lanes = wave.lanes.map((lane) => {
@@ -94,7 +100,8 @@ function lanesTable(rollout: Rollout): string {
   const lengths = rows.map((cells) => cells.join(' | '));
   const shown = rows.slice(0, first(lengths, tableLimit).length);
   const table = markdownTable(['wave', 'machines of', 'machines', 'drained', 'how', 'what changes'], shown);
-  return rows.length > shown.length ? `${table}\n\nand ${rows.length - shown.length} more rows` : table;
+  const more = rows.length - shown.length;
+  return rows.length === 0 ? [] : [more > 0 ? `${table}\n\nand ${more} more rows` : table];
 }
 
 /** The first of these texts that fit. */

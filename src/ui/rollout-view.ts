@@ -2,12 +2,14 @@ import { leftOf, unseenOf } from '../plan/make.ts';
 import type { Obstacle, Turn, Wave } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { costLines } from './plan-cost.ts';
+import { signOf } from './plan-layout.ts';
 import {
   extentText,
   groupTurns,
   howText,
   isNothing,
   laneText,
+  restOf,
   type Shown,
   type TurnGroup,
   turnsOf,
@@ -31,7 +33,7 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
   const { style } = look;
   const [errors, warnings] = [obstaclesOf(plan, 'error'), obstaclesOf(plan, 'warning')];
   const cost = plan.cost ? ['', ...costLines(plan.cost, look)] : [];
-  if (isNothing(rollout) && errors.length + warnings.length + unseenOf(plan).length === 0)
+  if (isNothing(plan) && errors.length + warnings.length + unseenOf(plan).length === 0)
     return [`${style.green('✔')} ${cluster}: nothing to upgrade`, ...cost].join('\n');
   const moves = [
     versionsText(rollout.versions),
@@ -44,6 +46,7 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
       : []),
     [`${style.bold(cluster)}: upgrade${moves.length > 0 ? `: ${sanitize(moves.join('; '))}` : ''}`],
     ...rollout.waves.map((wave, index) => waveLines(wave, `${index + 1}. ${waveText(wave, rollout)}`, shownDiffs, look)),
+    ...restBlock(plan, look),
     ...laterBlocks(plan, look),
     ...(warnings.length > 0 ? [[style.bold('Worth knowing before'), ...warnings.map((each) => obstacleText(each, look))]] : []),
     [verdict(plan, errors.length, look)],
@@ -127,6 +130,20 @@ function paintOf(line: string, style: Look['style']): (text: string) => string {
   if (line.startsWith('@@')) return style.cyan;
   if (line.startsWith('+')) return style.green;
   return line.startsWith('-') ? style.red : style.dim;
+}
+
+function restBlock(plan: UpgradePlan, { style, verbose }: Look): readonly (readonly string[])[] {
+  const rest = restOf(plan);
+  if (rest.length === 0) return [];
+  const some = verbose === true || rest.length < hideFrom ? rest : rest.slice(0, shown);
+  const more = rest.length - some.length;
+  return [
+    [
+      style.bold('Last, what is shared and what goes'),
+      ...some.map((change) => `    ${signOf(change)} ${change.address}  ${style.dim(sanitize(change.reason))}`),
+      ...(more > 0 ? [style.dim(`    and ${more} more (-v shows all)`)] : []),
+    ],
+  ];
 }
 
 /** What this upgrade does not do: data that it would not destroy, and things that nobody could see. */

@@ -87,6 +87,30 @@ describe('the dry run for people', () => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
     expect(human(evil)).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
   });
+  it('names what no machine brings about: what is shared, and what goes', () => {
+    const base = { fields: [], impact: 'none', reason: 'not in cluster.yaml', when: { now: true } } as const;
+    const change = (address: UpgradePlan['changes'][number]['address'], action: 'update' | 'delete') => ({
+      ...base,
+      fields: [],
+      address,
+      action,
+    });
+    const more: UpgradePlan = {
+      ...plan,
+      changes: [
+        change('pki.certificate/master-a.apiserver', 'update'),
+        change('etcd.member/main.etcd-a', 'update'),
+        change('kube.addon/coredns', 'update'),
+        change('local.volume/etcd-d.main', 'delete'),
+      ],
+    };
+    expect(human(more)).toContain(
+      'Last, what is shared and what goes\n    - local.volume/etcd-d.main  not in cluster.yaml\n\nWorth knowing',
+    );
+    expect(markdown(more)).toContain('- delete `local.volume/etcd-d.main`: not in cluster.yaml');
+    const only: UpgradePlan = { ...more, rollout: { ...more.rollout, waves: [], obstacles: [] } };
+    expect(human(only)).not.toContain('nothing to upgrade');
+  });
   it('names what could not be seen, and what is left', () => {
     const change = {
       address: 'host.bundle/master-c',
@@ -108,7 +132,7 @@ describe('the dry run on a pull request', () => {
     [400, 1],
     [3, 5000],
     [40, 200],
-    [1000, 500],
+    [1000, 100],
   ])('of %i machines with %i lines each is never longer than GitHub takes, and says what it leaves out', (machines, lines) => {
     const text = markdown(wide(machines, lines));
     expect(text.length).toBeLessThanOrEqual(60_000);
