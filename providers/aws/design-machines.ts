@@ -1,4 +1,5 @@
 import { type MachineSpec, machinesOf, type PoolGroup, type Role, roles, type Topology } from '../../src/cluster/topology.ts';
+import { durationMs } from '../../src/config/duration.ts';
 import type { Pool } from '../../src/config/schema.ts';
 import { type Address, addressOf, type Resource, ref } from '../../src/plan/resource.ts';
 import { type ImageProps, imageAddress } from './image.ts';
@@ -215,7 +216,7 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
       subnet: ref(addressOf('aws.subnet', `private-${zone}`), 'id'),
       min,
       max,
-      drainSeconds: seconds(pool.upgrade.drain.timeout),
+      drainSeconds: Math.ceil(durationMs(pool.upgrade.drain.timeout) / 1000),
       tags: {
         ...tagsOf(owner, address),
         ...nodeTags('worker', owner.cluster),
@@ -226,10 +227,3 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
     after: [],
   };
 }
-
-const unit: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
-/** `1h30m` → 5400 */
-const seconds = (duration: string): number =>
-  Math.ceil(
-    [...duration.matchAll(/(\d+)(ms|s|m|h)/g)].reduce((sum, [, count, of = 's']) => sum + Number(count) * (unit[of] ?? 0), 0),
-  );

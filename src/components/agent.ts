@@ -1,5 +1,6 @@
 import { agentAsset, runtimeAsset } from '../assets/catalogue.ts';
 import type { Topology } from '../cluster/topology.ts';
+import { durationMs } from '../config/duration.ts';
 import type { Pool } from '../config/schema.ts';
 import type { Bundle, CertificateSpec } from './bundle.ts';
 import { joinRequest, machinesJoin, noticeAnnotation, requestLine } from './joining.ts';
@@ -22,7 +23,7 @@ export function agent(topology: Topology, pools: ReadonlyMap<string, Bundle>): P
       topology.cluster.pools.map((pool) => [
         pool.name,
         {
-          drainSeconds: secondsOf(pool.upgrade.drain.timeout),
+          drainSeconds: Math.ceil(durationMs(pool.upgrade.drain.timeout) / 1000),
           requests: (pools.get(pool.name)?.certificates ?? []).map(joinRequest),
         },
       ]),
@@ -96,13 +97,3 @@ export function renewal(topology: Topology, certificates: readonly CertificateSp
     ],
   };
 }
-
-const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
-/** `1h30m` → 5400 */
-const secondsOf = (duration: string): number =>
-  Math.ceil(
-    [...duration.matchAll(/(\d+)(ms|s|m|h)/g)].reduce(
-      (sum, [, count, unit = 's']) => sum + Number(count) * (unitSeconds[unit] ?? 0),
-      0,
-    ),
-  );
