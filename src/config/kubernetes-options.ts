@@ -27,6 +27,27 @@ export function optionFindings(options: Options, version: string): readonly Rule
   return [...flagFindings(options, minor), ...gateFindings(options.kubernetes.featureGates, minor)];
 }
 
+/** Without what that version does not take: for versions that a cluster only passes through, of what they do not know anyway. */
+export function withoutRefused(kubernetes: Options['kubernetes'], version: string): Options['kubernetes'] {
+  const refused = optionFindings({ kubernetes, pools: [] }, version)
+    .filter(({ severity }) => severity === 'error')
+    .map(({ path }) => path.join(' '));
+  const kept = <T>(path: string, set: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(set).filter(([name]) => !refused.includes(`${path} ${name}`)));
+  const args = (component: Component) => kept(`kubernetes extraArgs ${component}`, kubernetes.extraArgs[component]);
+  return {
+    ...kubernetes,
+    featureGates: kept('kubernetes featureGates', kubernetes.featureGates),
+    extraArgs: {
+      apiserver: args('apiserver'),
+      controllerManager: args('controllerManager'),
+      scheduler: args('scheduler'),
+      kubelet: args('kubelet'),
+      kubeProxy: args('kubeProxy'),
+    },
+  };
+}
+
 function flagFindings({ kubernetes, pools }: Options, minor: number): readonly RuleFinding[] {
   const of = (component: Component, path: Path, args: Readonly<Record<string, string>>): readonly RuleFinding[] =>
     Object.keys(args).flatMap((flag) => {

@@ -44,21 +44,33 @@ export interface DrainPlan {
   readonly obstacles: readonly Obstacle[];
 }
 
-/** Everything that a plan of drains looks at: three LISTs, however many nodes. */
-export async function readDrainWorld(api: Pick<KubeApi, 'pages' | 'list'>, signal?: AbortSignal): Promise<DrainWorld> {
+/** Everything that a plan of drains looks at: three LISTs, however many nodes. `each` sees every pod as the API tells it, for what else is asked of them. */
+export async function readDrainWorld(
+  api: Pick<KubeApi, 'pages' | 'list'>,
+  signal?: AbortSignal,
+  each?: (object: KubeObject, pod: Pod) => void,
+): Promise<DrainWorld> {
   const options = signal ? { signal } : {};
   const [pods, budgets, volumes] = await Promise.all([
-    listPods(api, signal),
+    listPods(api, signal, each),
     api.list('policy/v1', 'PodDisruptionBudget', options),
     api.list('v1', 'PersistentVolume', options),
   ]);
   return { pods, budgets: budgets.map(budgetOf), volumes: volumes.flatMap(boundVolume) };
 }
-async function listPods(api: Pick<KubeApi, 'pages'>, signal?: AbortSignal): Promise<readonly Pod[]> {
+async function listPods(
+  api: Pick<KubeApi, 'pages'>,
+  signal?: AbortSignal,
+  each?: (object: KubeObject, pod: Pod) => void,
+): Promise<readonly Pod[]> {
   const pods: Pod[] = [];
   // Page by page: thirty thousand pods as the API tells them are half a gigabyte.
   for await (const { items } of api.pages('v1', 'Pod', signal ? { signal } : {}))
-    for (const item of items) pods.push(podOf(item));
+    for (const item of items) {
+      const pod = podOf(item);
+      each?.(item, pod);
+      pods.push(pod);
+    }
   return pods;
 }
 

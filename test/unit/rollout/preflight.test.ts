@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { versionsFor } from '../../../src/assets/catalogue.ts';
 import type { Finding } from '../../../src/config/finding.ts';
+import { withoutRefused } from '../../../src/config/kubernetes-options.ts';
 import type { EtcdStatus } from '../../../src/health/status.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
 import { estimateSeconds, turnTimes } from '../../../src/rollout/estimate.ts';
@@ -10,6 +11,7 @@ import { capacityForDrain } from '../../../src/rollout/preflight/capacity.ts';
 import { nodeRoom, podDemand } from '../../../src/rollout/preflight/demand.ts';
 import { healthObstacles } from '../../../src/rollout/preflight/health.ts';
 import { optionObstacles } from '../../../src/rollout/preflight/options.ts';
+import { preflightObstacles, readApiWorld } from '../../../src/rollout/preflight/preflight.ts';
 import { skewObstacles } from '../../../src/rollout/preflight/skew.ts';
 import type { Obstacle, Turn, Wave } from '../../../src/rollout/rollout.ts';
 import type { Event } from '../../../src/run/events.ts';
@@ -22,7 +24,10 @@ describe('flags and feature gates', () => {
   const cluster = (kubernetes: object, pool: object = {}) =>
     aCluster({ kubernetes, pools: [{ name: 'workers', count: 1, kubelet: { extraArgs: pool as Record<string, string> } }] });
   const of = (kubernetes: object, pool: object, ...versions: readonly string[]) =>
-    optionObstacles(cluster(kubernetes, pool), versions);
+    optionObstacles(
+      cluster(kubernetes, pool),
+      versions.map((version) => ({ versions: { ...versionsFor('1.36.3'), kubernetes: version }, moves: ['masters', 'pools'] })),
+    );
 
   test('a flag that a version on the way removed is an error with its field and the remedy', () => {
     const [obstacle, ...others] = of({}, { 'pod-infra-container-image': 'pause', v: '2' }, '1.34.4', '1.35.4', '1.36.3');
@@ -36,10 +41,23 @@ describe('flags and feature gates', () => {
     });
     expect(of({}, { 'pod-infra-container-image': 'pause' }, '1.34.4')).toEqual([]);
   });
-  test('so is one that a version on the way does not have yet', () =>
-    expect(short(of({ extraArgs: { apiserver: { 'tls-curve-preferences': 'X25519' } } }, {}, '1.35.4', '1.36.3'))).toEqual([
+  test('what comes with the last hop is asked of that version only', () => {
+    const extraArgs = { apiserver: { 'tls-curve-preferences': 'X25519' } };
+    expect(of({ extraArgs }, {}, '1.35.4', '1.36.3')).toEqual([]);
+    expect(short(of({ extraArgs }, {}, '1.34.4', '1.35.4'))).toEqual([
       'error kubernetes.extraArgs.apiserver.tls-curve-preferences: kube-apiserver of Kubernetes 1.35 has no flag --tls-curve-preferences',
-    ]));
+    ]);
+  });
+  test('versions that are only passed through go without what they do not take', () => {
+    const { kubernetes } = cluster({
+      featureGates: { MemoryManager: true, AnyVolumeDataSource: true },
+      extraArgs: { kubelet: { 'pod-infra-container-image': 'pause', v: '2' } },
+    });
+    const passed = withoutRefused(kubernetes, '1.36.3');
+    expect(passed.featureGates).toEqual({ AnyVolumeDataSource: true });
+    expect(passed.extraArgs.kubelet).toEqual({ v: '2' });
+    expect(withoutRefused(kubernetes, '1.34.4')).toEqual(kubernetes);
+  });
   test('a feature gate that was removed, one that is locked, one that nobody knows', () => {
     const featureGates = {
       MemoryManager: true,
@@ -394,4 +412,51 @@ describe('estimate', () => {
     expect(estimateSeconds([], [wave('etcd', 1, 1)], { maxDrains: 1, canary: true })).toBeNull();
     expect(estimateSeconds([], [], { maxDrains: 1, canary: true })).toBe(0);
   });
+});
+
+test('all of it together, errors first', async () => {
+  const asked: string[] = [];
+  const api = await readApiWorld(
+    {
+      raw: async (path) =>
+        path === '/version'
+          ? '{ "gitVersion": "v1.34.4" }'
+          : 'apiserver_requested_deprecated_apis{group="g",removed_release="1.36",resource="things",subresource="",version="v1beta1"} 1\n',
+      list: async (apiVersion, kind) => {
+        asked.push(`${apiVersion} ${kind}`);
+        return [];
+      },
+    },
+    { from: '1.34.4', to: '1.36.3', signal: new AbortController().signal },
+  );
+  expect(asked).toContain('storage.k8s.io/v1alpha1 VolumeAttributesClass');
+  expect(asked).not.toContain('networking.k8s.io/v1alpha1 ServiceCIDR');
+  const worker = {
+    name: 'worker-a-1',
+    zone: 'a',
+    role: 'worker',
+    ready: false,
+    lacksPodNetwork: false,
+    cordoned: false,
+    kubelet: '1.32.9',
+    notes: [],
+  } as const;
+  const found = preflightObstacles({
+    file: aCluster({ kubernetes: { featureGates: { Nonsense: true } } }),
+    hops: upgradePath(versionsFor('1.34.4'), versionsFor('1.36.3')),
+    waves: [],
+    maxDrains: 1,
+    findings: [{ severity: 'warning', check: 'clocks.skew', what: 'apart', where: 'etcd-a' }],
+    etcd: [],
+    nodes: [worker],
+    underWay: new Set(),
+    api,
+    pods: [],
+  });
+  expect(found.map(({ severity, where }) => `${severity} ${where}`)).toEqual([
+    'error node worker-a-1',
+    'error g/v1beta1 things',
+    'warning etcd-a',
+    'warning kubernetes.featureGates.Nonsense',
+  ]);
 });

@@ -1,0 +1,101 @@
+import { minorOf } from '../../assets/version-order.ts';
+import type { Finding } from '../../config/finding.ts';
+import type { Options } from '../../config/kubernetes-options.ts';
+import type { EtcdStatus, NodeStatus } from '../../health/status.ts';
+import type { KubeApi } from '../../kube/client.ts';
+import type { KubeObject } from '../../kube/objects.ts';
+import type { Hop } from '../path.ts';
+import type { Lane, Obstacle, Wave } from '../rollout.ts';
+import { deprecatedApis, storedObjects } from './apis.ts';
+import { capacityForDrain } from './capacity.ts';
+import type { NodeRoom, PodDemand } from './demand.ts';
+import { nodeRoom } from './demand.ts';
+import { healthObstacles } from './health.ts';
+import { optionObstacles } from './options.ts';
+import { removedKinds } from './removed-kinds.data.ts';
+import { skewObstacles } from './skew.ts';
+
+/** What of the API the checks look at. */
+export interface ApiWorld {
+  /** What the API says of itself: `1.35.4`. */
+  readonly version: string | undefined;
+  /** /metrics of the API servers that were asked. */
+  readonly metrics: readonly string[];
+  /** Definitions, and objects of kinds of which the target has lost a version. */
+  readonly objects: readonly KubeObject[];
+  readonly nodes: readonly NodeRoom[];
+}
+
+/** Asks the API for all but pods, which are many and read by whoever plans the drains. `from`, `to`: versions of Kubernetes. */
+export async function readApiWorld(
+  api: Pick<KubeApi, 'list' | 'raw'>,
+  { from, to, signal }: { readonly from: string; readonly to: string; readonly signal: AbortSignal },
+): Promise<ApiWorld> {
+  const gone = Object.entries(removedKinds).filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to));
+  const [version, metrics, nodes, definitions, ...stored] = await Promise.all([
+    api.raw('/version', { signal }),
+    api.raw('/metrics', { signal }),
+    api.list('v1', 'Node', { signal }),
+    api.list('apiextensions.k8s.io/v1', 'CustomResourceDefinition', { signal }),
+    ...gone.map(([name]) => {
+      const [apiVersion = '', kind = ''] = name.split(' ');
+      return api.list(apiVersion, kind, { signal, metadataOnly: true });
+    }),
+  ]);
+  return {
+    version: /"gitVersion":\s*"v?([^"]+)"/.exec(version)?.[1],
+    metrics: [metrics],
+    objects: [...definitions, ...stored.flat()],
+    nodes: nodes.map(nodeRoom),
+  };
+}
+
+export interface PreflightInput {
+  /** cluster.yaml. */
+  readonly file: Options;
+  readonly hops: readonly Hop[];
+  readonly waves: readonly Wave[];
+  readonly maxDrains: number;
+  /** As `status` has them. */
+  readonly findings: readonly Finding[];
+  readonly etcd: readonly EtcdStatus[];
+  readonly nodes: readonly NodeStatus[];
+  /** Machines whose turn a stopped upgrade had begun. */
+  readonly underWay: ReadonlySet<string>;
+  readonly api: ApiWorld;
+  readonly pods: readonly PodDemand[];
+}
+
+/** Everything that speaks against beginning, by name, errors first. Pure. What keeps single pods from leaving is asked by the plan of drains. */
+export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
+  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, api, pods } = input;
+  const target = hops.at(-1)?.versions.kubernetes ?? '';
+  const all = [
+    ...healthObstacles({ findings, etcd, underWay }),
+    ...skewObstacles(
+      {
+        apiServers: api.version === undefined ? [] : [{ name: 'API', version: api.version }],
+        kubelets: nodes.flatMap(({ name, role, kubelet, ready }) =>
+          role === 'master' || role === 'worker' ? [{ name, role, version: kubelet, away: ready !== true }] : [],
+        ),
+        etcd: etcd.map(({ members }) =>
+          members.flatMap(({ name, version }) => (version === undefined ? [] : [{ name, version }])),
+        ),
+      },
+      hops,
+    ),
+    ...optionObstacles(file, hops),
+    ...deprecatedApis(api.metrics, target),
+    ...storedObjects(api.objects, target),
+    ...capacityForDrain({ nodes: api.nodes, pods, lanes: waves.flatMap(({ lanes }) => lanes.flatMap(drains)), maxDrains }),
+  ];
+  // A lane of chained minors is there once a hop.
+  const once = [...new Map(all.map((obstacle) => [`${obstacle.where} ${obstacle.what}`, obstacle])).values()];
+  return [...once.filter(({ severity }) => severity === 'error'), ...once.filter(({ severity }) => severity === 'warning')];
+}
+
+function drains({ name, turns, maxUnavailable, first }: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
+  const nodes = turns.filter(({ drain }) => drain).map(({ machine }) => machine);
+  if (nodes.length === 0) return [];
+  return [{ name, nodes, atOnce: maxUnavailable + first.length, surge: first.length }];
+}
