@@ -70,9 +70,13 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     // Before anything can fail: how an error is to be shown must not depend on what failed.
     this.format = sniffFormat(this.argv);
     this.noColour = ownWords(this.argv).includes('--no-color');
-    this.interrupt = catchSignals((text) => {
-      if (!this.watching) this.say(text);
-    });
+    this.interrupt = catchSignals(
+      (text) => {
+        if (!this.watching) this.say(text);
+      },
+      undefined,
+      () => this.finishesFirst,
+    );
     guardStreams();
     this.onCrash = (error) => {
       this.report(error);
@@ -106,6 +110,13 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
     if (!this.interrupt) throw new Error('signal is there from init() on');
     return this.interrupt.signal;
   }
+
+  /** Aborted by the first Ctrl-C or SIGTERM of a command that `finishesFirst`; `signal` then by the second. */
+  protected get stopping(): AbortSignal {
+    if (!this.interrupt) throw new Error('signals are caught from init() on');
+    return this.interrupt.stopping;
+  }
+  protected readonly finishesFirst: boolean = false;
 
   /** What cli/open.ts takes: the file of `-f` and these surroundings. Events go nowhere unless told. */
   protected opening(emit: Emit = () => {}): OpenInput {

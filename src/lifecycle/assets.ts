@@ -18,8 +18,8 @@ export interface AssetPortOptions {
 export function openAssetPort({ directory, mirror, env, emit }: AssetPortOptions): AssetPort {
   const assets = openAssets({ directory, env, emit, ...(mirror !== undefined && { mirror }) });
   return {
-    async ensure(wanted, signal) {
-      await assets.ensure(wanted, signal);
+    async ensure(wanted, signal, options) {
+      await assets.ensure(wanted, signal, options);
     },
     file: (path) => join(directory, path),
   };

@@ -43,7 +43,13 @@ const versionsSchema = z.strictObject({
 /** Where an upgrade has come to. */
 const rolloutRecordSchema = z.strictObject({
   /** What the cluster moves to, hop by hop: the first is one hop away from `versions` and `settings`. */
-  hops: z.array(z.strictObject({ versions: versionsSchema, settings: settingsSchema })),
+  hops: z.array(
+    z.strictObject({
+      versions: versionsSchema,
+      settings: settingsSchema,
+      moves: z.array(z.enum(['etcd', 'masters', 'addons', 'pools'])),
+    }),
+  ),
   /** How many hops a machine (or `addons`, or `pool NAME` where pools are groups) has made. */
   at: z.record(z.string(), z.int().min(0)),
 });

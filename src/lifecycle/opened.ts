@@ -64,6 +64,6 @@ export interface Directories {
 }
 export interface AssetPort {
   /** Makes sure that these lie in the cache: from there, a mirror, upstream, or built. */
-  ensure(assets: readonly Asset[], signal: AbortSignal): Promise<void>;
+  ensure(assets: readonly Asset[], signal: AbortSignal, options?: { readonly verify?: boolean }): Promise<void>;
   file(path: string): string;
 }

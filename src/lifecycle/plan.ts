@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { exitCodes, messageOf, UserError } from '../errors.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
+import { type UpgradePlan, upgradePlanSchema } from '../rollout/upgrade-plan.ts';
 import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';
 import { planSession, withCost, withSession } from './session.ts';
@@ -16,19 +17,23 @@ export const planCluster = (opened: Opened): Promise<Plan> =>
     return withCost(session, plan);
   });
 
-export async function savePlan(plan: Plan, file: string): Promise<void> {
+export async function savePlan(plan: Plan | UpgradePlan, file: string): Promise<void> {
   await writeFile(file, `${JSON.stringify(plan, null, 2)}\n`, { mode: 0o600 });
 }
 
-export async function readPlan(file: string): Promise<Plan> {
-  const parsed = planSchema.safeParse(parse(await read(file), file));
+export const readPlan = (file: string): Promise<Plan> => readAs(planSchema, file, 'cluster plan --out FILE');
+export const readUpgradePlan = (file: string): Promise<UpgradePlan> =>
+  readAs(upgradePlanSchema, file, 'cluster upgrade --dry-run --out FILE');
+
+async function readAs<T>(schema: z.ZodType<T>, file: string, remake: string): Promise<T> {
+  const parsed = schema.safeParse(parse(await read(file), file));
   if (parsed.success) return parsed.data;
   throw new UserError(
     {
       what: 'not a plan of this version of Slipway',
       where: file,
       why: z.prettifyError(parsed.error),
-      next: 'make a new one: cluster plan --out FILE',
+      next: `make a new one: ${remake}`,
     },
     exitCodes.lockedOrStale,
   );

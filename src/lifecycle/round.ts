@@ -7,8 +7,9 @@ import type { Session } from './session.ts';
 const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
 
 /** Carries out one plan. Returns how many steps were done; throws UserError with everything that failed. */
-export async function runPlan(plan: Plan, session: Session): Promise<number> {
-  const { opened, lock, signal } = session;
+export async function runPlan(plan: Plan, session: Session, signal: AbortSignal = session.signal): Promise<number> {
+  const { opened, lock } = session;
+  if (plan.steps.length === 0) return 0;
   const outcome = await run({
     steps: plan.steps,
     desired: session.design.resources,

@@ -210,11 +210,21 @@ export async function lookSession(
   policy: Policy,
   desired: readonly Resource[] = session.design.resources,
 ): Promise<Look> {
-  const { opened, connected, seen, emit } = session;
+  const { connected, seen, emit } = session;
   seen.clear();
   const answers = await observe(connected, seen, session.signal, emit);
   if (policy.command !== 'down') refuseMovedUnder(session);
-  const plan = makePlan({
+  const plan = planFrom(session, policy, desired);
+  return { plan, answers };
+}
+
+/** What differs by what was seen last; observes nothing. */
+export function planFrom(
+  { opened, connected, seen, design, inForce }: Session,
+  policy: Policy,
+  desired: readonly Resource[] = design.resources,
+): Plan {
+  return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
@@ -222,9 +232,8 @@ export async function lookSession(
     observed: seen,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
-    left: policy.command === 'up' ? session.inForce.left : [],
+    left: policy.command === 'up' ? inForce.left : [],
   });
-  return { plan, answers };
 }
 
 /** With what a month costs, before and after, where the provider knows: for whoever reads the plan. */

@@ -1,0 +1,99 @@
+import { forProvider, type Versions, versionsFor } from '../assets/catalogue.ts';
+import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import type { Cluster } from '../config/schema.ts';
+import { canonicalJson } from '../plan/canonical.ts';
+import { type Part, upgradePath } from '../rollout/path.ts';
+import type { ClusterRecord, RolloutRecord } from './identity.ts';
+import { type Settings, settings, settingsOf } from './settings.ts';
+import { addonsKey, poolKey, type Variant, type Variants, withSettings } from './variants.ts';
+
+/** One step of the way: to which variant, and who goes, in this order. */
+export interface Hop {
+  /** In `Course.variants.all`. */
+  readonly index: number;
+  readonly versions: Versions;
+  readonly moves: readonly Part[];
+}
+/** Where an upgrade stands, and the way before it. */
+export interface Course {
+  readonly variants: Variants;
+  readonly hops: readonly Hop[];
+  readonly from: Versions;
+  readonly to: Versions;
+  /** Settings of cluster.yaml that come into force. */
+  readonly settings: readonly string[];
+}
+
+const everyone: readonly Part[] = ['etcd', 'masters', 'addons', 'pools'];
+
+/**
+ * The way from what the record says to what the file asks for. Hops that an upgrade before this one has made, and was stopped on, stay: machines are at them.
+ * A last hop of the same versions carries out settings, and what else was left to `upgrade`. Throws UserError for a way that Kubernetes or etcd do not allow.
+ */
+export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | undefined): Course {
+  const to = forProvider(versionsFor(file.kubernetes.version), file.provider);
+  const at = { ...record?.rollout?.at };
+  const made = usedHops(record?.rollout);
+  const last = made.at(-1) ?? { versions: base.versions, settings: settingsOf(base.cluster) };
+  const target = { versions: recorded(to), settings: settingsOf(file) };
+  const there = canonicalJson({ versions: recorded(last.versions), settings: last.settings }) === canonicalJson(target);
+  const path = there ? [] : upgradePath(last.versions, to);
+  // In between: other versions with the settings in force; what the file asks for may be unknown to them.
+  const more = path.map(({ versions, moves }, index) => ({
+    versions: recorded(versions),
+    settings: index === path.length - 1 ? target.settings : last.settings,
+    moves: [...moves],
+  }));
+  const hops = [...made, ...more];
+  const variants = hops.map(
+    ({ versions, settings: own }): Variant => ({
+      cluster: withSettings(file, own),
+      versions: forProvider(versions, file.provider),
+    }),
+  );
+  // Those made before are gone through again: who was not reached then goes now, everyone else has nothing left to do there.
+  const ahead = hops.map(({ versions, moves }, index): Hop => ({ index: index + 1, versions, moves }));
+  return {
+    variants: { all: [base, ...variants], at },
+    hops: ahead.length > 0 ? ahead : [{ index: 0, versions: to, moves: everyone }],
+    from: base.versions,
+    to,
+    settings: settings
+      .filter((setting) => canonicalJson(setting.of(base.cluster)) !== canonicalJson(setting.of(file)))
+      .map(({ path: name }) => name),
+  };
+}
+
+/** Those that somebody is at, or has passed. */
+const usedHops = (rollout: RolloutRecord | undefined): RolloutRecord['hops'] =>
+  rollout ? rollout.hops.slice(0, Math.max(0, ...Object.values(rollout.at))) : [];
+const recorded = (versions: Versions): RolloutRecord['hops'][number]['versions'] => {
+  const { aws, ...rest } = versions;
+  return { ...rest, ...(aws && { aws }) };
+};
+
+/** Everyone who goes on this hop is there. */
+export function variantsAt({ variants }: Course, { index, moves }: Hop, { machines, cluster }: Topology): Variants {
+  const goes = ({ role }: MachineSpec): boolean =>
+    role === 'etcd' ? moves.includes('etcd') : role === 'master' ? moves.includes('masters') : moves.includes('pools');
+  const at = { ...variants.at };
+  const move = (key: string): void => {
+    at[key] = Math.max(index, at[key] ?? 0);
+  };
+  for (const machine of machines) if (goes(machine)) move(machine.name);
+  if (moves.includes('addons')) move(addonsKey);
+  if (moves.includes('pools')) for (const pool of cluster.pools) move(poolKey(pool.name));
+  return { ...variants, at };
+}
+
+/** For the record: with everyone who has not moved yet, so that machines that are made meanwhile know their kin. */
+export const rolloutRecord = ({ variants, hops }: Course, at: Variants['at'], { machines }: Topology): RolloutRecord => ({
+  hops: variants.all.slice(1).map(({ cluster, versions }, index) => ({
+    versions: recorded(versions),
+    settings: settingsOf(cluster),
+    moves: [...(hops[index]?.moves ?? everyone)],
+  })),
+  at: { ...Object.fromEntries(machines.map(({ name }) => [name, 0])), ...at },
+});
+export const settingsAt = (course: Course): Settings =>
+  settingsOf((course.variants.all.at(-1) ?? course.variants.all[0]).cluster);

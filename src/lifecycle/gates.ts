@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { machinesOf } from '../cluster/topology.ts';
+import { etcdClustersOf } from '../components/etcd.ts';
+import { durationMs } from '../config/duration.ts';
+import { UserError } from '../errors.ts';
+import { memberHost } from '../etcd/on-host.ts';
+import { notReady } from '../kube/types/node.ts';
+import type { Turn } from '../rollout/rollout.ts';
+import type { Session } from './session.ts';
+
+const leaderWithinMs = 60_000;
+const probes = 100;
+const atOnce = 10;
+/** A slow answer or two may be a coincidence: so many rounds of probes are given to the API to get well. */
+const rounds = 5;
+
+/** What must be well after a machine's turn before the next one begins. Throws UserError with what is not. */
+export async function passGates(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  await Promise.all([
+    ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
+    ...((turn.role === 'master' || turn.role === 'worker') && turn.how !== 'remove' ? [staysReady(turn, session, signal)] : []),
+  ]);
+  if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);
+}
+
+/** All members of both clusters know a leader, by their own word. */
+async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> {
+  const { topology } = session.design;
+  const clients = session.reach.hosts();
+  await Promise.all(
+    etcdClustersOf(topology).flatMap((cluster) =>
+      machinesOf(topology, 'etcd').map(({ name }) => memberHost(clients, cluster, name).waitForLeader(leaderWithinMs, signal)),
+    ),
+  );
+}
+
+/** Ready, looked at again and again without a break for as long as `upgrade.stableFor` says. */
+async function staysReady({ machine }: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + durationMs(session.opened.cluster.upgrade.stableFor);
+  const { nodes } = session.reach.kube();
+  do {
+    const node = (await nodes.next(signal)).get(machine);
+    const why = node ? notReady(node) : 'its Node object is gone';
+    if (why !== undefined)
+      throw new UserError({
+        what: 'the node was Ready, and did not stay so',
+        where: `node ${machine}`,
+        why,
+        next: `cluster logs ${machine}; then run the same command again: it goes on from there`,
+      });
+    await sleep(200, undefined, { signal });
+  } while (performance.now() < end);
+}
+
+/** 1 of 100 requests may take longer than `upgrade.apiP99`; asked again a few times before that stops the upgrade. */
+async function apiAnswers(session: Session, signal: AbortSignal): Promise<void> {
+  const limit = durationMs(session.opened.cluster.upgrade.apiP99);
+  let p99 = 0;
+  for (let round = 1; round <= rounds; round++) {
+    const api = await session.reach.kube().api({ signal, waitMs: 30_000 });
+    const took: number[] = [];
+    await Promise.all(
+      Array.from({ length: atOnce }, async () => {
+        for (let i = 0; i < probes / atOnce; i++) {
+          const started = performance.now();
+          await api.raw('/api/v1/namespaces/kube-system', { signal });
+          took.push(performance.now() - started);
+        }
+      }),
+    );
+    p99 = took.sort((a, b) => a - b)[Math.ceil(took.length * 0.99) - 1] ?? 0;
+    if (p99 <= limit) return;
+    await sleep(1000, undefined, { signal });
+  }
+  throw new UserError({
+    what: `the API answers slowly: 1 of 100 requests took ${Math.round(p99)} ms, and upgrade.apiP99 allows ${limit}`,
+    next: 'find out what loads it; then run the same command again: it goes on from there. Or allow more: upgrade.apiP99',
+  });
+}

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { durationMs } from '../config/duration.ts';
+import { cordon, preferNoSchedule, uncordon } from '../kube/drain/cordon.ts';
+import { drain } from '../kube/drain/drain.ts';
+import type { PodsByNode } from '../kube/drain/feed.ts';
+import { watchPods } from '../kube/drain/feed.ts';
+import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
+import type { DrainPolicy } from '../kube/drain/pods.ts';
+import { readNodes } from '../kube/types/node.ts';
+import type { SharedPoll } from '../kube/wait.ts';
+import type { Wave } from '../rollout/rollout.ts';
+import type { Session } from './session.ts';
+import type { TurnPorts } from './turn.ts';
+
+/** A master's API server may just be on its way out: through the balancer another one answers soon. */
+const patienceMs = 30_000;
+
+export interface NodeWork extends TurnPorts {
+  /** Before a wave: what is still to have its turn is avoided by pods that move. */
+  due(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** The run is over: nothing is marked any more. */
+  done(): Promise<void>;
+}
+
+/** What a rollout does to nodes through the API. All drains share one look at the pods. */
+export function nodeWork(session: Session, forceAfterMs: number | undefined): NodeWork {
+  const { runId, emit } = session;
+  const kube = session.reach.kube();
+  const closing = new AbortController();
+  const lifetime = AbortSignal.any([session.signal, closing.signal]);
+  let pods: SharedPoll<PodsByNode> | undefined;
+  const api = (signal: AbortSignal) => kube.api({ waitMs: patienceMs, signal });
+  const nodesNow = async (signal: AbortSignal) => (await readNodes(kube, signal)) ?? [];
+  let due = new Set<string>();
+
+  const mark = async (signal: AbortSignal): Promise<void> =>
+    preferNoSchedule(await api(signal), await nodesNow(signal), due, signal);
+  return {
+    async due({ name, lanes }, signal) {
+      const turns = lanes.flatMap((lane) => lane.turns).filter((turn) => turn.drain && turn.role === 'worker');
+      due = new Set(turns.map(({ machine }) => machine));
+      if (name === 'pools') await mark(signal);
+    },
+    async drain(machine, signal) {
+      const task = `drain ${machine}`;
+      emit({ type: 'started', task, title: task });
+      try {
+        const connected = await api(signal);
+        await cordon(connected, machine, { runId, signal });
+        pods ??= watchPods(connected, lifetime);
+        await drain(connected, machine, {
+          policy: drainPolicy(session, machine, forceAfterMs),
+          pods,
+          signal,
+          progress: (message, amount) => emit({ type: 'progress', task, message, ...(amount && { amount }) }),
+        });
+        emit({ type: 'done', task });
+      } catch (error) {
+        emit({ type: 'failed', task, what: error instanceof Error ? error.message : String(error), log: [] });
+        throw error;
+      }
+    },
+    async leave(machine, signal) {
+      await announceLeaving(await api(signal), machine, signal);
+      await sleep(session.opened.provider.leaveMs(session.design.topology), undefined, { signal });
+    },
+    async uncordon(machine, signal) {
+      const connected = await api(signal);
+      await announceStaying(connected, machine, signal);
+      await uncordon(connected, machine, signal);
+      if (due.delete(machine)) await mark(signal);
+    },
+    async done() {
+      closing.abort();
+      if (due.size === 0 || session.signal.aborted) return;
+      due = new Set();
+      // A mark that stays is only a preference, and the next run takes it away.
+      await mark(session.signal).catch(() => undefined);
+    },
+  };
+}
+
+/** As the pool of this machine says; masters as masters do. */
+export function drainPolicy({ opened, design }: Session, machine: string, forceAfterMs: number | undefined): DrainPolicy {
+  const { masters, pools } = opened.cluster;
+  const spec = design.topology.machines.find(({ name }) => name === machine);
+  const pool = pools.find(({ name }) => name === spec?.pool);
+  const own = (pool ?? masters).upgrade.drain;
+  const force = forceAfterMs ?? (own.forceAfter === undefined ? undefined : durationMs(own.forceAfter));
+  return {
+    timeoutMs: durationMs(own.timeout),
+    unmanaged: own.unmanagedPods,
+    ...(force !== undefined && { forceAfterMs: force }),
+  };
+}

@@ -1,0 +1,184 @@
+import type { Bundle } from '../components/bundle.ts';
+import { etcdClustersOf } from '../components/etcd.ts';
+import { UserError } from '../errors.ts';
+import { settleUnits } from '../host/settle.ts';
+import { chosenOf } from '../plan/make.ts';
+import { ObservedMap } from '../plan/observed.ts';
+import { partOf } from '../plan/part.ts';
+import type { Plan, Step } from '../plan/plan.ts';
+import { type Address, addressOf, typeOf } from '../plan/resource.ts';
+import { removalPart } from '../rollout/removals.ts';
+import type { Turn } from '../rollout/rollout.ts';
+import { machineOf } from '../rollout/waves.ts';
+import { observe } from '../run/observe.ts';
+import { runPlan } from './round.ts';
+import { planFrom, type Session } from './session.ts';
+
+/** What a turn needs besides the engine. */
+export interface TurnPorts {
+  /** Cordons it as ours, and evicts its pods. */
+  drain(machine: string, signal: AbortSignal): Promise<void>;
+  /** Says to balancers of Services that its machine goes, and waits until they have noticed. */
+  leave(machine: string, signal: AbortSignal): Promise<void>;
+  /** Takes our own cordon away; anybody else's stays. */
+  uncordon(machine: string, signal: AbortSignal): Promise<void>;
+}
+const policy = { command: 'upgrade', allowDataLoss: false } as const;
+/** What a new machine uncovers takes another round, as with `up`. */
+const maxRounds = 4;
+const settleWithinMs = 90_000;
+
+/** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
+export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, signal: AbortSignal): Promise<void> {
+  const { machine, how } = turn;
+  if (turn.drain) await ports.drain(machine, signal);
+  if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
+  if (how === 'in-place') await converge(turn, session, signal);
+  else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
+  else {
+    if (how === 'replace') await runPlan(deletion(turn, session), session, signal);
+    await make(turn, session, signal);
+  }
+  if (how === 'remove') return;
+  await runPlan(verification(turn, session), session, signal);
+  if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
+}
+
+/** What is to change of this machine, by what is seen by now. */
+const mine = ({ machine }: Turn, session: Session): Plan => {
+  const names = new Set([machine]);
+  return partOf(planFrom(session, policy), (address) => machineOf(address, names) !== undefined);
+};
+
+const removal = ({ machine }: Turn, session: Session): Plan =>
+  removalPart(planFrom(session, policy), machine, {
+    seen: session.seen,
+    machineAddress: (name) => session.opened.provider.machineAddress(name),
+  });
+
+/**
+ * As it stands. On a master the API server goes first: a kubelet, controller manager or scheduler must never be newer than the API server that it
+ * talks to, which is its own machine's.
+ */
+async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  const plan = mine(turn, session);
+  const steps = plan.steps.filter(({ params }) => params.action !== 'verify');
+  const bundle = bundleOf(turn.machine, session);
+  const apiFirst = turn.role === 'master' ? held(bundle) : [];
+  const own = steps.find(({ params }) => params.address === addressOf('host.bundle', turn.machine));
+  if (own && apiFirst.length > 0) {
+    const before = withPredecessors(own, steps);
+    const first = before.map((step) =>
+      step === own ? { ...step, params: { ...step.params, hold: [...step.params.hold, ...apiFirst] } } : step,
+    );
+    await runPlan({ ...plan, steps: first }, session, signal);
+    await settle(turn.machine, ['kube-apiserver.service'], session, signal);
+    await runPlan({ ...plan, steps: [verify(addressOf('kube.api', turn.machine), session)] }, session, signal);
+  }
+  await runPlan({ ...plan, steps }, session, signal);
+  await settle(
+    turn.machine,
+    bundle.units.map(({ name }) => name),
+    session,
+    signal,
+  );
+}
+
+/** A step, and all that it waits for. */
+function withPredecessors(step: Step, steps: readonly Step[]): Step[] {
+  const wanted = new Set([step.id]);
+  const byId = new Map(steps.map((each) => [each.id, each]));
+  for (const id of wanted) for (const before of byId.get(id)?.after ?? []) wanted.add(before);
+  return steps.filter(({ id }) => wanted.has(id));
+}
+
+const apiUnit = 'kube-apiserver.service';
+/** Everything that would restart another unit than the API server, as fields of `host.bundle`. */
+function held({ units, files }: Bundle): readonly string[] {
+  const own = units.find(({ name }) => name === apiUnit);
+  const others = units.filter(({ name }) => name !== apiUnit);
+  const read = new Set(others.flatMap(({ inputs }) => inputs));
+  return [
+    ...others.map(({ name }) => `units.${name}`),
+    ...files
+      .map(({ path }) => path)
+      .filter((path) => read.has(path) && !own?.inputs.includes(path))
+      .map((path) => `files.${path}`),
+  ];
+}
+
+const bundleOf = (machine: string, { design: { topology, bundles } }: Session): Bundle => {
+  const spec = topology.machines.find(({ name }) => name === machine);
+  const bundle = bundles.get(spec?.bundle ?? '');
+  if (!bundle) throw new Error(`no bundle of ${machine}`);
+  return bundle;
+};
+
+async function settle(machine: string, units: readonly string[], session: Session, signal: AbortSignal): Promise<void> {
+  const host = await session.reach.hosts().hosts.get(machine, { signal });
+  await settleUnits(host, units, { timeoutMs: settleWithinMs, signal });
+}
+
+function deletion({ machine }: Turn, session: Session): Plan {
+  const plan = planFrom(session, policy);
+  const address = session.opened.provider.machineAddress(machine);
+  const there = session.seen.get(address)?.state === 'present';
+  return { ...plan, changes: [], steps: there ? [step(address, 'delete', session)] : [] };
+}
+
+/** A machine that is not there, or no longer: made, installed, joined. */
+async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  for (let round = 1; ; round++) {
+    await lookAt(turn.machine, session);
+    const plan = mine(turn, session);
+    if (chosenOf(plan).length === 0) break;
+    if (round > maxRounds) {
+      throw new UserError({
+        what: `after ${maxRounds} rounds there are still differences`,
+        where: turn.machine,
+        why: chosenOf(plan)
+          .slice(0, 10)
+          .map(({ address, fields, reason }) => `${address}: ${fields.map(({ path }) => path).join(', ') || reason}`)
+          .join('\n'),
+        next: `cluster logs ${turn.machine}, then run the same command again`,
+      });
+    }
+    await runPlan(plan, session, signal);
+  }
+}
+
+/** What is seen of this machine becomes what is so; of others nothing is learnt, for others may be in their own turn. */
+async function lookAt(machine: string, { connected, seen, signal }: Session): Promise<void> {
+  const found = new ObservedMap();
+  await observe(connected, found, signal, () => undefined);
+  const names = new Set([machine]);
+  const own = (address: Address): boolean => machineOf(address, names) !== undefined;
+  for (const [address] of [...seen.entries()]) if (own(address)) seen.delete(address);
+  for (const [address, observation] of found.entries()) if (own(address)) seen.set(address, observation);
+}
+
+/** Everything of this machine that can say that it is well, asked for evidence that is younger than now. */
+function verification({ machine, role }: Turn, session: Session): Plan {
+  const plan = planFrom(session, policy);
+  const { topology } = session.design;
+  const addresses: Address[] = [
+    ...(role === 'etcd' ? etcdClustersOf(topology).map((cluster) => addressOf('etcd.member', `${cluster}.${machine}`)) : []),
+    ...(role === 'master' ? [addressOf('kube.api', machine)] : []),
+    ...(role === 'master' || role === 'worker' ? [addressOf('kube.node', machine)] : []),
+  ];
+  const steps: Step[] = [];
+  for (const address of addresses) steps.push({ ...verify(address, session), after: steps.slice(-1).map(({ id }) => id) });
+  return { ...plan, changes: [], steps };
+}
+
+const verify = (address: Address, session: Session): Step => step(address, 'verify', session);
+function step(address: Address, action: Step['params']['action'], { connected }: Session): Step {
+  const type = connected.flatMap(({ layer }) => layer.types).find(({ name }) => name === typeOf(address));
+  return {
+    id: `${action} ${address}`,
+    kind: 'apply',
+    params: { address, action, hold: [] },
+    after: [],
+    timeoutMs: type?.timeoutMs ?? 120_000,
+  };
+}

@@ -1,0 +1,153 @@
+import { machinesOf } from '../cluster/topology.ts';
+import { exitCodes, UserError } from '../errors.ts';
+import { readFacts } from '../host/facts.ts';
+import { chosenOf, unseenOf } from '../plan/make.ts';
+import { partOf } from '../plan/part.ts';
+import type { Plan } from '../plan/plan.ts';
+import { type Address, addressOf } from '../plan/resource.ts';
+import { resolveAmounts } from '../rollout/amounts.ts';
+import { describeHosts, type TurnContent } from '../rollout/describe.ts';
+import type { HostChange } from '../rollout/diffs.ts';
+import { planRemovals, removalWaves } from '../rollout/removals.ts';
+import { machineOf, planWaves, type Strategy, type Waves } from '../rollout/waves.ts';
+import { type Course, type Hop, variantsAt } from './course.ts';
+import type { ClusterDesign } from './design.ts';
+import { type Look, lookSession, planFrom, type Session } from './session.ts';
+
+/** What one look finds for one hop. */
+export interface HopLook extends Waves {
+  readonly look: Look;
+  /** With everyone of this hop where it goes. */
+  readonly plan: Plan;
+  /** What `up` does first, at the versions in force: heal, and grow. */
+  readonly heal: Plan;
+}
+
+/** Looks at everything, and finds who has to go on this hop. Leaves the session designed as things stand. */
+export async function lookHop(session: Session, course: Course, hop: Hop): Promise<HopLook> {
+  session.redesign(course.variants);
+  const now = session.design;
+  const look = await lookSession(session, { command: 'up', allowDataLoss: false });
+  session.redesign(variantsAt(course, hop, now.topology));
+  const target = session.design;
+  const plan = planFrom(session, { command: 'upgrade', allowDataLoss: false });
+  const contents = await contentsOf(session, look, plan, now, target);
+  const waves = planWaves({
+    plan,
+    topology: target.topology,
+    kubernetes: hop.versions.kubernetes,
+    versionsOf: ({ name }) => contents.get(name)?.versions ?? [],
+    filesOf: (name) => contents.get(name)?.files ?? [],
+    restartsOf: (name) => contents.get(name)?.restarts ?? [],
+    strategyOf: (kind) => strategyOf(session, kind),
+    machineAddress: (name) => session.opened.provider.machineAddress(name),
+    surgeOf: () => [],
+    moves: hop.moves,
+  });
+  const last = course.hops.at(-1) === hop;
+  const removals = planRemovals({
+    plan,
+    seen: session.seen,
+    topology: target.topology,
+    facts: (await look.answers.of(readFacts)) ?? new Map(),
+    machineAddress: (name) => session.opened.provider.machineAddress(name),
+  });
+  const shrinking = last
+    ? removalWaves(
+        removals.turns,
+        hop.versions.kubernetes,
+        (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable,
+      )
+    : [];
+  session.redesign(course.variants);
+  return {
+    ...waves,
+    waves: [...waves.waves, ...shrinking],
+    refused: [...waves.refused, ...(last ? removals.obstacles : [])],
+    look,
+    plan,
+    heal: healing(session, look.plan, waves),
+  };
+}
+
+/**
+ * What `up` would do, but for machines that take a turn: those would only be brought back to what they are about to leave. A machine that is not there is
+ * healed first.
+ */
+function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves): Plan {
+  const turning = waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns.map(({ machine }) => machine)));
+  const changed = new Set(chosenOf(up).map(({ address }) => address));
+  const stands = (machine: string): boolean => {
+    const address = opened.provider.machineAddress(machine);
+    return seen.get(address)?.state === 'present' && !changed.has(address);
+  };
+  const due = new Set(turning.filter(stands));
+  const addons = new Set(waves.flatMap(({ changes }) => changes));
+  const all = new Set(design.topology.machines.map(({ name }) => name));
+  return partOf(up, (address: Address) => !due.has(machineOf(address, all) ?? '') && !addons.has(address));
+}
+
+/** Versions, restarts and diffs of every host that changes. */
+async function contentsOf(
+  session: Session,
+  { answers }: Look,
+  plan: Plan,
+  now: ClusterDesign,
+  target: ClusterDesign,
+): Promise<ReadonlyMap<string, TurnContent>> {
+  const facts = (await answers.of(readFacts)) ?? new Map();
+  const changes = new Map(chosenOf(plan).map((change) => [change.address, change]));
+  const bundle = (design: ClusterDesign, machine: string) =>
+    design.bundles.get(design.topology.machines.find(({ name }) => name === machine)?.bundle ?? '');
+  const hosts = target.topology.machines.flatMap(({ name }): HostChange[] => {
+    const change = changes.get(addressOf('host.bundle', name));
+    const units = changes.get(addressOf('host.units', name));
+    const seen = facts.get(name);
+    const after = bundle(target, name);
+    if ((!change && !units) || seen?.state !== 'present' || !after) return [];
+    const before = bundle(now, name);
+    return [
+      {
+        host: name,
+        fields: change?.fields ?? [],
+        ...(units && { units: units.fields }),
+        facts: seen.facts,
+        known: before ? [before] : [],
+        after,
+      },
+    ];
+  });
+  return describeHosts(hosts, session.reach.hosts().hosts, session.signal);
+}
+
+export function strategyOf(
+  { opened, design }: Session,
+  { role, pool: name }: { readonly role: string; readonly pool?: string },
+): Strategy {
+  const { etcd, masters, pools } = opened.cluster;
+  const alone = { maxUnavailable: 1, maxSurge: 0 };
+  if (role === 'etcd') return { ...alone, strategy: etcd.upgrade.strategy, path: 'etcd.upgrade.strategy' };
+  if (role === 'master') return { ...alone, strategy: masters.upgrade.strategy, path: 'masters.upgrade.strategy' };
+  const pool = pools.find((each) => each.name === name);
+  if (!pool) return { ...alone, strategy: 'in-place', path: '' };
+  const size = machinesOf(design.topology, 'worker').filter((machine) => machine.pool === name).length;
+  const path = `pools[${pools.indexOf(pool)}].upgrade.strategy`;
+  return { strategy: pool.upgrade.strategy, path, ...resolveAmounts(size, pool.upgrade) };
+}
+
+/** Nothing is upgraded that cannot be seen. */
+export function refuseUnseen(plan: Plan): void {
+  const unseen = unseenOf(plan);
+  if (unseen.length === 0) return;
+  throw new UserError(
+    {
+      what: `${unseen.length} things could not be seen, so no upgrade begins`,
+      why: unseen
+        .slice(0, 10)
+        .map((change) => `${change.address}: ${change.reason}`)
+        .join('\n'),
+      next: 'make them reachable (cluster status says what answers; cluster up heals), then run the same command again',
+    },
+    exitCodes.unreachable,
+  );
+}
