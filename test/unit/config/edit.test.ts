@@ -192,7 +192,7 @@ test('of any file all but the version stays: its data, its comments, and every l
         } else expect(after.length - before.length).toBeLessThan(60);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 300 },
   );
 });
 
