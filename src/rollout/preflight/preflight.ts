@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { minorOf } from '../../assets/version-order.ts';
 import type { Finding } from '../../config/finding.ts';
 import type { Options } from '../../config/kubernetes-options.ts';
@@ -26,28 +27,52 @@ export interface ApiWorld {
   readonly nodes: readonly NodeRoom[];
 }
 
+type Api = Pick<KubeApi, 'list' | 'raw'>;
+
 /** Asks the API for all but pods, which are many and read by whoever plans the drains. `from`, `to`: versions of Kubernetes. */
 export async function readApiWorld(
-  api: Pick<KubeApi, 'list' | 'raw'>,
+  api: Api,
   { from, to, signal }: { readonly from: string; readonly to: string; readonly signal: AbortSignal },
 ): Promise<ApiWorld> {
-  const gone = Object.entries(removedKinds).filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to));
-  const [version, metrics, nodes, definitions, ...stored] = await Promise.all([
+  // Of other kinds nothing would be said.
+  const gone = Object.entries(removedKinds)
+    .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
+    .map(([name]) => name.replace(/\/\S+/, ''));
+  const [version, metrics, groups, nodes, definitions] = await Promise.all([
     api.raw('/version', { signal }),
     api.raw('/metrics', { signal }),
+    api.raw('/apis', { signal }),
     api.list('v1', 'Node', { signal }),
     api.list('apiextensions.k8s.io/v1', 'CustomResourceDefinition', { signal }),
-    ...gone.map(([name]) => {
-      const [apiVersion = '', kind = ''] = name.split(' ');
-      return api.list(apiVersion, kind, { signal, metadataOnly: true });
-    }),
   ]);
+  const served = new Map(groupsSchema.parse(JSON.parse(groups)).groups.map((group) => [group.name, group.versions]));
+  const stored = await Promise.all(
+    [...new Set(gone)].map((name) => {
+      const [group = '', kind = ''] = name.split(' ');
+      const staying = (served.get(group) ?? [])
+        .map(({ groupVersion }) => groupVersion)
+        .filter((apiVersion) => (removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY) > minorOf(to) + 1);
+      return listBy(api, staying, kind, signal);
+    }),
+  );
   return {
     version: /"gitVersion":\s*"v?([^"]+)"/.exec(version)?.[1],
     metrics: [metrics],
     objects: [...definitions, ...stored.flat()],
     nodes: nodes.map(nodeRoom),
   };
+}
+const groupsSchema = z.looseObject({
+  groups: z.array(z.looseObject({ name: z.string(), versions: z.array(z.looseObject({ groupVersion: z.string() })) })),
+});
+
+/** By the first version that has any. Never by one that goes: the API server would count this very question as a use of it. */
+async function listBy(api: Api, versions: readonly string[], kind: string, signal: AbortSignal): Promise<readonly KubeObject[]> {
+  for (const apiVersion of versions) {
+    const found = await api.list(apiVersion, kind, { signal, metadataOnly: true });
+    if (found.length > 0) return found;
+  }
+  return [];
 }
 
 export interface PreflightInput {

@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type KubeApi, openKube } from '../../src/kube/client.ts';
+import { deprecatedApis, storedObjects } from '../../src/rollout/preflight/apis.ts';
+import { type ApiWorld, readApiWorld } from '../../src/rollout/preflight/preflight.ts';
+import { apiName, type LocalApi, missingApi, startLocalApi } from '../support/local-api.ts';
+
+/** An unmodified API server: its own count of deprecated APIs, its own managed fields. */
+describe.skipIf(missingApi)(`preflight of an upgrade${missingApi ? `: skipped, ${missingApi}` : ''}`, () => {
+  let lab: LocalApi;
+  let api: KubeApi;
+  const signal = AbortSignal.timeout(90_000);
+  const look = (): Promise<ApiWorld> => readApiWorld(api, { from: '1.36.3', to: '1.37.0', signal });
+
+  beforeAll(async () => {
+    lab = await startLocalApi(95, { 'runtime-config': 'networking.k8s.io/v1beta1=true' });
+    api = openKube({ server: lab.server, tlsServerName: apiName, ...lab.credentials });
+  }, 60_000);
+  afterAll(() => {
+    api?.close();
+    lab?.close();
+  });
+
+  test('an API that the target has removed is found in its own count and in what was written, and nothing else is', async () => {
+    const before = await look();
+    expect(before.version).toBe('1.36.3');
+    expect(deprecatedApis(before.metrics, '1.37.0')).toEqual([]);
+    await api.apply(
+      {
+        apiVersion: 'networking.k8s.io/v1beta1',
+        kind: 'ServiceCIDR',
+        metadata: { name: 'more' },
+        ...{ spec: { cidrs: ['10.97.0.0/24'] } },
+      },
+      { manager: 'helm' },
+    );
+    const after = await look();
+    expect(deprecatedApis(after.metrics, '1.37.0').map(({ severity, where }) => `${severity} ${where}`)).toEqual([
+      'error networking.k8s.io/v1beta1 servicecidrs',
+    ]);
+    expect(storedObjects(after.objects, '1.37.0').map(({ where, why }) => `${where} ${why}`)).toEqual([
+      'ServiceCIDR/more by helm',
+    ]);
+    expect(deprecatedApis(after.metrics, '1.36.9').map(({ severity }) => severity)).toEqual(['warning']);
+  });
+});
