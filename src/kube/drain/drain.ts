@@ -23,9 +23,11 @@ export interface Drained {
   readonly forced: readonly string[];
   /** Those that run no more and whose objects stay: somebody has yet to take a finalizer. */
   readonly left: readonly string[];
+  /** Those that passed the cordon by, again and again: nothing keeps them from this node. */
+  readonly cameBack: readonly string[];
 }
 
-/** A pod scheduled just before the cordon may be told of this long after it; what comes later has passed the cordon by. */
+/** A pod that was scheduled just before the cordon may be told of this long after it. */
 const settleMs = 500;
 /** Between two requests for the same pod's eviction. A budget frees up in a moment; it is cheap to ask. */
 const againMs = 500;
@@ -34,8 +36,8 @@ const againMostMs = 1_000;
 const slackMs = 5_000;
 /** Accepted, and yet nobody stops it: a webhook may have taken the eviction for its own. */
 const ignoredMs = 10_000;
-/** How often pods of one controller come back past the cordon before they are let be. */
-const comeBacks = 2;
+/** Of a controller that had no pod here at first. */
+const lateMost = 2;
 
 /** What is known of one pod's leaving; times of the monotonic clock. */
 export interface Leaving {
@@ -63,7 +65,7 @@ export async function drain(
 ): Promise<Drained> {
   const start = performance.now();
   const leaving = new Map<string, Leaving>();
-  const isPart = takesPart(start);
+  const isPart = takesPart();
   const [forced, all] = [new Set<string>(), new Set<string>()];
   let end = start + Math.max(policy.timeoutMs, (policy.forceAfterMs ?? -1) + 1);
   let [said, waiting, unseen]: [number, readonly Pod[], string | undefined] = [-1, [], undefined];
@@ -73,7 +75,8 @@ export async function drain(
     if (seen instanceof UnreachableError) unseen = seen.message;
     else {
       unseen = undefined;
-      const here = [...(seen.get(node)?.values() ?? [])].filter((pod) => staysBecause(pod) === undefined && isPart(pod, now));
+      const moving = [...(seen.get(node)?.values() ?? [])].filter((pod) => staysBecause(pod) === undefined);
+      const here = moving.filter((pod) => isPart(pod, now));
       for (const pod of here) all.add(pod.uid);
       for (const pod of here) noteStopping(stateOf(leaving, pod), pod, now);
       waiting = here.filter((pod) => !isOver(pod, stateOf(leaving, pod), now));
@@ -82,23 +85,31 @@ export async function drain(
         if (all.size > 0) progress('pods have left', { done: said, of: all.size, unit: 'pods' });
       }
       if (waiting.length === 0 && now - start >= settleMs)
-        return { moved: all.size - forced.size, forced: [...forced], left: here.map(podKey) };
+        return {
+          moved: all.size - forced.size,
+          forced: [...forced],
+          left: here.map(podKey),
+          cameBack: moving.filter((pod) => !here.includes(pod)).map(podKey),
+        };
     }
     const unmanaged = policy.unmanaged === 'refuse' ? waiting.filter((pod) => !pod.controller && !pod.terminating) : [];
     if (unmanaged.length > 0) throw unmanagedError(node, unmanaged);
-    if (now >= end) throw await blockedError(api, { node, waiting, total: all.size, leaving, policy, unseen, now, signal });
-    if (unseen !== undefined) continue;
     const force = policy.forceAfterMs !== undefined && now - start >= policy.forceAfterMs;
+    const next = unseen === undefined ? due(waiting, leaving, now, force) : [];
+    if (force) {
+      for (const pod of next) stateOf(leaving, pod).deletedAt ??= now;
+      // Who has been told to stop has its grace period, and then a deletion without any.
+      end = Math.max(end, ...waiting.map((pod) => forcedBy(pod, stateOf(leaving, pod))));
+    }
+    if (now >= end) throw await blockedError(api, { node, waiting, total: all.size, leaving, policy, unseen, now, signal });
     await Promise.all(
-      due(waiting, leaving, now, force).map(async (pod) => {
+      next.map((pod) => {
         const state = stateOf(leaving, pod);
         if (!force) return askToLeave(api, pod, state, (why) => progress(`${podKey(pod)}: ${why}`), signal);
         forced.add(podKey(pod));
         return remove(api, pod, state, signal);
       }),
     );
-    // Who has been told to stop has its grace period, and then a deletion without any.
-    if (force) for (const pod of waiting) end = Math.max(end, forcedBy(pod, stateOf(leaving, pod)));
   }
 }
 
@@ -125,33 +136,33 @@ const isOverdue = (pod: Pod, { stoppingSince }: Leaving, now: number): boolean =
   stoppingSince !== undefined && now - stoppingSince > pod.graceSeconds * 1000 + slackMs;
 
 const forcedBy = (pod: Pod, { stoppingSince, deletedAt }: Leaving): number =>
-  (stoppingSince ?? deletedAt ?? 0) + pod.graceSeconds * 1000 + 3 * slackMs;
+  (stoppingSince ?? deletedAt ?? Number.NEGATIVE_INFINITY) + pod.graceSeconds * 1000 + 3 * slackMs;
 
 /**
- * It is not deleted yet, and yet gone from here: all its containers have ended, and its kubelet has let go of it (with a grace of 0, its last word; a
- * finalizer then keeps the object), or had the time to.
+ * It is not deleted yet, and yet gone from here: all its containers have ended, and its kubelet has let go of it (a grace of 0 is its last
+ * word; then finalizers alone keep the object), or had the time to.
  */
 const isOver = (pod: Pod, state: Leaving, now: number): boolean =>
-  pod.terminating && pod.stopped && (pod.graceSeconds === 0 || isOverdue(pod, state, now));
+  pod.terminating && pod.stopped && ((pod.graceSeconds === 0 && pod.finalizers.length > 0) || isOverdue(pod, state, now));
 
 /**
- * Which pods this drain is about: those that the node had when it was cordoned. One that comes later has passed the cordon by, by a toleration or by
- * the node's name in its template, and would do so again and again; a few may just have been late.
+ * Which pods this drain is about: those that the first look found, and as many again of each controller, which may have been told of late. What keeps
+ * coming has passed the cordon by, by a toleration or by the node's name in its template, and would do so for ever.
  */
-function takesPart(start: number): (pod: Pod, now: number) => boolean {
+function takesPart(): (pod: Pod, look: number) => boolean {
   const verdicts = new Map<string, boolean>();
-  const late = new Map<string, number>();
-  let closes: number | undefined;
-  const judge = (pod: Pod, now: number): boolean => {
-    // The first look may have been a late one.
-    closes ??= Math.max(start + settleMs, now + 1);
-    if (now < closes) return true;
+  const open = new Map<string, number>();
+  let first: number | undefined;
+  const judge = (pod: Pod, look: number): boolean => {
+    first ??= look;
     const owner = pod.controller ? `${pod.namespace}/${pod.controller.kind}/${pod.controller.name}` : podKey(pod);
-    late.set(owner, (late.get(owner) ?? 0) + 1);
-    return !pod.toleratesCordon && (late.get(owner) ?? 0) <= comeBacks;
+    const left = open.get(owner);
+    if (look === first) open.set(owner, (left ?? 0) + 1);
+    else open.set(owner, (left ?? lateMost) - 1);
+    return look === first || (!pod.toleratesCordon && (left ?? lateMost) > 0);
   };
-  return (pod, now) => {
-    const verdict = verdicts.get(pod.uid) ?? judge(pod, now);
+  return (pod, look) => {
+    const verdict = verdicts.get(pod.uid) ?? judge(pod, look);
     verdicts.set(pod.uid, verdict);
     return verdict;
   };
@@ -173,7 +184,10 @@ export function due(waiting: readonly Pod[], leaving: ReadonlyMap<string, Leavin
   const late = force
     ? waiting.filter((pod) => pod.terminating && isOverdue(pod, leaving.get(pod.uid) ?? { nextAt: 0, tries: 0 }, now))
     : [];
-  return [...mayGo, ...late].filter((pod) => (leaving.get(pod.uid)?.nextAt ?? 0) <= now);
+  return [...mayGo, ...late].filter((pod) => {
+    const state = leaving.get(pod.uid);
+    return !state || state.nextAt <= now || (force && state.deletedAt === undefined);
+  });
 }
 /** system-cluster-critical and system-node-critical are 2000000000 and more; no other class may be. */
 const isCritical = (priority: number): boolean => priority >= 2_000_000_000;
@@ -212,7 +226,6 @@ async function remove(api: Pick<KubeApi, 'delete'>, pod: Pod, state: Leaving, si
   try {
     await api.delete(name, signal, only);
     state.acceptedAt = now;
-    state.deletedAt ??= now;
     if (pod.terminating) state.forcedAt ??= now;
     state.nextAt = now + slackMs;
   } catch (error) {

@@ -108,8 +108,12 @@ function lostData(pod: Pod, { name: node, how }: DrainedNode): readonly Found[] 
   ];
 }
 
+/** Taken by controllers of Kubernetes within moments. */
+const passingFinalizers: ReadonlySet<string> = new Set(['batch.kubernetes.io/job-tracking']);
+
 function stuck(pod: Pod, { name: node, policy }: DrainedNode): readonly Found[] {
-  const { graceSeconds, finalizers, toleratesCordon, terminating } = pod;
+  const { graceSeconds, toleratesCordon, terminating } = pod;
+  const finalizers = pod.finalizers.filter((finalizer) => !passingFinalizers.has(finalizer));
   const limit = policy.timeoutMs / 1000;
   const what = `its grace period of ${graceSeconds} s is longer than the drain may take (${limit} s)`;
   return [

@@ -19,7 +19,7 @@ export interface Pod {
   readonly terminating: boolean;
   /** No container of it runs any more; one that never ran counts as well, once its phase says so. */
   readonly stopped: boolean;
-  /** What must let go of the object before it is deleted; not those of Kubernetes itself, which do so by themselves. */
+  /** What must let go of the object before it is deleted. */
   readonly finalizers: readonly string[];
   /** A static pod's image in the API. */
   readonly mirror: boolean;
@@ -128,7 +128,7 @@ export function podOf(object: KubeObject): Pod {
     graceSeconds: metadata.deletionGracePeriodSeconds ?? spec.terminationGracePeriodSeconds,
     terminating,
     stopped: isStopped(status),
-    finalizers: metadata.finalizers.filter((finalizer) => !ownFinalizers.has(finalizer)),
+    finalizers: metadata.finalizers,
     mirror: 'kubernetes.io/config.mirror' in metadata.annotations,
     skip: metadata.annotations[skipAnnotation] === 'skip',
     toleratesCordon: spec.tolerations.some(toleratesCordon),
@@ -142,9 +142,6 @@ export function podOf(object: KubeObject): Pod {
     }),
   };
 }
-
-/** Taken by controllers of Kubernetes within moments. */
-const ownFinalizers: ReadonlySet<string> = new Set(['batch.kubernetes.io/job-tracking']);
 
 function isStopped(status: z.infer<typeof podSchema>['status']): boolean {
   if (status.phase === 'Succeeded' || status.phase === 'Failed') return true;
