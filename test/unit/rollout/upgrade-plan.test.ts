@@ -24,7 +24,7 @@ const withTurns = (change: (turn: Turn) => Turn | undefined): UpgradePlan => {
 const only = (machine: string, change: (turn: Turn) => Turn | undefined): UpgradePlan =>
   withTurns((turn) => (turn.machine === machine ? change(turn) : turn));
 const aChange: Change = {
-  address: 'host.bundle/master-a',
+  address: 'kube.addon/metrics-server',
   action: 'update',
   fields: [{ path: 'units.kubelet.service', before: 'a', after: 'b', impact: 'none' }],
   impact: 'none',
@@ -106,6 +106,27 @@ describe('after a crash', () => {
     expect(isUpgradeRemainder({ ...plan, changes: [aChange] }, plan)).toBe(false);
     expect(isUpgradeRemainder(plan, { ...plan, changes: [aChange] })).toBe(true);
     expect(isUpgradeRemainder({ ...plan, specDigest: 'another' }, plan)).toBe(false);
+  });
+  it('a machine that was cut in its turn is brought to its end', () => {
+    const cut = only('workers-a-1', (turn) => ({ ...turn, drain: false, files: [], versions: [] }));
+    const of = (address: Change['address'], over: Partial<Change> = {}): UpgradePlan => ({
+      ...cut,
+      changes: [{ ...aChange, address, ...over }],
+    });
+    expect(isUpgradeRemainder(of('host.units/workers-a-1'), plan)).toBe(true);
+    expect(isUpgradeRemainder(of('kube.node/workers-a-1'), plan)).toBe(true);
+    expect(isUpgradeRemainder(of('pki.certificate/batch-a-1.kubelet', { action: 'create' }), plan)).toBe(true);
+    // Deleted, and not made anew yet.
+    expect(isUpgradeRemainder(of('local.machine/batch-a-1', { action: 'create' }), plan)).toBe(true);
+    expect(isUpgradeRemainder(of('local.machine/workers-a-1', { action: 'create' }), plan)).toBe(false);
+    const made = only('batch-a-1', (turn) => ({ ...turn, how: 'in-place', drain: false, files: [] }));
+    expect(isUpgradeRemainder(made, plan)).toBe(true);
+  });
+  it('nothing is deleted that was not promised', () => {
+    const gone = (address: Change['address']): UpgradePlan => ({ ...plan, changes: [{ ...aChange, address, action: 'delete' }] });
+    expect(isUpgradeRemainder(gone('local.volume/etcd-a.main'), plan)).toBe(false);
+    expect(isUpgradeRemainder(gone('local.machine/batch-a-1'), plan)).toBe(false);
+    expect(isUpgradeRemainder(gone('local.machine/batch-a-1'), gone('local.machine/batch-a-1'))).toBe(true);
   });
   it('the differences are named', () => {
     const other = only('workers-a-1', (turn) => ({ ...turn, how: 'replace' }));
