@@ -1,4 +1,6 @@
 import type { Event } from '../run/events.ts';
+import { listRuns, readRun } from '../run/journal.ts';
+import type { Store } from '../store/store.ts';
 import type { Lane, Turn, Wave } from './rollout.ts';
 
 /** How long one turn took, gate and all, by what it was: `masters in-place`. */
@@ -26,6 +28,15 @@ export function turnTimes(events: readonly Event[]): readonly TurnTime[] {
     if (event.type !== 'done' || !start) return [];
     return [{ kind: start.kind, seconds: (event.at - start.at) / 1000 }];
   });
+}
+
+/** Older runs were made by another Slipway, of another cluster size, and cost reading. */
+const runsRead = 3;
+/** Out of the newest upgrades that the store has journals of. */
+export async function turnHistory(store: Store): Promise<readonly TurnTime[]> {
+  const upgrades = (await listRuns(store)).filter(({ command }) => / upgrade( |$)/.test(command)).slice(0, runsRead);
+  const runs = await Promise.all(upgrades.map(({ runId }) => readRun(store, runId)));
+  return runs.flatMap((run) => turnTimes(run?.events ?? []));
 }
 
 /** As the schedule has them. */

@@ -1,10 +1,14 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { versionsFor } from '../../../src/assets/catalogue.ts';
 import type { Finding } from '../../../src/config/finding.ts';
 import { withoutRefused } from '../../../src/config/kubernetes-options.ts';
 import type { EtcdStatus } from '../../../src/health/status.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
-import { estimateSeconds, turnTimes } from '../../../src/rollout/estimate.ts';
+import type { Plan } from '../../../src/plan/plan.ts';
+import { estimateSeconds, turnHistory, turnTimes } from '../../../src/rollout/estimate.ts';
 import { upgradePath } from '../../../src/rollout/path.ts';
 import { deprecatedApis, requestedApis, storedObjects } from '../../../src/rollout/preflight/apis.ts';
 import { capacityForDrain } from '../../../src/rollout/preflight/capacity.ts';
@@ -15,6 +19,8 @@ import { preflightObstacles, readApiWorld } from '../../../src/rollout/preflight
 import { skewObstacles } from '../../../src/rollout/preflight/skew.ts';
 import type { Obstacle, Turn, Wave } from '../../../src/rollout/rollout.ts';
 import type { Event } from '../../../src/run/events.ts';
+import { newRunId, openJournal } from '../../../src/run/journal.ts';
+import { directoryStore } from '../../../src/store/directory.ts';
 import { aCluster } from '../../support/builders.ts';
 
 const short = (obstacles: readonly Obstacle[]): readonly string[] =>
@@ -401,6 +407,25 @@ describe('estimate', () => {
       { kind: 'masters in-place', seconds: 30 },
       { kind: 'pools in-place', seconds: 10 },
     ]));
+  test('history is read from the journals of upgrades', async () => {
+    const digests = { specDigest: 'a', worldDigest: 'b' };
+    const plan: Plan = {
+      formatVersion: 1,
+      tool: 'slipway',
+      cluster: 'demo',
+      command: 'upgrade',
+      ...digests,
+      changes: [],
+      steps: [],
+    };
+    const store = directoryStore(mkdtempSync(join(tmpdir(), 'slipway-estimate-')));
+    for (const [i, command] of ['cluster up --yes', 'cluster upgrade --to 1.36.3'].entries()) {
+      const journal = openJournal(store, { runId: newRunId(1_000 * i, new Uint8Array([i, 0, 0])), plan, command, generation: 1 });
+      for (const event of events('etcd', 'in-place', `etcd-${i}`, 0, 5_000 + i)) journal.record(event);
+      await journal.close({ outcome: 'done', finishedAt: 1, done: [], failed: [], notStarted: [] });
+    }
+    expect(await turnHistory(store)).toEqual([{ kind: 'etcd in-place', seconds: 5.001 }]);
+  });
   test('waves one after the other, lanes side by side, under the caps', () => {
     const caps = { maxDrains: 100, canary: true };
     expect(estimateSeconds(history, [wave('masters', 3, 1)], caps)).toBe(60);
