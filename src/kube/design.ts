@@ -20,7 +20,7 @@ export const addonKindsOf = (addons: readonly Addon[]): readonly string[] => [
 ];
 
 /** What the infrastructure says of what it runs. */
-export interface Below {
+interface Below {
   /** Where pools are groups: what the nodes of one come from. */
   groupAddress?(group: string): Address;
   /** Where nodes are known to a cloud: what it calls this machine. */

@@ -114,7 +114,7 @@ async function untilReady(server: ApiServer): Promise<void> {
   await until(() => http.text('/readyz').then(() => true), 'kube-apiserver is ready').finally(() => http.close());
 }
 
-export interface Right {
+interface Right {
   readonly verb: string;
   readonly resource: string;
   readonly group?: string;
