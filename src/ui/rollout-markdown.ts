@@ -17,7 +17,7 @@ import {
   versionsText,
   waveText,
 } from './rollout-layout.ts';
-import { plural, sanitize, truncate } from './text.ts';
+import { plural, sanitize } from './text.ts';
 
 /** GitHub refuses comments of more than 65,536 characters. */
 const commentLimit = 60_000;
@@ -48,7 +48,10 @@ export function rolloutMarkdown(plan: UpgradePlan): string {
   return [head, ...within(groups.map(sectionOf), commentLimit - head.length)].join('\n\n');
 }
 
-const cut = (text: string): string => truncate(sanitize(text), textLimit);
+const cut = (text: string): string => {
+  const clean = sanitize(text);
+  return clean.length <= textLimit ? clean : `${clean.slice(0, textLimit - 1).toWellFormed()}…`;
+};
 
 function problemsOf(plan: UpgradePlan): readonly string[] {
   const { obstacles } = plan.rollout;
