@@ -1,0 +1,250 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { UnreachableError } from '../../../src/errors.ts';
+import type { Eviction, KubeApi, Watched } from '../../../src/kube/client.ts';
+import { drain, due, type Leaving } from '../../../src/kube/drain/drain.ts';
+import { watchPods } from '../../../src/kube/drain/feed.ts';
+import { KubeRefusal } from '../../../src/kube/http.ts';
+import type { KubeObject } from '../../../src/kube/objects.ts';
+import { aPod, aPolicy, podObject } from '../../support/drain.ts';
+
+const signal = AbortSignal.timeout(15_000);
+const critical = 2_000_000_000;
+const names = (pods: readonly { name: string }[]): readonly string[] => pods.map(({ name }) => name);
+const prio = (name: string, priority: number, terminating = false) =>
+  aPod(name, { spec: { priority }, ...(terminating ? { metadata: { deletionTimestamp: 'x', uid: `uid-${name}` } } : {}) });
+
+describe('whom to ask next', () => {
+  test('the lowest priority of those that nobody has told to stop', () => {
+    const pods = [prio('high', 1000), prio('low-1', 0), prio('low-2', 0), prio('dns', critical)];
+    expect(names(due(pods, new Map(), 0))).toEqual(['low-1', 'low-2']);
+    const going = [prio('high', 1000), prio('low-1', 0, true), prio('low-2', 0, true), prio('dns', critical)];
+    expect(names(due(going, new Map(), 0))).toEqual(['high']);
+  });
+
+  test('what the system needs goes when no other is left, not even one that is stopping', () => {
+    const dns = [prio('dns', critical), prio('csi', critical + 1000)];
+    expect(names(due([...dns, prio('web', 0, true)], new Map(), 0))).toEqual([]);
+    expect(names(due(dns, new Map(), 0))).toEqual(['dns', 'csi']);
+  });
+
+  test('nobody is asked twice: who has been asked, is stopping, or was refused just now', () => {
+    const pods = [prio('a', 0), prio('b', 0), prio('c', 0)];
+    const leaving = new Map<string, Leaving>([
+      ['uid-a', { nextAt: 0, tries: 0, acceptedAt: 900 }],
+      ['uid-b', { nextAt: 1500, tries: 1 }],
+    ]);
+    expect(names(due(pods, leaving, 1000))).toEqual(['c']);
+    // An eviction that was accepted and that nothing came of.
+    expect(names(due(pods, leaving, 20_000))).toEqual(['a', 'b', 'c']);
+  });
+
+  test('with force: those whose time to stop is over as well, and refused ones at once', () => {
+    const stuck = aPod('stuck', { metadata: { deletionTimestamp: 'x', deletionGracePeriodSeconds: 5, uid: 'uid-stuck' } });
+    const leaving = new Map<string, Leaving>([
+      ['uid-stuck', { nextAt: 0, tries: 0, stoppingSince: 0 }],
+      ['uid-web', { nextAt: 99_000, tries: 3 }],
+    ]);
+    const pods = [stuck, prio('web', 0)];
+    expect(names(due(pods, leaving, 20_000))).toEqual([]);
+    expect(names(due(pods, leaving, 20_000, true))).toEqual(['web', 'stuck']);
+    expect(names(due(pods, leaving, 8_000, true))).toEqual(['web']);
+  });
+
+  test('of any pods: only of one priority at a time, and everyone has a turn', () => {
+    const pod = fc.record({ priority: fc.constantFrom(-1, 0, 7, critical, critical + 1000) });
+    fc.assert(
+      fc.property(fc.array(pod, { maxLength: 30 }), (specs) => {
+        let left = specs.map(({ priority }, i) => prio(`p${i}`, priority));
+        const order: number[] = [];
+        for (let turn = 0; left.length > 0; turn++) {
+          expect(turn).toBeLessThan(6);
+          const next = due(left, new Map(), 0);
+          order.push(...next.map(({ priority }) => Math.min(priority, critical)));
+          left = left.filter((each) => !next.includes(each));
+        }
+        expect(order).toHaveLength(specs.length);
+        expect(order).toEqual(order.toSorted((a, b) => a - b));
+      }),
+    );
+  });
+});
+
+/** Pods in memory: evicted, they are gone 20 ms later. Counts what is asked. */
+class MemoryPods implements Pick<KubeApi, 'pages' | 'watch' | 'evict' | 'delete' | 'list'> {
+  readonly calls: string[] = [];
+  readonly pods = new Map<string, KubeObject>();
+  /** What the next calls of a kind throw. */
+  readonly failures: { call: string; error: Error }[] = [];
+  refuse: (name: string) => Eviction | undefined = () => undefined;
+  #version = 1;
+  #watchers = new Set<(event: Watched) => void>();
+  #cuts = new Set<(error: Error) => void>();
+  put(object: KubeObject): void {
+    this.#tell(this.pods.has(object.metadata.name) ? 'MODIFIED' : 'ADDED', object);
+    this.pods.set(object.metadata.name, object);
+  }
+  remove(name: string): void {
+    const object = this.pods.get(name);
+    this.pods.delete(name);
+    if (object) this.#tell('DELETED', object);
+  }
+  cut(error: Error): void {
+    for (const cut of this.#cuts) cut(error);
+  }
+  #tell(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject): void {
+    const told = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
+    for (const watcher of this.#watchers) watcher({ type, object: told });
+  }
+  #asked(call: string): void {
+    this.calls.push(call);
+    const i = this.failures.findIndex((failure) => failure.call === call);
+    const [failure] = i < 0 ? [] : this.failures.splice(i, 1);
+    if (failure) throw failure.error;
+  }
+  async *pages() {
+    this.#asked('list pods');
+    yield { items: [...this.pods.values()], resourceVersion: String(this.#version) };
+  }
+  async *watch(): AsyncGenerator<Watched> {
+    this.#asked('watch pods');
+    const queue: Watched[] = [];
+    let wake = (): void => {};
+    let failed: Error | undefined;
+    const watcher = (event: Watched): void => {
+      queue.push(event);
+      wake();
+    };
+    const cut = (error: Error): void => {
+      failed = error;
+      wake();
+    };
+    this.#watchers.add(watcher);
+    this.#cuts.add(cut);
+    try {
+      for (;;) {
+        yield* queue.splice(0);
+        if (failed) throw failed;
+        if (queue.length === 0) await new Promise<void>((done) => (wake = done));
+      }
+    } finally {
+      this.#watchers.delete(watcher);
+      this.#cuts.delete(cut);
+    }
+  }
+  async list(_version: string, kind: string): Promise<readonly KubeObject[]> {
+    this.#asked(`list ${kind}`);
+    return [];
+  }
+  async evict({ name }: { name: string }): Promise<Eviction> {
+    this.#asked(`evict ${name}`);
+    const refusal = this.refuse(name);
+    if (refusal) return refusal;
+    setTimeout(() => this.remove(name), 20);
+    return { state: 'accepted' };
+  }
+  async delete({ name }: { name: string }): Promise<void> {
+    this.#asked(`delete ${name}`);
+    setTimeout(() => this.remove(name), 20);
+  }
+  count(call: string): number {
+    return this.calls.filter((each) => each.startsWith(call)).length;
+  }
+}
+const run = (api: MemoryPods, node = 'n1', policy = aPolicy(), pods = watchPods(api, signal)) =>
+  drain(api, node, { policy, pods, signal, progress: () => {} });
+const refused = (causes: readonly string[], retryAfterMs = 0): Eviction => ({
+  state: 'refused',
+  why: 'no',
+  causes,
+  retryAfterMs,
+});
+const unreachable = new UnreachableError({ what: 'the Kubernetes API gives no answer' });
+
+describe('draining', () => {
+  test('twenty nodes at once: one LIST, one watch, one eviction a pod', async () => {
+    const api = new MemoryPods();
+    const nodes = Array.from({ length: 20 }, (_, i) => `n${i}`);
+    for (const node of nodes) for (const i of [1, 2, 3]) api.put(podObject(`${node}-${i}`, { spec: { nodeName: node } }));
+    const pods = watchPods(api, signal);
+    const all = await Promise.all(nodes.map((node) => run(api, node, aPolicy(), pods)));
+    expect(all.map(({ moved }) => moved)).toEqual(nodes.map(() => 3));
+    expect([api.count('list'), api.count('watch'), api.count('evict')]).toEqual([1, 1, 60]);
+  });
+
+  test('a refusal by a budget is asked again within a second; overload is given the time that it wants', async () => {
+    const api = new MemoryPods();
+    api.put(podObject('kept'));
+    api.refuse = () => (api.count('evict') < 3 ? refused(['the budget'], 10_000) : undefined);
+    let start = performance.now();
+    expect(await run(api)).toMatchObject({ moved: 1 });
+    expect(performance.now() - start).toBeLessThan(3000);
+    api.put(podObject('busy', { metadata: { uid: 'other' } }));
+    api.refuse = () => (api.count('evict busy') < 2 ? refused([], 2_000) : undefined);
+    start = performance.now();
+    await run(api);
+    expect(performance.now() - start).toBeGreaterThan(2000);
+  });
+
+  test('an API that is away for a while is waited for, and looked at anew', async () => {
+    const api = new MemoryPods();
+    for (const name of ['a', 'b']) api.put(podObject(name));
+    api.failures.push({ call: 'list pods', error: unreachable }, { call: 'evict a', error: unreachable });
+    const gone = new KubeRefusal('/api/v1/pods', 410, { message: 'too old', reason: 'Expired', details: { causes: [] } });
+    api.failures.push({ call: 'watch pods', error: gone });
+    const draining = run(api);
+    await sleep(700);
+    // Removed while nobody watches.
+    api.pods.delete('b');
+    api.cut(unreachable);
+    expect(await draining).toMatchObject({ left: [] });
+    expect(api.count('list pods')).toBeGreaterThanOrEqual(3);
+    expect(api.count('evict a')).toBe(2);
+  });
+
+  test('an API that stays away ends it, bounded, as unreachable', async () => {
+    const api = new MemoryPods();
+    for (let i = 0; i < 50; i++) api.failures.push({ call: 'list pods', error: unreachable });
+    await expect(run(api, 'n1', aPolicy({ timeoutMs: 1000 }))).rejects.toMatchObject({ exitCode: 69 });
+  }, 15_000);
+
+  test('without rights it ends at once with what the API says', async () => {
+    const api = new MemoryPods();
+    const said = { message: 'pods is forbidden', reason: 'Forbidden', details: { causes: [] } };
+    api.failures.push({ call: 'list pods', error: new KubeRefusal('/api/v1/pods', 403, said) });
+    await expect(run(api)).rejects.toMatchObject({ status: 403 });
+  });
+
+  test('an empty node takes half a second and asks nobody', async () => {
+    const api = new MemoryPods();
+    const start = performance.now();
+    expect(await run(api)).toEqual({ moved: 0, forced: [], left: [], cameBack: [] });
+    expect(performance.now() - start).toBeLessThan(1500);
+    expect(api.count('evict')).toBe(0);
+  });
+
+  test('a pod that waits behind one of lower priority is named with that reason', async () => {
+    const api = new MemoryPods();
+    api.put(podObject('low'));
+    api.put(podObject('high', { spec: { nodeName: 'n1', priority: 5 } }));
+    api.refuse = () => refused(['The disruption budget x needs 1 healthy pods and has 1 currently']);
+    await expect(run(api, 'n1', aPolicy({ timeoutMs: 1000 }))).rejects.toMatchObject({
+      problem: {
+        what: '2 of 2 pods did not leave it within 1 s',
+        why: 'default/low: no; The disruption budget x needs 1 healthy pods and has 1 currently\ndefault/high: its eviction waits for pods of lower priority, which go first',
+      },
+    });
+    expect(api.count('evict high')).toBe(0);
+  });
+
+  test('forceAfter beyond the timeout is still carried out', async () => {
+    const api = new MemoryPods();
+    api.put(podObject('kept'));
+    api.refuse = () => refused(['the budget']);
+    expect(await run(api, 'n1', aPolicy({ timeoutMs: 300, forceAfterMs: 800 }))).toMatchObject({
+      moved: 0,
+      forced: ['default/kept'],
+    });
+  });
+});
