@@ -16,7 +16,7 @@ import { assetsOfBundles } from './assets.ts';
 import { type ClusterRecord, identityFrom } from './identity.ts';
 import { refuseOwn } from './manifests.ts';
 import { secretResources } from './secrets.ts';
-import { addonsKey, indexesOf, indexOfKey, poolKey, type Variants } from './variants.ts';
+import { addonsKey, indexesOf, indexOfKey, poolKey, type Variant, type Variants } from './variants.ts';
 
 export interface ClusterDesign {
   readonly topology: Topology;
@@ -27,35 +27,84 @@ export interface ClusterDesign {
   readonly resources: readonly Resource[];
 }
 
+type Designing = Pick<
+  Provider,
+  'design' | 'machineAddress' | 'groupAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoints' | 'delivery'
+>;
+
 /** Everything that the file asks for, derived without looking at the world, the clock or the environment. Throws UserError for manifests of what is Slipway's own. */
-export function designCluster(
+export const designCluster = (
   variants: Variants,
   record: ClusterRecord | undefined,
-  provider: Pick<
-    Provider,
-    'design' | 'machineAddress' | 'groupAddress' | 'providerId' | 'machineFacts' | 'cloudEndpoints' | 'delivery'
-  >,
+  provider: Designing,
   manifests: readonly Manifest[] = [],
+): ClusterDesign => designer(record, provider, manifests)(variants);
+
+/**
+ * designCluster for one who designs again and again: an upgrade of 1,000 machines does so 1,000 times, and each time one machine has moved. What follows
+ * from a variant alone, and what lies on a machine at a variant, is derived once.
+ */
+export function designer(
+  record: ClusterRecord | undefined,
+  provider: Designing,
+  manifests: readonly Manifest[] = [],
+): (variants: Variants) => ClusterDesign {
+  let all: readonly Variant[] = [];
+  let designs: readonly VariantDesign[] = [];
+  return (variants) => {
+    if (all.length !== variants.all.length || all.some((variant, index) => variant !== variants.all[index])) {
+      all = variants.all;
+      designs = all.map(({ cluster, versions }) =>
+        designVariant(designTopology(cluster, identityFrom(record), versions), provider),
+      );
+    }
+    return assemble(variants, designs, provider, manifests);
+  };
+}
+
+/** What one variant makes of the file, for all machines. */
+interface VariantDesign {
+  readonly topology: Topology;
+  readonly bundles: ReadonlyMap<string, Bundle>;
+  readonly addons: () => readonly Addon[];
+  /** Resources of hosts that are at this variant, by machine. */
+  readonly hosts: Map<string, readonly Resource[]>;
+}
+function designVariant(topology: Topology, { cloudEndpoints }: Designing): VariantDesign {
+  let addons: readonly Addon[] | undefined;
+  return {
+    topology,
+    bundles: designBundles(topology),
+    addons: () => {
+      addons ??= designAddons(topology, { cloudEndpoints });
+      return addons;
+    },
+    hosts: new Map(),
+  };
+}
+
+function assemble(
+  variants: Variants,
+  designs: readonly VariantDesign[],
+  provider: Designing,
+  manifests: readonly Manifest[],
 ): ClusterDesign {
-  const topologies = variants.all.map(({ cluster, versions }) => designTopology(cluster, identityFrom(record), versions));
-  const [base] = topologies;
+  const [base] = designs;
   if (!base) throw new Error('a cluster has at least one variant');
-  const indexOf = indexesOf(variants, base.machines);
-  const topology = placed(base, variants, indexOf);
+  const indexOf = indexesOf(variants, base.topology.machines);
+  const topology = placed(base.topology, variants, indexOf);
   const bundles = new Map(
-    topologies.flatMap((each, index) => [...designBundles(each)].map(([name, bundle]) => [keyOf(name, index), bundle] as const)),
+    designs.flatMap((each, index) => [...each.bundles].map(([name, bundle]) => [keyOf(name, index), bundle] as const)),
   );
-  const addonTopology = topologies[indexOfKey(variants, addonsKey)] ?? base;
-  const addons = designAddons(addonTopology, { cloudEndpoints: provider.cloudEndpoints });
+  const addons = (designs[indexOfKey(variants, addonsKey)] ?? base).addons();
   refuseOwn(manifests, addons);
   // A master's programs need etcd first: started earlier they would only fail, wait and try again.
   const etcd = { clusters: etcdClusterAddresses(topology), members: etcdMemberAddresses(topology) };
   const uploads = provider.delivery === 'fetched' ? [storedAssetsResource(assetsOfBundles(bundles.values()))] : [];
   const uploaded = uploads.map(({ address }) => address);
-  const hosts = topology.machines.flatMap((machine) => {
+  const lyingOn = (machine: MachineSpec, own: Topology): readonly Resource[] => {
     const bundle = bundles.get(machine.bundle);
     if (!bundle) throw new Error(`no bundle ${machine.bundle} for ${machine.name}`);
-    const own = topologies[indexOf(machine)] ?? base;
     const identity = identityOf(machine, own);
     const known = {
       ...identityOf(machine, own, provider.providerId?.(machine.name)),
@@ -71,6 +120,12 @@ export function designCluster(
       ),
       ...certificateResources(machine, bundle, identity),
     ];
+  };
+  const hosts = topology.machines.flatMap((machine) => {
+    const own = designs[indexOf(machine)] ?? base;
+    const found = own.hosts.get(machine.name) ?? lyingOn(machine, own.topology);
+    own.hosts.set(machine.name, found);
+    return found;
   });
   const resources = [
     ...secretResources(topology.cluster),

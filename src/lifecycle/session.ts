@@ -11,7 +11,7 @@ import { acquireLock, type Lock } from '../run/lock.ts';
 import { type Answers, type Connected, closeAll, connectAll, observe } from '../run/observe.ts';
 import type { RunResult } from '../run/runner.ts';
 import type { Store } from '../store/store.ts';
-import { type ClusterDesign, designCluster } from './design.ts';
+import { type ClusterDesign, designer } from './design.ts';
 import { refuseMoved } from './foundation.ts';
 import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
 import { type InForce, inForce } from './in-force.ts';
@@ -99,7 +99,7 @@ async function useSession<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const force = inForce(opened.cluster, record);
-  const designed = (variants: Variants): ClusterDesign => designCluster(variants, record, opened.provider, opened.manifests);
+  const designed = designer(record, opened.provider, opened.manifests);
   let design = designed(force.variants);
   const { layers, secrets, reach } = await opened.layers({
     opened,
