@@ -116,7 +116,8 @@ export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
   },
   async delete({ name }, ctx) {
     const { autoscaling } = ctx.clients;
-    // Its machines end with it, at once: hooks that nobody is left to answer are not waited for.
+    if (ctx.command !== 'down') await emptied(name, ctx);
+    // What is left of its machines ends with it, at once: hooks that nobody is left to answer are not waited for.
     const command = new DeleteAutoScalingGroupCommand({ AutoScalingGroupName: name, ForceDelete: true });
     await autoscaling.send(command).catch((error) => {
       if (codeOf(error) !== 'ScalingActivityInProgress' && codeOf(error) !== 'ResourceInUse') unlessNotFound(error);
@@ -250,6 +251,23 @@ const remains = polled(async (clients): Promise<Remains> => {
   }
   return { groups: new Set(there.flatMap(({ AutoScalingGroupName }) => AutoScalingGroupName ?? [])), instances: counts };
 }, pollMs);
+
+/**
+ * Lets its machines go while the cluster lives: each is held by the terminate hook until the agent has drained it, as disruption budgets allow, or the
+ * pool's time for that is up.
+ */
+async function emptied(name: string, ctx: Context<AwsClients>): Promise<void> {
+  const command = new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: name, MinSize: 0, MaxSize: 0, DesiredCapacity: 0 });
+  await ctx.clients.autoscaling.send(command).catch((error) => {
+    // Being deleted already, by a run that was killed.
+    if (codeOf(error) !== 'ScalingActivityInProgress') unlessNotFound(error);
+  });
+  for (;;) {
+    const left = (await remains(ctx)).instances.get(name) ?? 0;
+    if (left === 0) return;
+    ctx.progress(`${left} ${left === 1 ? 'machine is drained and ends' : 'machines are drained and end'}`);
+  }
+}
 
 /** Waits until the group and its machines are gone: what they stand on can be deleted only then. The step's own time bounds it. */
 async function gone(name: string, ctx: Context<AwsClients>): Promise<void> {

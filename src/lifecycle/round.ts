@@ -7,7 +7,12 @@ import type { Session } from './session.ts';
 const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
 
 /** Carries out one plan. Returns how many steps were done; throws UserError with everything that failed. */
-export async function runPlan(plan: Plan, session: Session, signal: AbortSignal = session.signal): Promise<number> {
+export async function runPlan(
+  plan: Plan,
+  session: Session,
+  signal: AbortSignal = session.signal,
+  since: number = session.opened.now(),
+): Promise<number> {
   const { opened, lock } = session;
   if (plan.steps.length === 0) return 0;
   const outcome = await run({
@@ -21,7 +26,8 @@ export async function runPlan(plan: Plan, session: Session, signal: AbortSignal 
     beforeStep: async () => lock?.check(),
     lanes,
     runId: session.runId,
-    since: session.opened.now(),
+    since,
+    command: plan.command,
   });
   session.report(outcome);
   const [first] = outcome.failed;

@@ -83,6 +83,8 @@ export interface Context<C> {
   readonly signal: AbortSignal;
   /** When this run began, in milliseconds since the epoch. */
   readonly since: number;
+  /** Whose plan it is. `down`: nobody is left to be considerate of. */
+  readonly command?: 'up' | 'upgrade' | 'down';
   /** The create's idempotency token. */
   readonly token: string;
   /** Fields that `choose` left to a later command: an update must not carry them out. */

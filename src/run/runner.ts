@@ -1,7 +1,7 @@
 import { messageOf, UserError } from '../errors.ts';
 import { sha256 } from '../plan/canonical.ts';
 import type { ObservedMap } from '../plan/observed.ts';
-import type { Step } from '../plan/plan.ts';
+import type { Plan, Step } from '../plan/plan.ts';
 import { resolve } from '../plan/resolve.ts';
 import { type Address, type Context, type Resource, type ResourceType, type Secrets, typeOf } from '../plan/resource.ts';
 import { endsWith } from './ends.ts';
@@ -25,6 +25,8 @@ export interface RunInput {
   readonly runId: string;
   /** When the run began, in milliseconds since the epoch. */
   readonly since: number;
+  /** Whose plan it is. */
+  readonly command?: Plan['command'];
   /** How long a step that is told to stop may take to bring a write and its restart to their end; then it is left where it is. Default 15 s. */
   readonly stopWithinMs?: number;
 }
@@ -125,6 +127,7 @@ async function execute(
       clients,
       signal,
       since: input.since,
+      ...(input.command && { command: input.command }),
       token,
       hold,
       secrets,

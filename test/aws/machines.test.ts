@@ -248,6 +248,27 @@ describe('what serves', () => {
     expect(wordsOf(await one.look('upgrade', other))).toEqual([]);
   });
 
+  test('a pool that is no longer wanted is emptied while the cluster lives, and ends at once with it', async () => {
+    const two = clusterOf({
+      pools: [
+        { name: 'workers', min: 1, max: 3 },
+        { name: 'gpu', min: 1, max: 1 },
+      ],
+    });
+    const { one, place } = await standing(two);
+    const groupCalls = async (act: () => Promise<void>) => {
+      const before = place.proxy.calls.length;
+      await act();
+      return place.proxy.calls
+        .slice(before)
+        .map(({ action }) => action)
+        .filter((action) => /^(UpdateAutoScalingGroup|DeleteAutoScalingGroup)$/.test(action));
+    };
+    expect(wordsOf(await one.look('up', clusterOf()))).toContainEqual(`delete aws.pool/gpu-${zone} (left to upgrade)`);
+    expect(await groupCalls(() => one.converge('upgrade', clusterOf()))).toEqual(['UpdateAutoScalingGroup', 'DeleteAutoScalingGroup']);
+    expect(await groupCalls(() => one.converge('down'))).toEqual(['DeleteAutoScalingGroup']);
+  });
+
   test('a larger volume grows, a smaller one would lose its data', async () => {
     const { one, ec2, id } = await standing();
     const larger = clusterOf({ etcd: { count: 1, volumeGb: 40 } });

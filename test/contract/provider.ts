@@ -275,6 +275,7 @@ async function opened<T>(
           lanes: { infrastructure: 16 },
           runId: `${place.cluster.name} ${performance.now()}`,
           since: Date.now(),
+          command: plan.command,
         });
         signal.throwIfAborted();
         const failures = result.failed.map(({ step, error }) => `${step.id}: ${messageOf(error)}`);

@@ -74,6 +74,7 @@ export async function infrastructure(
           lanes: { infrastructure: 16 },
           runId: `test ${performance.now()}`,
           since: Date.now(),
+          command: plan.command,
         });
         if (failed[0])
           throw new Error(failed.map(({ step, error }) => `${step.id}: ${messageOf(error)}`).join('\n'), {
