@@ -4,14 +4,15 @@ import { quote } from './quote.ts';
 
 /**
  * Waits until what was told to restart has stopped, started again and runs: no job is queued for any of these units, and each is active (or is not to start:
- * its condition is not met). One round trip: the loop runs on the host. Throws UserError with the last lines of what does not run.
+ * its condition is not met). One round trip: the loop runs on the host. Returns when the unit that started last did so, in milliseconds since the epoch by the
+ * host's clock. Throws UserError with the last lines of what does not run.
  */
 export async function settleUnits(
   host: Host,
   units: readonly string[],
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
-): Promise<void> {
-  if (units.length === 0) return;
+): Promise<number> {
+  if (units.length === 0) return 0;
   const names = units.map(quote).join(' ');
   const seconds = Math.ceil(timeoutMs / 1000);
   // A unit that crashes is active for a moment after each start: it counts when it has been so for two looks in a row.
@@ -21,14 +22,20 @@ export async function settleUnits(
         function tell() { if (id != "" && (job != "" && job != "0" || state != "active" && !(state == "inactive" && met == "no"))) print id }
         $1 == "Id" { id = $2 } $1 == "Job" { job = $2 } $1 == "ActiveState" { state = $2 } $1 == "ConditionResult" { met = $2 }
         /^$/ { tell(); id = job = state = met = "" } END { tell() }')
-      if [ -z "$bad" ]; then calm=$((calm + 1)); [ "$calm" -lt 3 ] || exit 0; else calm=0; fi
+      if [ -z "$bad" ]; then calm=$((calm + 1)); [ "$calm" -lt 3 ] || break; else calm=0; fi
       [ $(date +%s) -lt $end ] || break
       sleep 0.15
     done
+    if [ -z "$bad" ]; then
+      last=$(systemctl show --property=ExecMainStartTimestampMonotonic --value -- ${names} | sort -n | tail -n 1)
+      read -r up _ </proc/uptime
+      echo "$(date +%s%N) $up $last" | awk '{ printf "%d\n", $1 / 1e6 - ($2 * 1e3 - $3 / 1e3) }'
+      exit 0
+    fi
     for unit in $bad; do echo "$unit $(systemctl show --value --property=ActiveState,SubState,Result "$unit" | tr '\\n' ' ')"; journalctl -u "$unit" -n 8 --no-pager -o cat; done
     exit 1`;
   const result = await host.exec(command, { signal, timeoutMs: timeoutMs + 20_000 });
-  if (result.code === 0) return;
+  if (result.code === 0) return Number(result.stdout.trim());
   throw new UserError({
     what: `units do not run ${seconds} s after their restart`,
     where: host.name,

@@ -9,6 +9,7 @@ import type { Turn } from '../rollout/rollout.ts';
 import type { Session } from './session.ts';
 
 const leaderWithinMs = 60_000;
+const waverMs = 60_000;
 const probes = 100;
 const atOnce = 10;
 /** A slow answer or two may be a coincidence: so many rounds of probes are given to the API to get well. */
@@ -34,22 +35,26 @@ async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> 
   );
 }
 
-/** Ready, looked at again and again without a break for as long as `upgrade.stableFor` says. */
+/** Ready without a break for as long as `upgrade.stableFor` says; a kubelet that has just started may waver before that. */
 async function staysReady({ machine }: Turn, session: Session, signal: AbortSignal): Promise<void> {
-  const end = performance.now() + durationMs(session.opened.cluster.upgrade.stableFor);
+  const stableMs = durationMs(session.opened.cluster.upgrade.stableFor);
   const { nodes } = session.reach.kube();
-  do {
+  const end = performance.now() + stableMs + waverMs;
+  let [since, why] = [performance.now(), ''];
+  while (performance.now() < end) {
     const node = (await nodes.next(signal)).get(machine);
-    const why = node ? notReady(node) : 'its Node object is gone';
-    if (why !== undefined)
-      throw new UserError({
-        what: 'the node was Ready, and did not stay so',
-        where: `node ${machine}`,
-        why,
-        next: `cluster logs ${machine}; then run the same command again: it goes on from there`,
-      });
-    await sleep(200, undefined, { signal });
-  } while (performance.now() < end);
+    const lacks = node ? notReady(node) : 'its Node object is gone';
+    if (lacks === undefined) {
+      if (performance.now() - since >= stableMs) return;
+      await sleep(200, undefined, { signal });
+    } else [since, why] = [performance.now(), lacks];
+  }
+  throw new UserError({
+    what: `the node does not stay Ready for ${session.opened.cluster.upgrade.stableFor}`,
+    where: `node ${machine}`,
+    why,
+    next: `cluster logs ${machine}; then run the same command again: it goes on from there`,
+  });
 }
 
 /** 1 of 100 requests may take longer than `upgrade.apiP99`; asked again a few times before that stops the upgrade. */

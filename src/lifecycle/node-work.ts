@@ -9,6 +9,7 @@ import type { DrainPolicy } from '../kube/drain/pods.ts';
 import { readNodes } from '../kube/types/node.ts';
 import type { SharedPoll } from '../kube/wait.ts';
 import type { Wave } from '../rollout/rollout.ts';
+import { during } from '../run/during.ts';
 import type { Session } from './session.ts';
 import type { TurnPorts } from './turn.ts';
 
@@ -43,8 +44,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
     },
     async drain(machine, signal) {
       const task = `drain ${machine}`;
-      emit({ type: 'started', task, title: task });
-      try {
+      await during(task, emit, async () => {
         const connected = await api(signal);
         await cordon(connected, machine, { runId, signal });
         pods ??= watchPods(connected, lifetime);
@@ -54,11 +54,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
           signal,
           progress: (message, amount) => emit({ type: 'progress', task, message, ...(amount && { amount }) }),
         });
-        emit({ type: 'done', task });
-      } catch (error) {
-        emit({ type: 'failed', task, what: error instanceof Error ? error.message : String(error), log: [] });
-        throw error;
-      }
+      });
     },
     async leave(machine, signal) {
       await announceLeaving(await api(signal), machine, signal);

@@ -10,6 +10,7 @@ import { type Address, addressOf, typeOf } from '../plan/resource.ts';
 import { removalPart } from '../rollout/removals.ts';
 import type { Turn } from '../rollout/rollout.ts';
 import { machineOf } from '../rollout/waves.ts';
+import { during } from '../run/during.ts';
 import { observe } from '../run/observe.ts';
 import { runPlan } from './round.ts';
 import { planFrom, type Session } from './session.ts';
@@ -33,14 +34,15 @@ export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, s
   const { machine, how } = turn;
   if (turn.drain) await ports.drain(machine, signal);
   if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
-  if (how === 'in-place') await converge(turn, session, signal);
+  let since = session.opened.now();
+  if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
   else {
     if (how === 'replace') await runPlan(deletion(turn, session), session, signal);
     await make(turn, session, signal);
   }
   if (how === 'remove') return;
-  await runPlan(verification(turn, session), session, signal);
+  await runPlan(verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
 }
 
@@ -60,7 +62,7 @@ const removal = ({ machine }: Turn, session: Session): Plan =>
  * As it stands. On a master the API server goes first: a kubelet, controller manager or scheduler must never be newer than the API server that it
  * talks to, which is its own machine's.
  */
-async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<number> {
   const plan = mine(turn, session);
   const steps = plan.steps.filter(({ params }) => params.action !== 'verify');
   const bundle = bundleOf(turn.machine, session);
@@ -76,12 +78,14 @@ async function converge(turn: Turn, session: Session, signal: AbortSignal): Prom
     await runPlan({ ...plan, steps: [verify(addressOf('kube.api', turn.machine), session)] }, session, signal);
   }
   await runPlan({ ...plan, steps }, session, signal);
-  await settle(
+  const started = await settle(
     turn.machine,
     bundle.units.map(({ name }) => name),
     session,
     signal,
   );
+  // A sign of life since then is of what runs now: on a node the kubelet's lease, renewed every 10 s and at once when it starts.
+  return started;
 }
 
 /** A step, and all that it waits for. */
@@ -114,9 +118,10 @@ const bundleOf = (machine: string, { design: { topology, bundles } }: Session): 
   return bundle;
 };
 
-async function settle(machine: string, units: readonly string[], session: Session, signal: AbortSignal): Promise<void> {
+async function settle(machine: string, units: readonly string[], session: Session, signal: AbortSignal): Promise<number> {
   const host = await session.reach.hosts().hosts.get(machine, { signal });
-  await settleUnits(host, units, { timeoutMs: settleWithinMs, signal });
+  const title = units.length === 1 ? `restart ${units[0]} on ${machine}` : `restart units of ${machine}`;
+  return during(title, session.emit, () => settleUnits(host, units, { timeoutMs: settleWithinMs, signal }));
 }
 
 function deletion({ machine }: Turn, session: Session): Plan {

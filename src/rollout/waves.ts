@@ -1,0 +1,175 @@
+import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import type { Change, Plan } from '../plan/plan.ts';
+import { type Address, nameOf, typeOf } from '../plan/resource.ts';
+import type { Part } from './path.ts';
+import type { FileDiff, Lane, Obstacle, Turn, VersionChange, Wave } from './rollout.ts';
+
+/** How machines of one kind change, out of cluster.yaml. */
+export interface Strategy {
+  readonly strategy: 'in-place' | 'replace';
+  /** Resolved to numbers. */
+  readonly maxUnavailable: number;
+  readonly maxSurge: number;
+  /** Where the strategy is said: `pools.workers.upgrade.strategy`. */
+  readonly path: string;
+}
+export interface WavesInput {
+  /** What `upgrade` would change, with every machine at this hop's target. */
+  readonly plan: Plan;
+  /** At this hop's target. */
+  readonly topology: Topology;
+  readonly kubernetes: string;
+  /** Programs of a machine that change their version. */
+  versionsOf(machine: MachineSpec): readonly VersionChange[];
+  strategyOf(kind: Pick<MachineSpec, 'role' | 'pool'>): Strategy;
+  filesOf(machine: string): readonly FileDiff[];
+  restartsOf(machine: string): readonly string[];
+  /** The machine made anew keeps what it stands on: an etcd member its volume. */
+  machineAddress(name: string): Address;
+  /** Machines that a pool of the strategy `replace` has besides while it is its turn, in this order. */
+  surgeOf(pool: string): readonly MachineSpec[];
+  /** Who goes on this hop, in this order. */
+  readonly moves: readonly Part[];
+}
+export interface Waves {
+  readonly waves: readonly Wave[];
+  /** What no turn brings about: changes of what is shared, and deletions; carried out last. */
+  readonly rest: readonly Change[];
+  /** What a strategy cannot do. */
+  readonly refused: readonly Obstacle[];
+}
+
+/** Who takes a turn, in which order, and how; etcd, masters, addons, pools. Pure. */
+export function planWaves(input: WavesInput): Waves {
+  const { plan, topology } = input;
+  const names = new Set(topology.machines.map(({ name }) => name));
+  const byMachine = Map.groupBy(plan.changes, ({ address }) => machineOf(address, names) ?? '');
+  const refused: Obstacle[] = [];
+  const lane = (name: string, machines: readonly MachineSpec[], kind: Pick<MachineSpec, 'role' | 'pool'>): Lane | undefined => {
+    const strategy = input.strategyOf(kind);
+    const turns = machines.flatMap((machine) => {
+      const turn = turnOf(machine, byMachine.get(machine.name) ?? [], strategy, input);
+      if (turn && 'refused' in turn) refused.push(turn.refused);
+      return turn && 'turn' in turn ? [turn.turn] : [];
+    });
+    if (turns.length === 0) return undefined;
+    const surges = strategy.strategy === 'replace' && kind.pool !== undefined ? input.surgeOf(kind.pool) : [];
+    const spare = (machine: MachineSpec, how: 'add' | 'remove'): Turn => ({
+      ...blank(machine),
+      how,
+      drain: how === 'remove',
+      because: [how === 'add' ? 'one more while the others are replaced' : 'no longer needed'],
+    });
+    return {
+      name,
+      strategy: strategy.strategy,
+      maxUnavailable: Math.max(strategy.maxUnavailable, surges.length > 0 ? 0 : 1),
+      maxSurge: surges.length,
+      first: surges.map((machine) => spare(machine, 'add')),
+      turns,
+      last: surges.map((machine) => spare(machine, 'remove')),
+    };
+  };
+  const of = (role: MachineSpec['role']) => topology.machines.filter((machine) => machine.role === role);
+  const { kubernetes } = input;
+  const wave = (name: string, lanes: readonly (Lane | undefined)[], changes: readonly Change[] = []): readonly Wave[] => {
+    const found = lanes.filter((each) => each !== undefined);
+    if (found.length === 0 && changes.length === 0) return [];
+    return [{ name, kubernetes, lanes: found, changes: changes.map(({ address }) => address) }];
+  };
+  const shared = byMachine.get('') ?? [];
+  const addons = shared.filter(isAddon);
+  const pools = (): readonly Wave[] =>
+    wave(
+      'pools',
+      topology.cluster.pools.map(({ name }) =>
+        lane(
+          `pool ${name}`,
+          of('worker').filter(({ pool }) => pool === name),
+          { role: 'worker', pool: name },
+        ),
+      ),
+    );
+  const parts: Readonly<Record<Part, () => readonly Wave[]>> = {
+    etcd: () => wave('etcd', [lane('etcd', of('etcd'), { role: 'etcd' })]),
+    masters: () => wave('masters', [lane('masters', of('master'), { role: 'master' })]),
+    addons: () => wave('addons', [], addons),
+    pools,
+  };
+  const waves = [
+    ...wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]),
+    ...input.moves.flatMap((part) => parts[part]()),
+  ];
+  return { waves, rest: shared.filter((change) => !addons.includes(change)), refused };
+}
+
+const isAddon = ({ address, action }: Change): boolean =>
+  action !== 'delete' && ['kube.addon', 'kube.certificate', 'kube.ready'].includes(typeOf(address));
+
+/**
+ * The machine that an address belongs to: `host.bundle/master-a`, `pki.certificate/master-a.apiserver`, `etcd.member/main.etcd-a`, and what the provider makes
+ * for one machine (`local.machine/master-a`, `local.volume/etcd-a.main`).
+ */
+export function machineOf(address: Address, machines: ReadonlySet<string>): string | undefined {
+  const name = nameOf(address);
+  const own = typeOf(address) === 'etcd.member' ? name.slice(name.indexOf('.') + 1) : (name.split('.')[0] ?? name);
+  return machines.has(own) ? own : undefined;
+}
+
+const blank = ({ name, role, zone, pool }: MachineSpec) => ({
+  machine: name,
+  role,
+  zone,
+  ...(pool !== undefined && { pool }),
+  versions: [],
+  restarts: [],
+  files: [],
+});
+
+/** Programs that pods stand on: another version of them is for a node without pods. */
+const underPods = new Set(['kubelet', 'containerd', 'runc', 'cni', 'flanneld']);
+
+type Found = { readonly turn: Turn } | { readonly refused: Obstacle };
+function turnOf(
+  machine: MachineSpec,
+  changes: readonly Change[],
+  { strategy, path }: Strategy,
+  input: WavesInput,
+): Found | undefined {
+  const chosen = changes.filter(({ when }) => 'now' in when);
+  if (chosen.length === 0) return undefined;
+  const remade = chosen.filter(({ address }) => address === input.machineAddress(machine.name)).flatMap(({ fields }) => fields);
+  const replaced = remade.filter(({ impact }) => impact === 'replace');
+  if (replaced.length > 0 && strategy === 'in-place') {
+    return {
+      refused: {
+        severity: 'error',
+        where: machine.name,
+        what: `${replaced.map((field) => field.path).join(', ')} cannot change in place: the machine would have to be made anew`,
+        next: `set ${path}: replace in cluster.yaml, or put the change back`,
+      },
+    };
+  }
+  const versions = input.versionsOf(machine);
+  const node = machine.role === 'master' || machine.role === 'worker';
+  const how = strategy === 'replace' && (replaced.length > 0 || chosen.some(isContent)) ? 'replace' : 'in-place';
+  const disturbing = versions.filter(({ what }) => underPods.has(what));
+  const drain = node && (how === 'replace' || disturbing.length > 0);
+  return {
+    turn: {
+      ...blank(machine),
+      how,
+      drain,
+      because: [
+        ...(replaced.length > 0 ? [`${replaced.map((field) => field.path).join(', ')}: only a new machine can have that`] : []),
+        ...(how === 'replace' && replaced.length === 0 ? [`${path} is replace`] : []),
+        ...(drain && how === 'in-place' ? [`${disturbing.map(({ what }) => what).join(', ')} under its pods`] : []),
+      ],
+      versions: [...versions],
+      restarts: how === 'replace' ? [] : [...input.restartsOf(machine.name)],
+      files: [...input.filesOf(machine.name)],
+    },
+  };
+}
+/** What a new machine gets in place of being changed. */
+const isContent = ({ address }: Change): boolean => typeOf(address) === 'host.bundle' || typeOf(address).endsWith('.machine');
