@@ -11,7 +11,15 @@ import {
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
-import { type Address, type Context, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
+import {
+  type Address,
+  type Context,
+  type FieldChange,
+  nameOf,
+  type Observation,
+  type Ref,
+  type ResourceType,
+} from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { visible } from './ec2.ts';
 import { createNamed, edge, edgeName, mustBeOurs } from './edge.ts';
@@ -43,7 +51,7 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
         state: 'present',
         props: {
           scheme: of.Scheme === 'internet-facing' ? 'internet-facing' : 'internal',
-          subnets: (of.AvailabilityZones ?? []).flatMap(({ SubnetId }) => SubnetId ?? []).sort(),
+          subnets: subnetsOf(of),
           securityGroups: (of.SecurityGroups ?? []).toSorted(),
           tags,
         },
@@ -51,12 +59,10 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
       });
     return found;
   },
-  diff: withTags((desired, observed) =>
-    fields<BalancerProps>({ scheme: 'replace', subnets: 'none', securityGroups: 'none', tags: 'ignore' })(
-      { ...desired, subnets: desired.subnets.toSorted(), securityGroups: desired.securityGroups.toSorted() },
-      observed,
-    ),
-  ),
+  diff: withTags((desired, observed) => [
+    ...differences({ ...desired, securityGroups: desired.securityGroups.toSorted() }, observed),
+    ...subnetChanges(desired.subnets, observed.subnets),
+  ]),
   async create(props, ctx) {
     const { elb, owner } = ctx.clients;
     const Name = edgeName(owner.cluster, ctx.address);
@@ -85,7 +91,9 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
     const { elb } = ctx.clients;
     const { arn } = outputs;
     await setAttributes(ctx.clients, arn);
-    await elb.send(new SetSubnetsCommand({ LoadBalancerArn: arn, Subnets: [...props.subnets] }));
+    const [there] = await describe(ctx.clients, { LoadBalancerArns: [arn] });
+    const kept = (there ? subnetsOf(there) : []).filter((subnet) => ctx.hold.includes(pathOf(subnet)));
+    await elb.send(new SetSubnetsCommand({ LoadBalancerArn: arn, Subnets: [...new Set([...props.subnets, ...kept])] }));
     await elb.send(new SetSecurityGroupsCommand({ LoadBalancerArn: arn, SecurityGroups: [...props.securityGroups] }));
     await elb.send(new AddTagsCommand({ ResourceArns: [arn], Tags: tagList(props.tags) }));
     return outputs;
@@ -101,6 +109,20 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
   },
 };
 const pollMs = 1000;
+
+const differences = fields<BalancerProps>({ scheme: 'replace', subnets: 'ignore', securityGroups: 'none', tags: 'ignore' });
+const subnetsOf = ({ AvailabilityZones = [] }: LoadBalancer): string[] =>
+  AvailabilityZones.flatMap(({ SubnetId }) => SubnetId ?? []).sort();
+const pathOf = (subnet: string): string => `subnets.${subnet}`;
+/** A zone comes in at once. One that is no longer wanted leaves with its machines, which `upgrade` removes: until then connections come in there. */
+const subnetChanges = (desired: readonly string[], observed: readonly string[]): readonly FieldChange[] => [
+  ...desired
+    .filter((subnet) => !observed.includes(subnet))
+    .map((subnet): FieldChange => ({ path: pathOf(subnet), before: null, after: 'there', impact: 'none' })),
+  ...observed
+    .filter((subnet) => !desired.includes(subnet))
+    .map((subnet): FieldChange => ({ path: pathOf(subnet), before: 'there', after: null, impact: 'restart' })),
+];
 /** So it says of a group, or of the internet gateway of a subnet's VPC, that EC2 made a moment ago. */
 const isUnseen = (error: unknown): boolean => /^Invalid(Subnet|SecurityGroup)$/.test(codeOf(error));
 

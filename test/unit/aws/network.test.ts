@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { balancer } from '../../../providers/aws/balancer.ts';
 import { designNetwork } from '../../../providers/aws/design-network.ts';
 import { ownOf } from '../../../providers/aws/ec2.ts';
 import { elasticIp } from '../../../providers/aws/elastic-ip.ts';
@@ -163,6 +164,14 @@ describe('what differs', () => {
     existing: null,
     tags: {},
   };
+  test('a zone comes into the balancer at once, and leaves it with its machines', () => {
+    const api = { scheme: 'internal', subnets: ['subnet-a', 'subnet-b'], securityGroups: [], tags: {} } as const;
+    expect(balancer.diff({ ...api, subnets: ['subnet-c', 'subnet-b'] }, api)).toMatchObject([
+      { path: 'subnets.subnet-c', impact: 'none' },
+      { path: 'subnets.subnet-a', after: null, impact: 'restart' },
+    ]);
+    expect(balancer.diff({ ...api, subnets: ['subnet-b', 'subnet-a'] }, api)).toEqual([]);
+  });
   test('a further reservation in a subnet is somebody’s own', () => {
     expect(subnet.diff(own, { ...own, fixed: '10.0.0.0/24, 10.0.9.0/28' })).toEqual([]);
     expect(subnet.diff(own, { ...own, fixed: '10.0.9.0/28' })).toHaveLength(1);
