@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnreachableError, type UserError } from '../errors.ts';
+import { KubeRefusal } from './http.ts';
 
 /** One question that many wait for: asked once an interval, however many they are, and not at all while nobody waits. */
 export interface SharedPoll<T> {
@@ -64,3 +65,20 @@ export async function waitFor<T>({ poll, missing, timeoutMs, signal, failure }: 
   }
   throw await failure(why);
 }
+
+/**
+ * Asks again, for at most half a minute, while the API gives no answer or fails in itself: between one API server that stops and the next. For what may be sent
+ * twice.
+ */
+export async function patiently<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (const end = performance.now() + patientMs; ; ) {
+    try {
+      return await ask();
+    } catch (error) {
+      const passing = error instanceof UnreachableError || (error instanceof KubeRefusal && error.status >= 500);
+      if (!passing || performance.now() > end) throw error;
+    }
+    await sleep(300, undefined, { signal });
+  }
+}
+const patientMs = 30_000;

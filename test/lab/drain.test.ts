@@ -175,6 +175,18 @@ describe.skipIf(missingControllers)(
       expect(said.at(-1)).toContain('The disruption budget web needs 2 healthy pods and has 2 currently');
     });
 
+    test('pods that find no other node keep their budget from freeing up: the error says whom it waits for', async () => {
+      await aReplicaSet('web', 2);
+      await aBudget('web', { maxUnavailable: 1 }, 'web', { disruptionsAllowed: 1 });
+      await cordon(api, there, { runId: 'run-1' });
+      const why = expect.stringMatching(
+        /PodDisruptionBudget t\d+\/web keeps it .*; t\d+\/web-\w+ finds no node: .*unschedulable/,
+      );
+      await expect(drainHere({ timeoutMs: 2500 })).rejects.toMatchObject({
+        problem: { what: '1 of 2 pods did not leave it within 2.5 s', why },
+      });
+    });
+
     test('a budget that frees up later is waited for, and no longer than it takes', async () => {
       await aReplicaSet('web', 2);
       await aBudget('web', { minAvailable: 2 }, 'web', { currentHealthy: 2 });
@@ -332,6 +344,9 @@ describe.skipIf(missingControllers)(
         await preferNoSchedule(api, old, new Set([here, there]));
         expect(await taints()).toEqual([['example.com/x', 'slipway.dev/upgrade'], ['slipway.dev/upgrade']]);
         expect(await observed()).toEqual(before);
+        await uncordon(api, here);
+        expect(await taints()).toEqual([['example.com/x'], ['slipway.dev/upgrade']]);
+        await preferNoSchedule(api, await nodes(), new Set([here]));
         await preferNoSchedule(api, await nodes(), new Set([there]));
         expect(await taints()).toEqual([['example.com/x'], ['slipway.dev/upgrade']]);
         await preferNoSchedule(api, await nodes(), new Set());

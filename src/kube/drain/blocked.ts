@@ -1,8 +1,9 @@
+import { z } from 'zod';
 import { UnreachableError, UserError } from '../../errors.ts';
 import type { KubeApi } from '../client.ts';
 import { allows, asksBudget, type Budget, budgetName, budgetNumbers, budgetOf, budgetsBy } from './budget.ts';
 import type { Leaving } from './drain.ts';
-import { type Pod, podKey, skipAnnotation } from './pod.ts';
+import { type Pod, podKey, podOf, skipAnnotation } from './pod.ts';
 import type { DrainPolicy } from './pods.ts';
 
 interface Blocked {
@@ -20,8 +21,12 @@ interface Blocked {
 /** Which pods did not leave in time, and for each what keeps it: its disruption budget with numbers, a finalizer, containers that run on. */
 export async function blockedError(api: Pick<KubeApi, 'list'>, blocked: Blocked): Promise<UserError> {
   const { node, waiting, total, leaving, policy, unseen, now, signal } = blocked;
-  const budgets = waiting.some((pod) => leaving.get(pod.uid)?.refusal) ? await listBudgets(api, signal) : () => [];
-  const lines = waiting.map((pod) => `${podKey(pod)}: ${reasonOf(pod, leaving.get(pod.uid), budgets(pod), now)}`);
+  const [budgets, unplaced] = waiting.some((pod) => leaving.get(pod.uid)?.refusal)
+    ? await Promise.all([listBudgets(api, signal), listUnplaced(api, waiting, signal)])
+    : [() => [], []];
+  const lines = waiting.map(
+    (pod) => `${podKey(pod)}: ${reasonOf(pod, leaving.get(pod.uid), { budgets: budgets(pod), unplaced }, now)}`,
+  );
   const more = lines.length > shown ? [`and ${lines.length - shown} more`] : [];
   const hint = policy.forceAfterMs === undefined ? ", or set the pool's upgrade.drain.forceAfter" : '';
   const seconds = policy.timeoutMs / 1000;
@@ -44,15 +49,22 @@ export const unmanagedError = (node: string, pods: readonly Pod[]): UserError =>
     next: `delete them, let a controller own them, annotate them ${skipAnnotation}: skip, or allow the eviction of unmanaged pods`,
   });
 
-function reasonOf(pod: Pod, state: Leaving | undefined, budgets: readonly Budget[], now: number): string {
+interface Around {
+  readonly budgets: readonly Budget[];
+  readonly unplaced: readonly Unplaced[];
+}
+function reasonOf(pod: Pod, state: Leaving | undefined, { budgets, unplaced }: Around, now: number): string {
   if (pod.terminating) return stopping(pod, state, now);
   const { refusal, acceptedAt } = state ?? {};
   if (refusal) {
     if (budgets.length > 1)
       return `several disruption budgets select it (${budgets.map(({ name }) => name).join(', ')}), and the API evicts no such pod`;
     const [budget] = budgets;
-    if (budget && asksBudget(pod, budget) && allows(budget) !== 'some')
-      return `${budgetName(budget)} keeps it (${budgetNumbers(budget)})`;
+    if (budget && asksBudget(pod, budget) && allows(budget) !== 'some') {
+      const nowhere = unplaced.find((each) => each.pod.namespace === budget.namespace && budget.selects(each.pod.labels));
+      const because = nowhere ? `; ${podKey(nowhere.pod)} finds no node: ${nowhere.why}` : '';
+      return `${budgetName(budget)} keeps it (${budgetNumbers(budget)})${because}`;
+    }
     return [refusal.why, ...refusal.causes].join('; ');
   }
   if (acceptedAt !== undefined) return 'its eviction was accepted, and yet nothing has told it to stop';
@@ -76,5 +88,37 @@ async function listBudgets(api: Pick<KubeApi, 'list'>, signal: AbortSignal): Pro
     signal.throwIfAborted();
     // The API's own words do as well.
     return () => [];
+  }
+}
+
+interface Unplaced {
+  readonly pod: Pod;
+  readonly why: string;
+}
+const scheduledSchema = z.looseObject({
+  status: z
+    .looseObject({
+      conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
+    })
+    .prefault({}),
+});
+/** Those that were to run elsewhere and find no place: why a budget does not free up. */
+async function listUnplaced(
+  api: Pick<KubeApi, 'list'>,
+  waiting: readonly Pod[],
+  signal: AbortSignal,
+): Promise<readonly Unplaced[]> {
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(5_000)]);
+    const namespaces = [...new Set(waiting.map(({ namespace }) => namespace))].slice(0, 5);
+    const lists = await Promise.all(namespaces.map((namespace) => api.list('v1', 'Pod', { namespace, signal: bounded })));
+    return lists.flat().flatMap((object) => {
+      const { conditions } = scheduledSchema.parse(object).status;
+      const not = conditions.find(({ type, status }) => type === 'PodScheduled' && status === 'False');
+      return not ? [{ pod: podOf(object), why: not.message }] : [];
+    });
+  } catch {
+    signal.throwIfAborted();
+    return [];
   }
 }

@@ -1,9 +1,9 @@
 import pLimit from 'p-limit';
 import { z } from 'zod';
-import { UserError } from '../../errors.ts';
 import type { KubeApi } from '../client.ts';
 import { type KubeObject, marks } from '../objects.ts';
-import { changeTaints, type Taint, taintKey, taintsOf } from '../taints.ts';
+import { changeTaints, NodeGone, type Taint, taintKey, taintsOf } from '../taints.ts';
+import { patiently } from '../wait.ts';
 
 /** Owns our cordons, and nothing else. */
 const manager = 'slipway-cordon';
@@ -11,32 +11,51 @@ const specSchema = z.looseObject({ spec: z.looseObject({ unschedulable: z.boolea
 
 /**
  * Keeps new pods from a node. By server-side apply with a field manager of its own: where somebody else has cordoned the node as well, the field
- * has two owners, and `uncordon` takes away only ours (hard part 13). Throws UserError when there is no such node.
+ * has two owners, and `uncordon` takes away only ours (hard part 13). Throws NodeGone.
  */
 export async function cordon(
   api: Pick<KubeApi, 'get' | 'apply'>,
   node: string,
   { runId, signal }: { readonly runId: string; readonly signal?: AbortSignal },
 ): Promise<{ readonly alsoBy: 'nobody else' | 'somebody else' }> {
-  const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
-  if (!found) throw new UserError({ what: 'it has no Node object', where: `node ${node}`, next: 'cluster status' });
-  const metadata = { name: node, uid: found.metadata.uid, annotations: { [marks.cordon]: runId } };
-  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata, spec: { unschedulable: true } }, options(signal));
-  return { alsoBy: isCordoned(found) && !cordonedByUs(found) ? 'somebody else' : 'nobody else' };
+  return patiently(async () => {
+    const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
+    if (!found) throw new NodeGone({ what: 'it has no Node object', where: `node ${node}`, next: 'cluster status' });
+    const metadata = { name: node, uid: found.metadata.uid, annotations: { [marks.cordon]: runId } };
+    await api.apply({ apiVersion: 'v1', kind: 'Node', metadata, spec: { unschedulable: true } }, options(signal));
+    return { alsoBy: isCordoned(found) && !cordonedByUs(found) ? 'somebody else' : 'nobody else' };
+  }, signal);
 }
 
-/** Takes away our cordon, of whichever run: one that was killed left its own. A node that somebody else cordoned stays so, and one that is gone needs none. */
-export async function uncordon(api: Pick<KubeApi, 'get' | 'apply'>, node: string, signal?: AbortSignal): Promise<void> {
-  const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
-  if (!found || !cordonedByUs(found)) return;
-  // What this manager applied before and does not apply now goes, unless it has another owner.
-  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node, uid: found.metadata.uid } }, options(signal));
+/**
+ * Takes away our cordon, of whichever run (one that was killed left its own), and the mark that the node is due. A node that somebody else cordoned stays
+ * so, and one that is gone needs nothing.
+ */
+export async function uncordon(api: Pick<KubeApi, 'get' | 'apply' | 'patch'>, node: string, signal?: AbortSignal): Promise<void> {
+  await patiently(async () => {
+    const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
+    if (!found) return;
+    // First: pods that come now prefer it to those which are due.
+    if (taintsOf(found).some(isSoft)) await setSoftTaint(api, found, false, signal);
+    if (!cordonedByUs(found)) return;
+    // What this manager applied before and does not apply now goes, unless it has another owner.
+    await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node, uid: found.metadata.uid } }, options(signal));
+  }, signal);
 }
 const options = (signal?: AbortSignal) => ({ manager, ...(signal ? { signal } : {}) });
 
 export const isCordoned = (node: KubeObject): boolean => specSchema.parse(node).spec.unschedulable;
 /** A cordon of ours, or what is left of one that somebody has undone. */
 export const cordonedByUs = (node: KubeObject): boolean => node.metadata.annotations?.[marks.cordon] !== undefined;
+
+const ownedSchema = z.looseObject({ 'f:spec': z.looseObject({}).default({}) });
+/** Somebody else has cordoned it, whether we have too or not. */
+export const isCordonedByOthers = (node: KubeObject): boolean =>
+  isCordoned(node) &&
+  (node.metadata.managedFields ?? []).some((entry) => {
+    const owned = ownedSchema.safeParse(entry.fieldsV1);
+    return entry.manager !== manager && owned.success && 'f:unschedulable' in owned.data['f:spec'];
+  });
 
 /** Its key is its mark: `kube.node` neither designs nor compares it. */
 const softTaint: Taint = { key: 'slipway.dev/upgrade', value: 'due', effect: 'PreferNoSchedule' };
@@ -69,9 +88,9 @@ async function setSoftTaint(
   const { name } = node.metadata;
   const change = (all: readonly Taint[]) => [...all.filter((taint) => !isSoft(taint)), ...(due ? [softTaint] : [])];
   try {
-    await changeTaints(api, name, change, { from: node, ...(signal ? { signal } : {}) });
+    await patiently(() => changeTaints(api, name, change, { from: node, ...(signal ? { signal } : {}) }), signal);
   } catch (error) {
     // Gone in between, perhaps with its machine: nothing to mark.
-    if (await api.get({ apiVersion: 'v1', kind: 'Node', name }, signal)) throw error;
+    if (!(error instanceof NodeGone)) throw error;
   }
 }
