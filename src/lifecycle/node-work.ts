@@ -64,7 +64,10 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       const connected = await api(signal);
       await announceStaying(connected, machine, signal);
       await uncordon(connected, machine, signal);
-      if (due.delete(machine)) await mark(signal);
+      if (!due.delete(machine)) return;
+      // Its own mark only: a list of all nodes at each turn is a million of them for 1,000 machines.
+      const node = await connected.get({ apiVersion: 'v1', kind: 'Node', name: machine }, signal);
+      if (node) await preferNoSchedule(connected, [node], due, signal);
     },
     async done() {
       closing.abort();
