@@ -2,7 +2,8 @@ import { messageOf } from '../errors.ts';
 import type { KubeApi } from './client.ts';
 import type { KubeClients } from './clients.ts';
 import { deleteOwned } from './delete-owned.ts';
-import type { KubeObject } from './objects.ts';
+import { cordon, isCordonedByOthers } from './drain/cordon.ts';
+import { type KubeObject, marks } from './objects.ts';
 import type { SharedPoll } from './wait.ts';
 
 /**
@@ -20,19 +21,32 @@ interface Registering {
   progress(message: string): void;
 }
 
-/** Deletes the Node that `isForeign`, and starts the kubelet again, so that it registers this machine. Returns the UID of what was deleted. */
+/**
+ * Deletes the Node that `isForeign`, and starts the kubelet again, so that it registers this machine. Returns what makes the new Node, once it is
+ * there, as cordoned as that one was: who cordoned a master did so for the name. (A kill in between loses that.)
+ */
 export async function forgetFormer(
   api: KubeApi,
   name: string,
   isForeign: (node: KubeObject) => boolean,
   registering: Registering,
-): Promise<string | undefined> {
+): Promise<() => Promise<void>> {
   const { signal, progress } = registering;
-  const deleted = await deleteOwned(api, { apiVersion: 'v1', kind: 'Node', name }, isForeign, signal);
-  if (deleted === undefined) return undefined;
+  let former: KubeObject | undefined;
+  const isFormer = (node: KubeObject): boolean => {
+    former = isForeign(node) ? node : undefined;
+    return former !== undefined;
+  };
+  const node = { apiVersion: 'v1', kind: 'Node', name };
+  if ((await deleteOwned(api, node, isFormer, signal)) === undefined) return async () => undefined;
   progress('the Node of the machine that was here before is deleted');
   await restart(name, 0, registering);
-  return deleted;
+  return async () => {
+    const runId = former?.metadata.annotations?.[marks.cordon];
+    if (former && isCordonedByOthers(former))
+      await api.patch(node, 'application/merge-patch+json', { spec: { unschedulable: true } }, signal);
+    if (runId !== undefined) await cordon(api, name, { runId, signal });
+  };
 }
 
 /** The shared list of nodes for who waits for one: when that one is missing although its kubelet runs, the kubelet is started again. */

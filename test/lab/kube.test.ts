@@ -279,6 +279,10 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
 
   test('the node of a machine that was here before is deleted, and its successor registers its own', async () => {
     await register('master-b', 'aws:///zone/i-old');
+    await (await api()).apply(
+      { apiVersion: 'v1', kind: 'Node', metadata: { name: 'master-b' }, spec: { unschedulable: true } },
+      { manager: 'somebody' },
+    );
     const before = await nodeNamed('master-b');
     const kubelet = kubeletOf('master-b', 'aws:///zone/i-new');
     const own = connect({ hosts: kubelet.hosts });
@@ -286,6 +290,8 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     const after = await nodeNamed('master-b');
     expect(after).toMatchObject({ metadata: { labels: { mine: 'yes' } }, spec: { providerID: 'aws:///zone/i-new' } });
     expect(after?.metadata.uid).not.toBe(before?.metadata.uid);
+    // Who cordoned it meant the name.
+    expect(after).toMatchObject({ spec: { unschedulable: true } });
     // Its own it leaves alone.
     await ensureNode('master-b', 'aws:///zone/i-new', own);
     expect((await nodeNamed('master-b'))?.metadata.uid).toBe(after?.metadata.uid);

@@ -130,7 +130,7 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
           next: `cluster logs ${name}, then run the same command again`,
         }),
     });
-  await forgetFormer(api, name, (node) => isForeign(node, desired), ctx);
+  const inherit = await forgetFormer(api, name, (node) => isForeign(node, desired), ctx);
   // Again where it was deleted and registered anew in between: what is ours went with it.
   for (let owned: string | undefined, now: string | undefined; owned === undefined || owned !== now; ) {
     await until(
@@ -138,6 +138,7 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
       'the node was not registered',
     );
     progress('registered');
+    await inherit();
     owned = await own(api, name, desired, signal);
     await until((node) => {
       now = node?.metadata.uid;
