@@ -1,8 +1,8 @@
 /**
- * The cluster of examples/local from 1.35.4 to 1.36.3 under a steady load (hard part 23), on real machines: `in-place` or `replace`. Prints one JSON
- * object; every failed request goes to stderr, with what the upgrade was at just then.
+ * The cluster of examples/local from 1.35.4 to 1.36.3 under a steady load (hard part 23), on real machines: `in-place` or `replace`, and a file to keep
+ * the events in. Prints one JSON object; every failed request goes to stderr, with what the upgrade was at just then.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../test/support/cli.ts';
@@ -12,7 +12,8 @@ import { ensureTestapp } from '../test/support/testapp.ts';
 
 const [from, to] = ['1.35.4', '1.36.3'];
 const machines = '10.217.0.0/16';
-const strategy = process.argv[2] === 'replace' ? 'replace' : 'in-place';
+const [, , wanted, eventsFile] = process.argv;
+const strategy = wanted === 'replace' ? 'replace' : 'in-place';
 const example = readFileSync(fileURLToPath(new URL('../examples/local/cluster.yaml', import.meta.url)), 'utf8');
 const cluster = new TestCluster(`bench-${strategy}`, (name) =>
   example
@@ -51,6 +52,7 @@ async function upgraded(load: Awaited<ReturnType<typeof openLoad>>): Promise<Rea
   await sleep(quiet);
   const result = await traffic.stop();
   const events = eventsIn(run.stdout);
+  if (eventsFile) writeFileSync(eventsFile, run.stdout);
   const failures = [...result.api.failures, ...result.app.failures];
   console.error(`${strategy}: ${Math.round(ms)} ms\n${summary(result)}`);
   for (const line of explained(failures, events)) console.error(line);
@@ -60,31 +62,44 @@ async function upgraded(load: Awaited<ReturnType<typeof openLoad>>): Promise<Rea
   if (plan.code !== 0) throw new Error(`after the upgrade the plan is not empty (${plan.code})\n${plan.stdout}`);
   const versions = await load.kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].status.nodeInfo.kubeletVersion}');
   if (new Set(versions.split(' ')).size !== 1 || !versions.includes(to)) throw new Error(`kubelets after it: ${versions}`);
-  const turns = machinesIn(events);
-  console.error(`${turns.size} machines: ${[...turns].join(', ')}`);
+  const turns = events.filter(({ task, type }) => isTurn(task) && type === 'done');
+  const spent = shares(events);
+  const own = ms - (spent.drain + spent.restart + spent.machine + spent.health);
+  console.error(`${turns.length} turns; ms: ${JSON.stringify(spent)}; own ${Math.round(own)}`);
   return {
     seconds: Math.round(ms) / 1000,
     failedRequests: failures.length,
-    overhead: Math.round((ms - programsMs(events)) / Math.max(1, turns.size)) / 1000,
+    overhead: Math.round(own / Math.max(1, turns.length)) / 1000,
   };
 }
 
-/** Tasks in which programs of the cluster itself do something: pods leave, units restart, members and nodes come to be healthy. */
-const isProgram = (task: string): boolean =>
-  /^(drain|gate|wait)\b|host\.units\/|local\.machine\/|kube\.node\/|kube\.api\/|etcd\.member\//.test(task);
-function machinesIn(events: readonly RunEvent[]): ReadonlySet<string> {
-  return new Set(events.flatMap(({ task }) => /host\.units\/(\S+)/.exec(task)?.[1] ?? []));
+type Part = 'drain' | 'restart' | 'machine' | 'health';
+/** Where time goes that is not this program's own: pods leave, units restart, machines boot, and members and nodes come to be well. */
+function partOf(task: string): Part | undefined {
+  if (task.startsWith('drain ') || task.startsWith('leave ')) return 'drain';
+  if (task.startsWith('restart ')) return 'restart';
+  if (task.includes('local.machine/')) return 'machine';
+  return task.startsWith('verify ') || task.startsWith('gate') || /(kube\.node|kube\.api|etcd\.member)\//.test(task)
+    ? 'health'
+    : undefined;
 }
-/** How long at least one of them was under way, in milliseconds: the rest is this program's own. */
-function programsMs(events: readonly RunEvent[]): number {
+const isTurn = (task: string): boolean => /^\S+ \d+\.\d+\.\d+\/\S+$/.test(task);
+
+/** What at least one task of each part took, in milliseconds; a moment counts once, for the first of them. After its last step a turn only looks whether all stays well. */
+function shares(events: readonly RunEvent[]): Readonly<Record<Part | 'rest', number>> {
   const running = new Set<string>();
-  let [total, since] = [0, 0];
-  for (const { at, task, type } of events) {
-    if (!isProgram(task) || type === 'progress') continue;
-    if (type === 'started') {
-      if (running.size === 0) since = at;
-      running.add(task);
-    } else if (running.delete(task) && running.size === 0) total += at - since;
+  const total: Record<Part | 'rest', number> = { drain: 0, restart: 0, machine: 0, health: 0, rest: 0 };
+  const turnEnds = events.filter(({ task, type }) => isTurn(task) && type === 'done');
+  let last: RunEvent | undefined;
+  for (const event of events) {
+    if (last) {
+      const parts = [...running].flatMap((task) => partOf(task) ?? []);
+      const stays = turnEnds.includes(event) && parts.length === 0;
+      total[parts[0] ?? (stays ? 'health' : 'rest')] += event.at - last.at;
+    }
+    if (event.type === 'started') running.add(event.task);
+    else if (event.type !== 'progress') running.delete(event.task);
+    last = event;
   }
   return total;
 }
