@@ -28,7 +28,10 @@ export async function blockedError(api: Pick<KubeApi, 'list'>, blocked: Blocked)
     (pod) => `${podKey(pod)}: ${reasonOf(pod, leaving.get(pod.uid), { budgets: budgets(pod), unplaced }, now)}`,
   );
   const more = lines.length > shown ? [`and ${lines.length - shown} more`] : [];
-  const hint = policy.forceAfterMs === undefined ? ", or set the pool's upgrade.drain.forceAfter" : '';
+  const hint =
+    policy.forceAfterMs === undefined
+      ? ", or have them deleted after a while (--force-after, or the pool's upgrade.drain.forceAfter)"
+      : '';
   const seconds = policy.timeoutMs / 1000;
   if (waiting.length === 0 && unseen !== undefined)
     return new UnreachableError({ what: `its pods were not seen within ${seconds} s`, where: `node ${node}`, why: unseen });
@@ -46,7 +49,7 @@ export const unmanagedError = (node: string, pods: readonly Pod[]): UserError =>
     what: 'it has pods that no controller makes anew: evicted, they are gone',
     where: `node ${node}`,
     why: pods.map(podKey).join(', '),
-    next: `delete them, let a controller own them, annotate them ${skipAnnotation}: skip, or allow the eviction of unmanaged pods`,
+    next: `delete them, let a controller own them, annotate them ${skipAnnotation}: skip, or let its pool say upgrade.drain.unmanagedPods: evict`,
   });
 
 interface Around {

@@ -46,7 +46,7 @@ function unmanaged(pod: Pod, { name: node, policy }: DrainedNode): readonly Foun
   if (pod.controller) return [];
   const what = 'no controller makes it anew: evicted, it is gone';
   if (policy.unmanaged === 'evict') return [{ severity: 'warning', pod, node, what }];
-  const next = `delete it, let a controller own it, annotate it ${skipAnnotation}: skip, or allow the eviction of unmanaged pods`;
+  const next = `delete it, let a controller own it, annotate it ${skipAnnotation}: skip, or let its pool say upgrade.drain.unmanagedPods: evict`;
   return [{ severity: 'error', pod, node, what, next }];
 }
 
