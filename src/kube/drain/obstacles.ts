@@ -170,7 +170,7 @@ function budgetObstacles(drains: readonly Drain[], budgetsOf: (pod: Pod) => read
   return [...asking].flatMap(([budget, blocked]): Obstacle[] => {
     const verdict = allows(budget);
     if (verdict === 'some') return [];
-    const pods = some(blocked.map(({ pod, drained }) => `${podKey(pod)} on ${drained.name}`));
+    const pods = some([...new Set(blocked.map(({ pod, drained }) => `${podKey(pod)} on ${drained.name}`))]);
     const common = { where: budgetName(budget), why: `${budgetNumbers(budget)}; it keeps ${pods}` };
     if (verdict === 'none now')
       return [
@@ -211,7 +211,9 @@ function grouped(found: readonly Found[]): readonly Obstacle[] {
     const [first] = group;
     if (!first) return [];
     const { severity, what, why, next } = first;
-    const where = `${group.length === 1 ? 'pod' : 'pods'} ${some(group.map(({ pod, node }) => `${podKey(pod)} on ${node}`))}`;
+    // A node that has several turns, of chained versions, is named once.
+    const names = [...new Set(group.map(({ pod, node }) => `${podKey(pod)} on ${node}`))];
+    const where = `${names.length === 1 ? 'pod' : 'pods'} ${some(names)}`;
     return [{ severity, where, what, ...(why === undefined ? {} : { why }), ...(next === undefined ? {} : { next }) }];
   });
 }

@@ -198,6 +198,12 @@ describe('pods that cannot or should not go', () => {
     expect(more).toEqual([]);
   });
 
+  test('a node that has two turns moves its pods twice, and its obstacles are named once', () => {
+    const pods = [aPod('alone', { metadata: { ownerReferences: [] } })];
+    const plan = drainPlan(world({ pods }), [aNode(), aNode()]);
+    expect([plan.pods, plan.obstacles.map(({ where }) => where)]).toEqual([2, ['pod default/alone on n1']]);
+  });
+
   test('a pod that says skip is left where the node stays, and ends with a machine that goes', () => {
     const pods = [aPod('kept', { metadata: { annotations: { 'slipway.dev/drain': 'skip' } } })];
     expect(lines({ pods })).toEqual([]);
