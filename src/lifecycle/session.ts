@@ -3,8 +3,9 @@ import type { Policy } from '../plan/choose.ts';
 import { makePlan } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type Layer, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
+import { type Address, type Layer, type Observed, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
+import { machineOf } from '../rollout/waves.ts';
 import type { Emit } from '../run/events.ts';
 import { type Journal, newRunId, openJournal, type RunResultRecord } from '../run/journal.ts';
 import { acquireLock, type Lock } from '../run/lock.ts';
@@ -223,17 +224,35 @@ export function planFrom(
   { opened, connected, seen, design, inForce }: Session,
   policy: Policy,
   desired: readonly Resource[] = design.resources,
+  observed: Observed = seen,
 ): Plan {
   return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
     desired,
-    observed: seen,
+    observed,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
     left: policy.command === 'up' ? inForce.left : [],
   });
+}
+
+/** planFrom for one machine and what all machines share: what lies on the others is not compared, however many there are. */
+export function planBeside(session: Session, policy: Policy, machine: string): Plan {
+  const { design, seen } = session;
+  const others = new Set(design.topology.machines.map(({ name }) => name));
+  others.delete(machine);
+  const beside = (address: Address): boolean => machineOf(address, others) === undefined;
+  return planFrom(
+    session,
+    policy,
+    design.resources.filter(({ address }) => beside(address)),
+    {
+      get: (address) => seen.get(address),
+      entries: () => [...seen.entries()].filter(([address]) => beside(address)),
+    },
+  );
 }
 
 /** With what a month costs, before and after, where the provider knows: for whoever reads the plan. */

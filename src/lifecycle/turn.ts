@@ -13,7 +13,7 @@ import { machineOf } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
 import { observe } from '../run/observe.ts';
 import { runPlan } from './round.ts';
-import { planFrom, type Session } from './session.ts';
+import { planBeside, type Session } from './session.ts';
 
 /** What a turn needs besides the engine. */
 export interface TurnPorts {
@@ -49,11 +49,11 @@ export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, s
 /** What is to change of this machine, by what is seen by now. */
 const mine = ({ machine }: Turn, session: Session): Plan => {
   const names = new Set([machine]);
-  return partOf(planFrom(session, policy), (address) => machineOf(address, names) !== undefined);
+  return partOf(planBeside(session, policy, machine), (address) => machineOf(address, names) !== undefined);
 };
 
 const removal = ({ machine }: Turn, session: Session): Plan =>
-  removalPart(planFrom(session, policy), machine, {
+  removalPart(planBeside(session, policy, machine), machine, {
     seen: session.seen,
     machineAddress: (name) => session.opened.provider.machineAddress(name),
   });
@@ -125,7 +125,7 @@ async function settle(machine: string, units: readonly string[], session: Sessio
 }
 
 function deletion({ machine }: Turn, session: Session): Plan {
-  const plan = planFrom(session, policy);
+  const plan = planBeside(session, policy, machine);
   const address = session.opened.provider.machineAddress(machine);
   const there = session.seen.get(address)?.state === 'present';
   return { ...plan, changes: [], steps: there ? [step(address, 'delete', session)] : [] };
@@ -164,7 +164,7 @@ async function lookAt(machine: string, { connected, seen, signal }: Session): Pr
 
 /** Everything of this machine that can say that it is well, asked for evidence that is younger than now. */
 function verification({ machine, role }: Turn, session: Session): Plan {
-  const plan = planFrom(session, policy);
+  const plan = planBeside(session, policy, machine);
   const { topology } = session.design;
   const addresses: Address[] = [
     ...(role === 'etcd' ? etcdClustersOf(topology).map((cluster) => addressOf('etcd.member', `${cluster}.${machine}`)) : []),
