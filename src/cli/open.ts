@@ -17,16 +17,23 @@ export interface OpenInput {
   readonly version: string;
   readonly signal: AbortSignal;
   readonly emit: Emit;
+  /** As if the file had been edited so: for a dry run, which changes no file. */
+  readonly edit?: (text: string) => string;
 }
 
 /** The composition root: reads the file, loads its provider and nothing of the others, and hands the ports to whoever runs the command. */
-export async function openCluster({ file, env, version, signal, emit }: OpenInput): Promise<Opened> {
-  const { cluster, digest, findings, manifests } = await loadCluster(isAbsolute(file) ? file : resolve(env.cwd, file));
+export async function openCluster({ file, env, version, signal, emit, edit }: OpenInput): Promise<Opened> {
+  const { cluster, digest, findings, manifests, gateJobs } = await loadCluster(
+    isAbsolute(file) ? file : resolve(env.cwd, file),
+    edit,
+  );
   const directories = { config: env.configDir, state: env.stateDir, cache: env.cacheDir };
   return {
     cluster,
     file,
     manifests,
+    gateJobs,
+    env: env.variables,
     specDigest: digest,
     findings,
     provider: await loadProvider(cluster, directories, env.variables),

@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core';
 import { outputFlag, SlipwayCommand, yesFlag } from '../cli/command.ts';
 import { durationMs } from '../config/duration.ts';
+import { exitCodes, UserError } from '../errors.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { rolloutView } from '../ui/rollout-view.ts';
@@ -20,16 +21,29 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
   static override flags = {
     output: outputFlag('human', 'json', 'markdown'),
     yes: yesFlag,
+    to: Flags.string({
+      summary: 'Set kubernetes.version in cluster.yaml first, keeping its comments; with --dry-run as if it were set',
+      helpValue: 'VERSION',
+    }),
     'dry-run': Flags.boolean({ summary: 'Show what would be done, and change nothing', exclusive: ['plan', 'yes'] }),
     out: Flags.string({ summary: 'Save the dry run, for --plan', helpValue: 'FILE', dependsOn: ['dry-run'] }),
     plan: Flags.string({
       summary: 'Carry out only this dry run, or what remains of it; anything else exits 75',
       helpValue: 'FILE',
     }),
+    only: Flags.string({
+      summary: 'Carry out this part only, where the version skew policy lets it go alone: pool=NAME, role=masters, zone=a',
+      helpValue: 'PART',
+    }),
     'pause-after': Flags.option({
       options: ['masters', 'wave'] as const,
       summary: 'Stop, consistent, after the masters or after each wave; the same command goes on',
     })(),
+    abort: Flags.boolean({
+      summary:
+        'Give up an upgrade that was stopped: uncordon its nodes, and leave machines at the versions that they have reached',
+      exclusive: ['to', 'dry-run', 'plan', 'only', 'pause-after'],
+    }),
     'force-after': Flags.string({
       summary: 'Delete pods that would not leave after this time, whatever their PodDisruptionBudget says: 10m',
       helpValue: 'DURATION',
@@ -41,33 +55,61 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
 
   async run(): Promise<UpgradeResult | UpgradePlan> {
     const { openCluster } = await import('../cli/open.ts');
-    const { planUpgrade, upgrade } = await import('../lifecycle/upgrade.ts');
+    const { abortUpgrade, planUpgrade, upgrade } = await import('../lifecycle/upgrade.ts');
     const { readUpgradePlan, savePlan } = await import('../lifecycle/plan.ts');
+    const { setVersion } = await import('../config/edit.ts');
+    const { writeVersion } = await import('../config/edit-file.ts');
+    const { parseOnly } = await import('../rollout/only.ts');
     const { flags } = this;
+    const { to } = flags;
     const saved = flags.plan === undefined ? undefined : await readUpgradePlan(flags.plan);
+    const forceAfterMs = flags['force-after'] === undefined ? undefined : durationOf(flags['force-after']);
     const live = await this.live({ stream: !flags['dry-run'] });
-    const opened = await openCluster(this.opening(live.emit));
+    const opening = this.opening(live.emit);
+    const opened = await openCluster({
+      ...opening,
+      ...(to !== undefined && { edit: (text) => setVersion(text, to, opening.file) }),
+    });
     await this.sayFindings(opened.findings);
+    const lockWaitMs = flags['lock-wait'] * 1000;
+    const { pools, zones } = opened.cluster;
+    const only = flags.only === undefined ? undefined : parseOnly(flags.only, { pools: pools.map(({ name }) => name), zones });
     if (flags['dry-run']) {
-      const plan = await planUpgrade(opened);
+      const plan = await planUpgrade(opened, forceAfterMs);
       live.stop();
       if (flags.out) await savePlan(plan, flags.out);
       return this.show(rolloutView, plan);
     }
+    if (flags.abort) {
+      const aborted = await abortUpgrade(opened, { lockWaitMs });
+      live.stop();
+      return this.show(upgradeView, aborted);
+    }
     const result = await upgrade(opened, {
       allowDataLoss: flags['allow-data-loss'],
-      lockWaitMs: flags['lock-wait'] * 1000,
+      lockWaitMs,
       stopping: this.stopping,
       ...(saved && { saved }),
+      ...(only && { only }),
       ...(flags['pause-after'] && { pauseAfter: flags['pause-after'] }),
-      ...(flags['force-after'] && { forceAfterMs: durationMs(flags['force-after']) }),
+      ...(forceAfterMs !== undefined && { forceAfterMs }),
       confirm: async (plan) => {
         if (!flags.yes && !saved) this.preview(rolloutView, plan);
         await this.confirm(`Carry out this upgrade of ${opened.cluster.name}?`);
+        // From here on the file says where the cluster goes, also when this run is cut.
+        if (to !== undefined) await writeVersion(opening.file, to);
         return true;
       },
     });
     live.stop();
     return this.show(upgradeView, result);
   }
+}
+
+function durationOf(text: string): number {
+  if (/^(\d+(ms|s|m|h))+$/.test(text)) return durationMs(text);
+  throw new UserError(
+    { what: `--force-after ${text}: a duration such as 90s, 5m or 1h30m`, next: '--force-after 10m' },
+    exitCodes.usage,
+  );
 }

@@ -1,5 +1,6 @@
 import { forProvider, type Versions, versionsFor } from '../assets/catalogue.ts';
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import { withoutRefused } from '../config/kubernetes-options.ts';
 import type { Cluster } from '../config/schema.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { type Part, upgradePath } from '../rollout/path.ts';
@@ -41,7 +42,7 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
   // In between: other versions with the settings in force; what the file asks for may be unknown to them.
   const more = path.map(({ versions, moves }, index) => ({
     versions: recorded(versions),
-    settings: index === path.length - 1 ? target.settings : last.settings,
+    settings: index === path.length - 1 ? target.settings : passing(last.settings, versions.kubernetes),
     moves: [...moves],
   }));
   const hops = [...made, ...more];
@@ -63,6 +64,12 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
       .map(({ path: name }) => name),
   };
 }
+
+/** On the way: without what this version does not take any more. */
+const passing = (settings: Settings, kubernetes: string): Settings => ({
+  ...settings,
+  kubernetes: withoutRefused(settings.kubernetes, kubernetes),
+});
 
 /** Those that somebody is at, or has passed. */
 const usedHops = (rollout: RolloutRecord | undefined): RolloutRecord['hops'] =>

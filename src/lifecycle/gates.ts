@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { machinesOf } from '../cluster/topology.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
@@ -5,7 +8,11 @@ import { durationMs } from '../config/duration.ts';
 import { UserError } from '../errors.ts';
 import { memberHost } from '../etcd/on-host.ts';
 import { notReady } from '../kube/types/node.ts';
-import type { Turn } from '../rollout/rollout.ts';
+import { runCommand } from '../rollout/gate-command.ts';
+import { type GatePorts, runGates } from '../rollout/gates.ts';
+import type { Turn, Wave } from '../rollout/rollout.ts';
+import { during } from '../run/during.ts';
+import { kubeconfigOf } from './kubeconfig.ts';
 import type { Session } from './session.ts';
 
 const leaderWithinMs = 60_000;
@@ -15,8 +22,55 @@ const atOnce = 10;
 /** A slow answer or two may be a coincidence: so many rounds of probes are given to the API to get well. */
 const rounds = 5;
 
-/** What must be well after a machine's turn before the next one begins. Throws UserError with what is not. */
-export async function passGates(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+export interface Gates {
+  /** What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. Throws UserError with what is not. */
+  afterMachine(turn: Turn, wave: Wave, signal: AbortSignal): Promise<void>;
+  afterWave(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** Takes away what commands of gates were given. */
+  close(): Promise<void>;
+}
+
+export function openGates(session: Session): Gates {
+  const { opened, reach, runId } = session;
+  const { gates } = opened.cluster.upgrade;
+  let directory: Promise<string> | undefined;
+  const kubeconfig = async (): Promise<string> => {
+    directory ??= mkdtemp(join(tmpdir(), 'slipway-gates-'));
+    const file = join(await directory, 'kubeconfig');
+    const { text } = await kubeconfigOf(session, { user: `slipway:gates:${runId}`, hours: 24 });
+    await writeFile(file, text, { mode: 0o600 });
+    return file;
+  };
+  const ask = async (wave: Wave, machine: string | undefined, signal: AbortSignal): Promise<void> => {
+    const after = machine === undefined ? 'wave' : 'machine';
+    if (!gates.some((gate) => gate.after === after)) return;
+    const ports: GatePorts = {
+      run: runCommand,
+      directory: dirname(resolve(opened.file)),
+      env: opened.env,
+      kubeconfig: await kubeconfig(),
+      api: await reach.kube().api({ waitMs: 30_000, signal }),
+      jobs: opened.gateJobs,
+      random: opened.randomBytes,
+    };
+    await runGates(gates, { cluster: opened.cluster.name, wave: wave.name, machine }, ports, signal);
+  };
+  return {
+    async afterMachine(turn, wave, signal) {
+      const task = `gate ${turn.machine}`;
+      await during(task, session.emit, async () => {
+        await passGates(turn, session, signal);
+        await ask(wave, turn.machine, signal);
+      });
+    },
+    afterWave: (wave, signal) => ask(wave, undefined, signal),
+    async close() {
+      if (directory) await rm(await directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function passGates(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
   await Promise.all([
     ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
     ...((turn.role === 'master' || turn.role === 'worker') && turn.how !== 'remove' ? [staysReady(turn, session, signal)] : []),

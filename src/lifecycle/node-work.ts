@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { durationMs } from '../config/duration.ts';
-import { cordon, preferNoSchedule, uncordon } from '../kube/drain/cordon.ts';
+import { cordon, cordonedByUs, preferNoSchedule, uncordon } from '../kube/drain/cordon.ts';
 import { drain } from '../kube/drain/drain.ts';
 import type { PodsByNode } from '../kube/drain/feed.ts';
 import { watchPods } from '../kube/drain/feed.ts';
@@ -19,6 +19,8 @@ const patienceMs = 30_000;
 export interface NodeWork extends TurnPorts {
   /** Before a wave: what is still to have its turn is avoided by pods that move. */
   due(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** Takes away every cordon and mark of an upgrade's, of whichever run. Returns the nodes that were cordoned by us. */
+  release(signal: AbortSignal): Promise<readonly string[]>;
   /** The run is over: nothing is marked any more. */
   done(): Promise<void>;
 }
@@ -68,6 +70,17 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       // Its own mark only: a list of all nodes at each turn is a million of them for 1,000 machines.
       const node = await connected.get({ apiVersion: 'v1', kind: 'Node', name: machine }, signal);
       if (node) await preferNoSchedule(connected, [node], due, signal);
+    },
+    async release(signal) {
+      const connected = await api(signal);
+      const nodes = await nodesNow(signal);
+      const ours = nodes.filter(cordonedByUs).map(({ metadata }) => metadata.name);
+      for (const name of ours) {
+        await announceStaying(connected, name, signal);
+        await uncordon(connected, name, signal);
+      }
+      await preferNoSchedule(connected, nodes, new Set(), signal);
+      return ours;
     },
     async done() {
       closing.abort();

@@ -1,5 +1,6 @@
 import type { Asset } from '../assets/catalogue.ts';
 import type { Finding } from '../config/finding.ts';
+import type { ManifestObject } from '../config/manifest-object.ts';
 import type { Manifest } from '../config/manifests.ts';
 import type { Cluster } from '../config/schema.ts';
 import type { HostsClients } from '../host/host.ts';
@@ -17,6 +18,10 @@ export interface Opened {
   readonly file: string;
   /** What addons.manifests hold: Secrets in plain text among them. */
   readonly manifests: readonly Manifest[];
+  /** The Jobs of upgrade.gates, by the name of their gate. */
+  readonly gateJobs: ReadonlyMap<string, ManifestObject>;
+  /** What the CLI was started with: for the gates' commands. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** SHA-256 of the spec after defaults, manifests included. */
   readonly specDigest: string;
   /** Warnings of the file. */

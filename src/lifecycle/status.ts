@@ -22,9 +22,7 @@ import { type Look, lookSession, type Session, withSession } from './session.ts'
 /** How the cluster is, by one observation of everything. Takes no lock and changes nothing; what cannot be reached is said to be unknown, and why. */
 export const readStatus = (opened: Opened): Promise<Status> =>
   withSession(opened, async (session) => {
-    const look = await lookSession(session, { command: 'up', allowDataLoss: false });
-    const api = opened.provider.access(session.design.topology, session.seen).api;
-    return statusOf(session, look, { server: api?.server, version: await apiVersion(session, look) });
+    return statusIn(session, await lookSession(session, { command: 'up', allowDataLoss: false }));
   });
 
 /** 0: healthy. 69: something could not be seen. 1: what was seen is not as it should be. */
@@ -44,6 +42,12 @@ export async function lastLook(session: Session, look: Look): Promise<readonly F
     ...clockFindings(hosts),
     ...capacityFindings(nodes, etcd),
   ]).filter(({ severity }) => severity !== 'ok');
+}
+
+/** As `status` shows it, of a look that was taken for another reason. */
+export async function statusIn(session: Session, look: Look): Promise<Status> {
+  const api = session.opened.provider.access(session.design.topology, session.seen).api;
+  return statusOf(session, look, { server: api?.server, version: await apiVersion(session, look) });
 }
 
 interface Api {

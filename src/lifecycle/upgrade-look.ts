@@ -1,4 +1,4 @@
-import { machinesOf } from '../cluster/topology.ts';
+import { type MachineSpec, machinesOf } from '../cluster/topology.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { readFacts } from '../host/facts.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
@@ -6,13 +6,14 @@ import { partOf } from '../plan/part.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type Address, addressOf } from '../plan/resource.ts';
 import { resolveAmounts } from '../rollout/amounts.ts';
-import { describeHosts, type TurnContent } from '../rollout/describe.ts';
+import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
 import type { HostChange } from '../rollout/diffs.ts';
 import { planRemovals, removalWaves } from '../rollout/removals.ts';
 import { machineOf, planWaves, type Strategy, type Waves } from '../rollout/waves.ts';
 import { type Course, type Hop, variantsAt } from './course.ts';
 import type { ClusterDesign } from './design.ts';
 import { type Look, lookSession, planFrom, type Session } from './session.ts';
+import { type Variants, withSurge } from './variants.ts';
 
 /** What one look finds for one hop. */
 export interface HopLook extends Waves {
@@ -21,17 +22,23 @@ export interface HopLook extends Waves {
   readonly plan: Plan;
   /** What `up` does first, at the versions in force: heal, and grow. */
   readonly heal: Plan;
+  /** With everyone of this hop where it goes. */
+  readonly target: ClusterDesign;
 }
 
-/** Looks at everything, and finds who has to go on this hop. Leaves the session designed as things stand. */
-export async function lookHop(session: Session, course: Course, hop: Hop): Promise<HopLook> {
+/**
+ * Looks at everything, and finds who has to go on this hop. `previous`: the design of a hop that is still to be made before, by which this one is described.
+ * Leaves the session designed as things stand.
+ */
+export async function lookHop(session: Session, course: Course, hop: Hop, previous?: ClusterDesign): Promise<HopLook> {
   session.redesign(course.variants);
   const now = session.design;
   const look = await lookSession(session, { command: 'up', allowDataLoss: false });
   session.redesign(variantsAt(course, hop, now.topology));
   const target = session.design;
   const plan = planFrom(session, { command: 'upgrade', allowDataLoss: false });
-  const contents = await contentsOf(session, look, plan, now, target);
+  const before = previous ?? now;
+  const contents = previous ? describeAhead(plan, previous, target) : await contentsOf(session, look, plan, before, target);
   const waves = planWaves({
     plan,
     topology: target.topology,
@@ -41,7 +48,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop): Promi
     restartsOf: (name) => contents.get(name)?.restarts ?? [],
     strategyOf: (kind) => strategyOf(session, kind),
     machineAddress: (name) => session.opened.provider.machineAddress(name),
-    surgeOf: () => [],
+    surgeOf: (pool) => sparesOf(session, target, pool, variantsAt(course, hop, now.topology)),
     moves: hop.moves,
   });
   const last = course.hops.at(-1) === hop;
@@ -52,9 +59,11 @@ export async function lookHop(session: Session, course: Course, hop: Hop): Promi
     facts: (await look.answers.of(readFacts)) ?? new Map(),
     machineAddress: (name) => session.opened.provider.machineAddress(name),
   });
+  // A spare that a killed run has left goes with the others, after the turns.
+  const spares = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
   const shrinking = last
     ? removalWaves(
-        removals.turns,
+        removals.turns.filter(({ machine }) => !spares.has(machine)),
         hop.versions.kubernetes,
         (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable,
       )
@@ -66,9 +75,35 @@ export async function lookHop(session: Session, course: Course, hop: Hop): Promi
     refused: [...waves.refused, ...(last ? removals.obstacles : [])],
     look,
     plan,
+    target,
     heal: healing(session, look.plan, waves),
   };
 }
+
+/** Machines that this pool gets besides while it is replaced. */
+function sparesOf(session: Session, target: ClusterDesign, pool: string, variants: Variants): readonly MachineSpec[] {
+  const { strategy, maxSurge } = strategyOf(session, { role: 'worker', pool });
+  if (strategy !== 'replace' || maxSurge === 0) return [];
+  const standing = new Set(target.topology.machines.map(({ name }) => name));
+  session.redesign(withSurge(variants, new Map([[pool, maxSurge]])));
+  const { machines } = session.design.topology;
+  session.redesign(variants);
+  return machines.filter((machine) => machine.pool === pool && !standing.has(machine.name));
+}
+
+/** Of machines that a hop before this one brings to another design: what lies on them now is not what this hop finds. */
+function describeAhead(plan: Plan, previous: ClusterDesign, target: ClusterDesign): ReadonlyMap<string, TurnContent> {
+  const changed = new Set(chosenOf(plan).map(({ address }) => address));
+  return new Map(
+    target.topology.machines.flatMap((machine): [string, TurnContent][] => {
+      const [before, after] = [bundleOf(previous, machine.name), bundleOf(target, machine.name)];
+      if (!before || !after || !changed.has(addressOf('host.bundle', machine.name))) return [];
+      return [[machine.name, describeHop(before, after)]];
+    }),
+  );
+}
+const bundleOf = (design: ClusterDesign, machine: string) =>
+  design.bundles.get(design.topology.machines.find(({ name }) => name === machine)?.bundle ?? '');
 
 /**
  * What `up` would do, but for machines that take a turn: those would only be brought back to what they are about to leave. A machine that is not there is
@@ -97,15 +132,13 @@ async function contentsOf(
 ): Promise<ReadonlyMap<string, TurnContent>> {
   const facts = (await answers.of(readFacts)) ?? new Map();
   const changes = new Map(chosenOf(plan).map((change) => [change.address, change]));
-  const bundle = (design: ClusterDesign, machine: string) =>
-    design.bundles.get(design.topology.machines.find(({ name }) => name === machine)?.bundle ?? '');
   const hosts = target.topology.machines.flatMap(({ name }): HostChange[] => {
     const change = changes.get(addressOf('host.bundle', name));
     const units = changes.get(addressOf('host.units', name));
     const seen = facts.get(name);
-    const after = bundle(target, name);
+    const after = bundleOf(target, name);
     if ((!change && !units) || seen?.state !== 'present' || !after) return [];
-    const before = bundle(now, name);
+    const before = bundleOf(now, name);
     return [
       {
         host: name,

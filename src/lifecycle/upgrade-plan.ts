@@ -1,16 +1,28 @@
 import { UnreachableError } from '../errors.ts';
+import type { Status } from '../health/status.ts';
+import { cordonedByUs } from '../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
 import { chosenOf } from '../plan/make.ts';
+import { resolveCap } from '../rollout/amounts.ts';
+import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
+import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
+import { preflightObstacles, readApiWorld } from '../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
 import { drainPolicy } from './node-work.ts';
 import type { Session } from './session.ts';
+import { statusIn } from './status.ts';
 import type { HopLook } from './upgrade-look.ts';
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
-export async function rolloutOf(session: Session, course: Course, looks: readonly HopLook[]): Promise<UpgradePlan> {
+export async function rolloutOf(
+  session: Session,
+  course: Course,
+  looks: readonly HopLook[],
+  forceAfterMs: number | undefined,
+): Promise<UpgradePlan> {
   const [first] = looks;
   const last = looks.at(-1);
   if (!first || !last) throw new Error('an upgrade looks at least once');
@@ -18,15 +30,21 @@ export async function rolloutOf(session: Session, course: Course, looks: readonl
   const healing: readonly Wave[] =
     heal.length === 0 ? [] : [{ name: 'heal', kubernetes: course.from.kubernetes, lanes: [], changes: heal }];
   const waves = [...healing, ...looks.flatMap(({ waves: own }) => own)];
-  const drained = drainsOf(waves);
-  const { pods, obstacles } = await obstaclesOfDrains(session, drained);
+  const status = await statusIn(session, first.look);
+  const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs);
+  const { upgrade } = session.opened.cluster;
+  const workers = session.design.topology.machines.filter(({ role }) => role === 'worker').length;
+  const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
     settings: [...course.settings],
     waves,
     pods,
     obstacles: [...looks.flatMap(({ refused }) => refused), ...obstacles],
-    estimateSeconds: null,
+    estimateSeconds: estimateSeconds(history, waves, {
+      maxDrains: resolveCap(workers, upgrade.maxDrains),
+      canary: upgrade.canary,
+    }),
   };
   return { ...last.plan, command: 'upgrade', rollout };
 }
@@ -34,22 +52,47 @@ export async function rolloutOf(session: Session, course: Course, looks: readonl
 const drainsOf = (waves: readonly Wave[]): readonly Turn[] =>
   waves.flatMap(({ lanes }) => lanes.flatMap(({ turns, last }) => [...turns, ...last])).filter(({ drain }) => drain);
 
-async function obstaclesOfDrains(
+/** What the API and everything else say against beginning: one reading of it, for all questions. */
+async function askApi(
   session: Session,
-  turns: readonly Turn[],
+  course: Course,
+  waves: readonly Wave[],
+  { findings, etcd, nodes }: Status,
+  forceAfterMs: number | undefined,
 ): Promise<{ readonly pods: number; readonly obstacles: readonly Obstacle[] }> {
-  if (turns.length === 0) return { pods: 0, obstacles: [] };
+  const turns = drainsOf(waves);
+  if (waves.every(({ lanes }) => lanes.length === 0)) return { pods: 0, obstacles: [] };
+  const { signal, opened, reach, design } = session;
   try {
-    const api = await session.reach.kube().api({ signal: session.signal });
-    const world = await readDrainWorld(api, session.signal);
-    return drainPlan(
+    const kube = await reach.kube().api({ signal });
+    const demands: PodDemand[] = [];
+    const [world, api, marked] = await Promise.all([
+      readDrainWorld(kube, signal, (object, pod) => demands.push(podDemand(object, pod))),
+      readApiWorld(kube, { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
+      kube.list('v1', 'Node', { metadataOnly: true, signal }),
+    ]);
+    const workers = design.topology.machines.filter(({ role }) => role === 'worker').length;
+    const before = preflightObstacles({
+      file: opened.cluster,
+      hops: course.hops,
+      waves,
+      maxDrains: resolveCap(workers, opened.cluster.upgrade.maxDrains),
+      findings,
+      etcd,
+      nodes,
+      underWay: new Set(marked.filter(cordonedByUs).map(({ metadata }) => metadata.name)),
+      api,
+      pods: demands,
+    });
+    const drains = drainPlan(
       world,
       turns.map((turn) => ({
         name: turn.machine,
         how: turn.how === 'add' ? 'in-place' : turn.how,
-        policy: drainPolicy(session, turn.machine, undefined),
+        policy: drainPolicy(session, turn.machine, forceAfterMs),
       })),
     );
+    return { pods: drains.pods, obstacles: [...before, ...drains.obstacles] };
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error;
     const why = error.message;

@@ -56,3 +56,17 @@ export function indexesOf({ all, at }: Variants, machines: readonly MachineSpec[
   return (machine) => at[machine.name] ?? least.get(kindOf(machine)) ?? 0;
 }
 export const indexOfKey = ({ at }: Variants, key: string): number => at[key] ?? 0;
+
+/** The same with more machines in these pools: spares, while others are replaced. */
+export function withSurge(variants: Variants, surge: ReadonlyMap<string, number>): Variants {
+  if ([...surge.values()].every((count) => count === 0)) return variants;
+  const grown = ({ cluster, versions }: Variant): Variant => ({
+    cluster: {
+      ...cluster,
+      pools: cluster.pools.map((pool) => ({ ...pool, count: (pool.count ?? pool.min ?? 0) + (surge.get(pool.name) ?? 0) })),
+    },
+    versions,
+  });
+  const [first, ...rest] = variants.all;
+  return { ...variants, all: [grown(first), ...rest.map(grown)] };
+}

@@ -154,7 +154,9 @@ function turnOf(
   const node = machine.role === 'master' || machine.role === 'worker';
   const how = strategy === 'replace' && (replaced.length > 0 || chosen.some(isContent)) ? 'replace' : 'in-place';
   const disturbing = versions.filter(({ what }) => underPods.has(what));
-  const drain = node && (how === 'replace' || disturbing.length > 0);
+  // The only node for pods: evicted they would start nowhere, and disruption budgets would keep the last of them for ever.
+  const alone = machine.role === 'worker' && input.topology.machines.filter(({ role }) => role === 'worker').length === 1;
+  const drain = node && (how === 'replace' || (disturbing.length > 0 && !alone));
   return {
     turn: {
       ...blank(machine),
@@ -163,6 +165,9 @@ function turnOf(
       because: [
         ...(replaced.length > 0 ? [`${replaced.map((field) => field.path).join(', ')}: only a new machine can have that`] : []),
         ...(how === 'replace' && replaced.length === 0 ? [`${path} is replace`] : []),
+        ...(alone && how === 'in-place' && disturbing.length > 0
+          ? ['no other node could take its pods: they stay, and go on']
+          : []),
         ...(drain && how === 'in-place' ? [`${disturbing.map(({ what }) => what).join(', ')} under its pods`] : []),
       ],
       versions: [...versions],

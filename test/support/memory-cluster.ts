@@ -34,6 +34,8 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
     cluster,
     file: 'cluster.yaml',
     manifests: [],
+    gateJobs: new Map(),
+    env: {},
     specDigest: digestOf(cluster),
     findings: [],
     provider,

@@ -1,0 +1,333 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Finding } from '../config/finding.ts';
+import { messageOf, UserError } from '../errors.ts';
+import { chosenOf } from '../plan/make.ts';
+import { partOf } from '../plan/part.ts';
+import type { Plan } from '../plan/plan.ts';
+import { resolveCap } from '../rollout/amounts.ts';
+import { type Only, only } from '../rollout/only.ts';
+import type { WaveResult } from '../rollout/result.ts';
+import type { Turn, Wave } from '../rollout/rollout.ts';
+import { type Outcome, runWaves } from '../rollout/schedule.ts';
+import { inWindow } from '../rollout/window.ts';
+import { assetsOfBundles } from './assets.ts';
+import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './course.ts';
+import { foundationOf } from './foundation.ts';
+import { openGates } from './gates.ts';
+import { amendRecord } from './identity.ts';
+import { nodeWork } from './node-work.ts';
+import { runPlan } from './round.ts';
+import { secretResources } from './secrets.ts';
+import { lookSession, planFrom, type Session } from './session.ts';
+import { lastLook } from './status.ts';
+import { takeTurn } from './turn.ts';
+import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { addonsKey, type Variants, withSurge } from './variants.ts';
+
+export interface RunOptions {
+  readonly allowDataLoss: boolean;
+  readonly only?: Only;
+  readonly pauseAfter?: 'masters' | 'wave';
+  /** Instead of what the pools say, in milliseconds. */
+  readonly forceAfterMs?: number;
+  /** First Ctrl-C: the machine at hand is finished. */
+  readonly stopping: AbortSignal;
+}
+/** Healing may uncover what needs more of it. */
+const maxRounds = 4;
+const policy = { command: 'upgrade', allowDataLoss: false } as const;
+
+/** A run that came to no end, and did not fail. */
+export interface Stopped {
+  readonly end: 'paused' | 'stopped';
+  readonly because: string;
+  readonly left: readonly Pick<Turn, 'machine' | 'how'>[];
+}
+
+/** One run of an upgrade: where machines are by now, and the record of it. */
+export class UpgradeRun {
+  readonly #session: Session;
+  readonly #course: Course;
+  readonly #options: RunOptions;
+  /** As the design has it: a machine whose turn it is counts as moved. */
+  #at: Record<string, number>;
+  /** As the record has it: only what has come to its end. */
+  readonly #reached: Record<string, number>;
+  #writing: Promise<unknown> = Promise.resolve();
+  readonly done: WaveResult[] = [];
+
+  /** Spares of pools that are replaced just now. */
+  readonly #surge = new Map<string, number>();
+
+  constructor(session: Session, course: Course, options: RunOptions) {
+    this.#session = session;
+    this.#course = course;
+    this.#options = options;
+    this.#at = { ...course.variants.at };
+    this.#reached = { ...course.variants.at };
+  }
+
+  /** Undefined: all hops are done. */
+  async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
+    const { opened, design, signal } = this.#session;
+    await opened.assets.ensure(this.#assets(), signal, { verify: true });
+    await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
+    if (this.#course.variants.all.length > 1) await this.#write(design.topology);
+    for (const [index, hop] of this.#course.hops.entries()) {
+      const first = index === 0 ? looks[0] : undefined;
+      const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
+      const stopped = await this.#hopInWindows(first ?? (await this.#look(hop)), hop);
+      if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
+      if (this.#options.pauseAfter !== undefined && later().length > 0)
+        return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
+    }
+    return undefined;
+  }
+
+  /** One hop, in as many windows as it takes where `upgrade.outside` is wait. */
+  async #hopInWindows(first: HopLook, hop: Hop): Promise<Stopped | undefined> {
+    for (let found = first; ; found = await this.#look(hop)) {
+      found = await this.#heal(found, hop);
+      const part = this.#partOf(found.waves);
+      const outcome = await this.#hop(part, hop);
+      const left = outcome.notBegun.map(({ turn }) => shortOf(turn));
+      switch (outcome.end) {
+        case 'failed':
+        case 'aborted':
+          throw this.#failure(outcome);
+        case 'paused':
+          return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left };
+        case 'stopped':
+          return { end: 'stopped', because: 'interrupted: the machine at hand was finished', left };
+        case 'window closed':
+          if (this.#session.opened.cluster.upgrade.outside === 'refuse')
+            return { end: 'stopped', because: 'the maintenance window has closed', left };
+          await untilWindow(this.#session, this.#options.stopping);
+          break;
+        case 'done': {
+          const done = new Set(part.flatMap(turnsOf).map(({ machine }) => machine));
+          const others = found.waves.flatMap(turnsOf).filter(({ machine }) => !done.has(machine));
+          if (others.length === 0) return undefined;
+          return { end: 'paused', because: 'the rest was left out by --only', left: others.map(shortOf) };
+        }
+      }
+    }
+  }
+
+  #partOf(waves: readonly Wave[]): readonly Wave[] {
+    if (!this.#options.only) return waves;
+    const { all, at } = { ...this.#course.variants, at: this.#at };
+    const masters = this.#session.design.topology.machines.filter(({ role }) => role === 'master');
+    return only(
+      this.#options.only,
+      waves,
+      new Map(masters.map(({ name }) => [name, (all[at[name] ?? 0] ?? all[0]).versions.kubernetes])),
+    );
+  }
+
+  /** Everyone is there: the record says so, what is left is carried out, and nothing differs any more. */
+  async finish(): Promise<readonly Finding[]> {
+    const { opened } = this.#session;
+    const course = this.#course;
+    this.#session.redesign(variantsAt(course, lastHop(course), this.#session.design.topology));
+    for (let round = 1; ; round++) {
+      const { plan } = await lookSession(this.#session, { command: 'upgrade', allowDataLoss: this.#options.allowDataLoss });
+      refuseUnseen(plan);
+      if (chosenOf(plan).length === 0) break;
+      if (round > maxRounds) throw this.#notConverging(plan);
+      await runPlan(plan, this.#session);
+    }
+    await amendRecord(this.#session, {
+      foundation: foundationOf(opened.cluster),
+      versions: course.to,
+      settings: settingsAt(course),
+      rollout: undefined,
+      keys: secretResources(opened.cluster).map(({ address }) => address),
+    });
+    const findings = await lastLook(
+      this.#session,
+      await lookSession(this.#session, { command: 'upgrade', allowDataLoss: false }),
+    );
+    const errors = findings.filter(({ severity }) => severity === 'error');
+    if (errors.length > 0)
+      throw new UserError({
+        what: 'every machine is upgraded, and not everything is healthy',
+        why: errors.map(({ where, what, why }) => [where, what, why].filter(Boolean).join(': ')).join('\n'),
+        next: 'cluster status shows it all',
+      });
+    return findings;
+  }
+
+  #assets() {
+    const { design } = this.#session;
+    const found = this.#course.hops.flatMap((hop) => {
+      this.#session.redesign(variantsAt(this.#course, hop, design.topology));
+      return [...this.#session.design.bundles.values()];
+    });
+    this.#redesign();
+    return assetsOfBundles(found);
+  }
+  #look(hop: Hop): Promise<HopLook> {
+    return lookHop(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
+  }
+
+  /** Heals and grows at what is in force, until nothing of that is left. */
+  async #heal(first: HopLook, hop: Hop): Promise<HopLook> {
+    let found = first;
+    for (let round = 1; chosenOf(found.heal).length > 0; round++) {
+      if (round > maxRounds) throw this.#notConverging(found.heal);
+      await runPlan(found.heal, this.#session);
+      found = await this.#look(hop);
+      refuseUnseen(found.look.plan);
+    }
+    return found;
+  }
+
+  get #variants(): Variants {
+    return withSurge({ ...this.#course.variants, at: this.#at }, this.#surge);
+  }
+  #redesign(): void {
+    this.#session.redesign(this.#variants);
+  }
+
+  async #hop(waves: readonly Wave[], hop: Hop): Promise<Outcome> {
+    const { opened, signal, emit, design } = this.#session;
+    const { upgrade } = opened.cluster;
+    const work = nodeWork(this.#session, this.#options.forceAfterMs);
+    const gates = openGates(this.#session);
+    const began = new Map<Wave, number>();
+    const workers = design.topology.machines.filter(({ role }) => role === 'worker').length;
+    const ports = {
+      turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
+        this.#spare(turn, wave);
+        this.#at = { ...this.#at, [turn.machine]: hop.index };
+        this.#redesign();
+        // A machine that is made anew is made where it is to be, also when this run is killed in between.
+        if (turn.how === 'replace') await this.#reach(turn.machine, hop);
+        await takeTurn(turn, this.#session, work, own);
+        await this.#reach(turn.machine, hop);
+      },
+      gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
+      wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {
+        if (at === 'begin') {
+          began.set(wave, opened.now());
+          await work.due(wave, own);
+          await this.#shared(wave, hop, own);
+          return;
+        }
+        await gates.afterWave(wave, own);
+        this.done.push({
+          name: wave.name,
+          kubernetes: wave.kubernetes,
+          machines: turnsOf(wave).map(({ machine }) => machine),
+          changes: wave.changes,
+          seconds: (opened.now() - (began.get(wave) ?? opened.now())) / 1000,
+        });
+      },
+      emit,
+    };
+    try {
+      return await runWaves(waves, ports, {
+        maxDrains: resolveCap(workers, upgrade.maxDrains),
+        canary: upgrade.canary,
+        stopping: this.#options.stopping,
+        signal,
+        pauseAfter: this.#options.pauseAfter,
+        ...(upgrade.windows.length > 0 && { windowClosed: () => !inWindow(upgrade.windows, new Date(opened.now())).open }),
+      });
+    } finally {
+      await work.done();
+      await gates.close();
+    }
+  }
+
+  /** A pool has its spares in the design from the first of them that is made to the first that goes. */
+  #spare({ how, pool }: Turn, { lanes }: Wave): void {
+    if (pool === undefined || (how !== 'add' && how !== 'remove')) return;
+    const lane = lanes.find(({ first }) => first.some((turn) => turn.pool === pool));
+    if (lane) this.#surge.set(pool, how === 'add' ? lane.first.length : 0);
+  }
+
+  /** What a wave changes besides machines. */
+  async #shared({ changes }: Wave, hop: Hop, signal: AbortSignal): Promise<void> {
+    if (changes.length === 0) return;
+    this.#at = { ...this.#at, [addonsKey]: hop.index };
+    this.#redesign();
+    const wanted = new Set<string>(changes);
+    await runPlan(
+      partOf(planFrom(this.#session, policy), (address) => wanted.has(address)),
+      this.#session,
+      signal,
+    );
+    await this.#reach(addonsKey, hop);
+  }
+
+  async #reach(key: string, { index }: Hop): Promise<void> {
+    if (this.#course.variants.all.length === 1) return;
+    this.#reached[key] = index;
+    await this.#write(this.#session.design.topology);
+  }
+  /** One after the other: each writes the whole. */
+  #write(topology: Session['design']['topology']): Promise<unknown> {
+    this.#writing = this.#writing.then(() =>
+      amendRecord(this.#session, { rollout: rolloutRecord(this.#course, this.#reached, topology) }),
+    );
+    return this.#writing;
+  }
+
+  #failure({ failures, cut, notBegun }: Outcome): UserError {
+    const [first] = failures;
+    const what = first?.place
+      ? `${first.at} of ${first.place.turn.machine} failed; the upgrade stopped there`
+      : 'the upgrade was stopped';
+    return new UserError({
+      what,
+      ...(first?.place && { where: first.place.turn.machine }),
+      why: [...failures.map(({ error }) => messageOf(error)), ...cut.map(({ turn }) => `${turn.machine}: cut`)].join('\n'),
+      next: [
+        `${notBegun.length} machines have not begun, and serve as before`,
+        `mend that and run the same command again: it goes on from what it finds; or cluster upgrade --abort. Details: cluster history show ${this.#session.runId}`,
+      ].join('\n'),
+    });
+  }
+  #notConverging(plan: Plan): UserError {
+    return new UserError({
+      what: `after ${maxRounds} rounds there are still differences`,
+      why: chosenOf(plan)
+        .slice(0, 10)
+        .map((change) => `${change.address}: ${change.fields.map((field) => field.path).join(', ') || change.reason}`)
+        .join('\n'),
+      next: `something undoes these changes. Details: cluster history show ${this.#session.runId}`,
+    });
+  }
+}
+
+export const turnsOf = ({ lanes }: Wave): readonly Turn[] =>
+  lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);
+const shortOf = ({ machine, how }: Turn): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
+const lastHop = ({ hops }: Course): Hop => {
+  const last = hops.at(-1);
+  if (!last) throw new Error('a course has at least one hop');
+  return last;
+};
+
+/** Waits until a maintenance window is open; at once without any. Throws UserError outside of them where `upgrade.outside` is refuse. */
+export async function untilWindow({ opened, emit, signal }: Session, stopping: AbortSignal): Promise<void> {
+  const { windows, outside } = opened.cluster.upgrade;
+  for (;;) {
+    const now = inWindow(windows, new Date(opened.now()));
+    if (now.open) return;
+    const opens = now.opens?.toISOString() ?? 'never again';
+    if (outside === 'refuse' || !now.opens) {
+      throw new UserError({
+        what: `no maintenance window is open: the next one opens ${now.opens ? `at ${opens}` : opens}`,
+        where: 'upgrade.windows',
+        next: 'run it then; or set upgrade.outside: wait, or change the windows',
+      });
+    }
+    emit({ type: 'progress', task: 'window', message: `waits for the maintenance window, which opens at ${opens}` });
+    // In parts: a machine that sleeps meanwhile must not sleep through it.
+    const waitMs = Math.min(60_000, Math.max(0, now.opens.getTime() - opened.now()));
+    await sleep(waitMs, undefined, { signal: AbortSignal.any([signal, stopping]) });
+  }
+}
