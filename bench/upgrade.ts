@@ -83,7 +83,9 @@ function partOf(task: string): Part | undefined {
     ? 'health'
     : undefined;
 }
-const isTurn = (task: string): boolean => /^\S+ \d+\.\d+\.\d+\/\S+$/.test(task);
+function isTurn(task: string): boolean {
+  return /^\S+ \d+\.\d+\.\d+\/\S+$/.test(task);
+}
 
 /** What at least one task of each part took, in milliseconds; a moment counts once, for the first of them. After its last step a turn only looks whether all stays well. */
 function shares(events: readonly RunEvent[]): Readonly<Record<Part | 'rest', number>> {
