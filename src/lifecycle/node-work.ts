@@ -8,6 +8,7 @@ import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
 import { readNodes } from '../kube/types/node.ts';
 import type { SharedPoll } from '../kube/wait.ts';
+import { poolOfNode } from '../rollout/removals.ts';
 import type { Wave } from '../rollout/rollout.ts';
 import { during } from '../run/during.ts';
 import type { Session } from './session.ts';
@@ -92,11 +93,16 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
   };
 }
 
-/** As the pool of this machine says; masters as masters do. */
-export function drainPolicy({ opened, design }: Session, machine: string, forceAfterMs: number | undefined): DrainPolicy {
+/** As the pool of this machine says; masters as masters do, and what is left of a pool that is no longer in cluster.yaml. */
+export function drainPolicy(
+  { opened, design, seen }: Pick<Session, 'opened' | 'design' | 'seen'>,
+  machine: string,
+  forceAfterMs: number | undefined,
+): DrainPolicy {
   const { masters, pools } = opened.cluster;
   const spec = design.topology.machines.find(({ name }) => name === machine);
-  const pool = pools.find(({ name }) => name === spec?.pool);
+  const poolName = spec ? spec.pool : poolOfNode(seen, machine);
+  const pool = pools.find(({ name }) => name === poolName);
   const own = (pool ?? masters).upgrade.drain;
   const force = forceAfterMs ?? (own.forceAfter === undefined ? undefined : durationMs(own.forceAfter));
   return {

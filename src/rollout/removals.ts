@@ -56,11 +56,14 @@ const nodeSchema = z.object({ props: z.looseObject({ labels: z.record(z.string()
 function leavingOf(address: Address, { seen }: RemovalsInput): Leaving {
   const { props, outputs } = machineSchema.parse(seen.get(address));
   const name = nameOf(address);
-  const node = nodeSchema.safeParse(seen.get(addressOf('kube.node', name)));
-  const pool = node.data?.props.labels['slipway.dev/pool'];
+  const pool = poolOfNode(seen, name);
   const { zone, running } = props;
   return { name, role: outputs.role ?? 'worker', zone, running, ...(pool !== undefined && { pool }) };
 }
+
+/** Of a machine that is no longer designed, as its node says. */
+export const poolOfNode = (seen: Observed, machine: string): string | undefined =>
+  nodeSchema.safeParse(seen.get(addressOf('kube.node', machine))).data?.props.labels['slipway.dev/pool'];
 
 const removalOrder: Readonly<Record<Role, number>> = { worker: 0, master: 1, etcd: 2, bastion: 3 };
 const byRole = ({ role }: Leaving): number => removalOrder[role];
