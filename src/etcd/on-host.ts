@@ -41,6 +41,8 @@ export interface MemberHost {
   writeBootstrap(bootstrap: Bootstrap, signal: AbortSignal): Promise<void>;
   /** Writes the marker and starts the unit without waiting for it. */
   startMarked(signal: AbortSignal): Promise<void>;
+  /** `3.6`: the version that all members together have risen to, as this one knows it; empty: it does not say. */
+  clusterVersion(signal: AbortSignal): Promise<string>;
   /** Waits on the host, in one round trip, until the member knows a leader. Throws with the unit's last lines. */
   waitForLeader(timeoutMs: number, signal: AbortSignal): Promise<MemberView>;
   stop(signal: AbortSignal): Promise<void>;
@@ -134,6 +136,11 @@ export function memberHost(clients: HostsClients, cluster: EtcdCluster, name: st
       const refused = gatewayError(stdout);
       if (refused !== undefined) throw new EtcdRefusal(refused);
       return parseJson(stdout);
+    },
+    async clusterVersion(signal) {
+      const { stdout } = await exec(`${curl(3)} https://${address}:${client}/version`, signal);
+      const told = /"etcdcluster":"(\d+\.\d+)/.exec(stdout);
+      return told?.[1] ?? '';
     },
     async writeBootstrap(bootstrap, signal) {
       // Without a write-ahead log whatever else lies there is the rest of a start that failed: it would confuse the next. A start that a

@@ -2,11 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { minorName } from '../assets/version-order.ts';
 import { machinesOf } from '../cluster/topology.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
 import { durationMs } from '../config/duration.ts';
 import { UserError } from '../errors.ts';
 import { memberHost } from '../etcd/on-host.ts';
+import { waitForClusterVersion } from '../etcd/turn.ts';
 import { notReady } from '../kube/types/node.ts';
 import { runCommand } from '../rollout/gate-command.ts';
 import { type GatePorts, runGates } from '../rollout/gates.ts';
@@ -63,7 +65,10 @@ export function openGates(session: Session): Gates {
         await ask(wave, turn.machine, signal);
       });
     },
-    afterWave: (wave, signal) => ask(wave, undefined, signal),
+    async afterWave(wave, signal) {
+      if (wave.name === 'etcd') await etcdHasRisen(wave, session, signal);
+      await ask(wave, undefined, signal);
+    },
     async close() {
       if (directory) await rm(await directory, { recursive: true, force: true });
     },
@@ -87,6 +92,15 @@ async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> 
       machinesOf(topology, 'etcd').map(({ name }) => memberHost(clients, cluster, name).waitForLeader(leaderWithinMs, signal)),
     ),
   );
+}
+
+/** Hard part 7: a minor version is reached when the cluster says so, not when all members run it. */
+async function etcdHasRisen({ lanes }: Wave, session: Session, signal: AbortSignal): Promise<void> {
+  const versions = lanes.flatMap(({ turns }) => turns.flatMap((turn) => turn.versions)).filter(({ what }) => what === 'etcd');
+  const [to] = versions.map(({ after }) => minorName(after));
+  if (to === undefined) return;
+  const clients = session.reach.hosts();
+  await waitForClusterVersion(to, { clients, clusters: etcdClustersOf(session.design.topology), signal });
 }
 
 /** Ready without a break for as long as `upgrade.stableFor` says; a kubelet that has just started may waver before that. */

@@ -1,6 +1,7 @@
 import type { Bundle } from '../components/bundle.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
 import { UserError } from '../errors.ts';
+import { prepareMember } from '../etcd/turn.ts';
 import { settleUnits } from '../host/settle.ts';
 import { chosenOf } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
@@ -34,6 +35,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, s
   const { machine, how } = turn;
   if (turn.drain) await ports.drain(machine, signal);
   if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
+  if (turn.role === 'etcd' && (how === 'in-place' || how === 'replace')) await stepBack(machine, session, signal);
   let since = session.opened.now();
   if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
@@ -44,6 +46,20 @@ export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, s
   if (how === 'remove') return;
   await runPlan(verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
+}
+
+/** Its etcd members lead nobody any more, and the others can do without them. */
+async function stepBack(machine: string, session: Session, signal: AbortSignal): Promise<void> {
+  const { reach, design, emit } = session;
+  const task = `etcd without ${machine}`;
+  await during(task, emit, () =>
+    prepareMember(machine, {
+      clients: reach.hosts(),
+      clusters: etcdClustersOf(design.topology),
+      signal,
+      progress: (message) => emit({ type: 'progress', task, message }),
+    }),
+  );
 }
 
 /** What is to change of this machine, by what is seen by now. */

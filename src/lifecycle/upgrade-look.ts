@@ -1,5 +1,6 @@
 import { type MachineSpec, machinesOf } from '../cluster/topology.ts';
 import { exitCodes, UserError } from '../errors.ts';
+import { etcdStatus } from '../etcd/status.ts';
 import { readFacts } from '../host/facts.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
@@ -39,8 +40,13 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   const plan = planFrom(session, { command: 'upgrade', allowDataLoss: false });
   const before = previous ?? now;
   const contents = previous ? describeAhead(plan, previous, target) : await contentsOf(session, look, plan, before, target);
+  const facts = (await look.answers.of(readFacts)) ?? new Map();
+  const leaders = new Set(
+    etcdStatus(facts).flatMap(({ members }) => members.filter(({ leader }) => leader).map(({ host }) => host)),
+  );
   const waves = planWaves({
     plan,
+    leads: (machine) => leaders.has(machine),
     topology: target.topology,
     kubernetes: hop.versions.kubernetes,
     versionsOf: ({ name }) => contents.get(name)?.versions ?? [],
@@ -56,7 +62,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     plan,
     seen: session.seen,
     topology: target.topology,
-    facts: (await look.answers.of(readFacts)) ?? new Map(),
+    facts,
     machineAddress: (name) => session.opened.provider.machineAddress(name),
   });
   // A spare that a killed run has left goes with the others, after the turns.

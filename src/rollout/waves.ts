@@ -24,6 +24,8 @@ export interface WavesInput {
   strategyOf(kind: Pick<MachineSpec, 'role' | 'pool'>): Strategy;
   filesOf(machine: string): readonly FileDiff[];
   restartsOf(machine: string): readonly string[];
+  /** An etcd member on it leads: it has its turn last. */
+  leads(machine: string): boolean;
   /** The machine made anew keeps what it stands on: an etcd member its volume. */
   machineAddress(name: string): Address;
   /** Machines that a pool of the strategy `replace` has besides while it is its turn, in this order. */
@@ -71,6 +73,8 @@ export function planWaves(input: WavesInput): Waves {
     };
   };
   const of = (role: MachineSpec['role']) => topology.machines.filter((machine) => machine.role === role);
+  const leadersLast = (machines: readonly MachineSpec[]) =>
+    machines.toSorted((a, b) => Number(input.leads(a.name)) - Number(input.leads(b.name)));
   const { kubernetes } = input;
   const wave = (name: string, lanes: readonly (Lane | undefined)[], changes: readonly Change[] = []): readonly Wave[] => {
     const found = lanes.filter((each) => each !== undefined);
@@ -91,7 +95,7 @@ export function planWaves(input: WavesInput): Waves {
       ),
     );
   const parts: Readonly<Record<Part, () => readonly Wave[]>> = {
-    etcd: () => wave('etcd', [lane('etcd', of('etcd'), { role: 'etcd' })]),
+    etcd: () => wave('etcd', [lane('etcd', leadersLast(of('etcd')), { role: 'etcd' })]),
     masters: () => wave('masters', [lane('masters', of('master'), { role: 'master' })]),
     addons: () => wave('addons', [], addons),
     pools,

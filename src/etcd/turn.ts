@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UserError } from '../errors.ts';
+import type { HostsClients } from '../host/host.ts';
+import type { Amount } from '../plan/resource.ts';
+import { moveLeaderAway } from './leader.ts';
+import { memberHostsOf } from './on-host.ts';
+import type { EtcdCluster } from './probe.ts';
+import { canRestart } from './quorum.ts';
+import { pollMs, viewCluster } from './view.ts';
+
+interface Turning {
+  readonly clients: HostsClients;
+  readonly clusters: readonly EtcdCluster[];
+  readonly signal: AbortSignal;
+  progress(message: string, amount?: Amount): void;
+}
+const riseWithinMs = 60_000;
+
+/**
+ * Before a member's machine is taken away for a while: the others must have a quorum without it, in every cluster, and lead themselves. The only member of
+ * a cluster may go. Throws UserError.
+ */
+export async function prepareMember(host: string, { clients, clusters, signal, progress }: Turning): Promise<void> {
+  for (const cluster of clusters) {
+    const joining = { clients, cluster, signal, progress: (message: string) => progress(message) };
+    const { quorum } = await viewCluster(joining);
+    const own = quorum.find(({ name }) => name === host);
+    const verdict = own ? canRestart(quorum, own.id) : ({ ok: true } as const);
+    // The only member of a cluster may go: there is nobody to keep it up.
+    if (quorum.length > 1 && !verdict.ok) {
+      throw new UserError({
+        what: `${host} cannot be taken away just now`,
+        where: `etcd ${cluster}`,
+        why: verdict.why,
+        next: 'bring the other members to health first: cluster status, cluster up; then run the same command again',
+      });
+    }
+    if (own) await moveLeaderAway(own.id, joining);
+  }
+}
+
+/** Waits until every cluster has risen to this minor version (hard part 7): the next one may come only then. Throws UserError after a minute. */
+export async function waitForClusterVersion(
+  minor: string,
+  { clients, clusters, signal }: Omit<Turning, 'progress'>,
+): Promise<void> {
+  const end = performance.now() + riseWithinMs;
+  for (const cluster of clusters) {
+    for (;;) {
+      const told = await Promise.all([...memberHostsOf(clients, cluster).values()].map((host) => host.clusterVersion(signal)));
+      if (told.length > 0 && told.every((version) => version === minor)) break;
+      if (performance.now() > end) {
+        throw new UserError({
+          what: `all members of etcd ${cluster} run ${minor}, and the cluster has not risen to it`,
+          where: `etcd ${cluster}`,
+          why: `its members say ${told.map((version) => version || 'nothing').join(', ')}`,
+          next: 'cluster logs of the etcd machines; then run the same command again',
+        });
+      }
+      await sleep(pollMs, undefined, { signal });
+    }
+  }
+}
