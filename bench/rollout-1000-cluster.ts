@@ -1,0 +1,289 @@
+/**
+ * A cluster of 1,000 workers for bench/rollout-1000.ts: machines, hosts and what lies on them in memory; Nodes and pods on a real API server, with kwok
+ * for kubelets. Everything above that is the product's own: observing, planning, the schedule, cordons, drains, gates, the record in the store.
+ */
+import pLimit from 'p-limit';
+import { identityOf } from '../src/components/bundles.ts';
+import { clusterSchema } from '../src/config/schema.ts';
+import type { BundleProps } from '../src/host/design.ts';
+import type { Access, HostsClients } from '../src/host/host.ts';
+import { joinPem } from '../src/host/manifest.ts';
+import { hostBundle } from '../src/host/types/bundle.ts';
+import { hostUnits } from '../src/host/types/units.ts';
+import type { KubeApi } from '../src/kube/client.ts';
+import type { Credentials, KubeClients } from '../src/kube/clients.ts';
+import { connectKube } from '../src/kube/connect.ts';
+import type { KubeObject } from '../src/kube/objects.ts';
+import { kubeNode } from '../src/kube/types/node.ts';
+import type { ClusterDesign } from '../src/lifecycle/design.ts';
+import type { LayersInput, LayersOutput, Opened } from '../src/lifecycle/opened.ts';
+import { keyedDigest, sha256 } from '../src/plan/canonical.ts';
+import { type Layer, nameOf, type Resolved, type ResourceType } from '../src/plan/resource.ts';
+import { MemoryWorld, memoryLayers } from '../test/support/memory.ts';
+import { memoryOpened } from '../test/support/memory-cluster.ts';
+import { MemoryHosts } from '../test/support/memory-hosts.ts';
+
+export interface Place {
+  readonly server: string;
+  readonly credentials: Credentials;
+  /** Workers in all. */
+  readonly workers: number;
+}
+const poolSize = 100;
+const podsPerNode = 4;
+const uid = 'uid-1';
+
+export class ThousandNodes {
+  readonly world = new MemoryWorld();
+  readonly hosts: MemoryHosts;
+  readonly #place: Place;
+  readonly #store: string;
+  readonly #api: KubeApi;
+
+  constructor(place: Place, store: string, api: KubeApi) {
+    this.#place = place;
+    this.#store = store;
+    this.#api = api;
+    const access = (): Access => ({
+      bastion: undefined,
+      hosts: new Map(
+        [...this.world.things.keys()]
+          .filter((address) => address.startsWith('local.machine/'))
+          .map((address) => [
+            nameOf(address),
+            { state: 'reachable', endpoint: { address: nameOf(address), port: 22, user: 'root', hostKey: '' } },
+          ]),
+      ),
+      api: { server: place.server, tlsServerName: 'api.demo.internal', via: 'direct' },
+    });
+    this.hosts = new MemoryHosts(access, (name) => new Map(name === 'etcd-a' ? [['etcd-main', etcdAnswers]] : []));
+  }
+
+  /** As a command opens it, with this version in cluster.yaml. */
+  opened(kubernetes: string, over: Partial<Opened> = {}): Opened {
+    const cluster = clusterSchema.parse({
+      apiVersion: 'slipway/v1',
+      kind: 'Cluster',
+      name: 'large',
+      provider: { local: {} },
+      kubernetes: { version: kubernetes },
+      zones: ['a', 'b', 'c'],
+      network: { machines: '10.0.0.0/9', pods: '10.128.0.0/10', services: '10.200.0.0/16' },
+      etcd: { count: 1 },
+      masters: { count: 1 },
+      upgrade: { maxDrains: '5%', stableFor: '0s' },
+      pools: Array.from({ length: this.#place.workers / poolSize }, (_, i) => ({
+        name: `pool${i}`,
+        count: poolSize,
+        upgrade: { maxUnavailable: '10%' },
+      })),
+    });
+    const base = memoryOpened(cluster, this.world, { store: this.#store });
+    const provider = { ...base.provider, access: () => this.hosts.access() };
+    return { ...base, provider, layers: (input) => this.#layers(input), now: Date.now, newUid: () => uid, ...over };
+  }
+
+  async #layers({ design, opened, generation }: LayersInput): Promise<LayersOutput> {
+    const own = new Set(['host.bundle', 'host.units', 'kube.node']);
+    const memory = memoryLayers(this.world, design().resources, () => design().resources).map((layer) => ({
+      ...layer,
+      types: layer.types
+        .filter(({ name }) => !own.has(name))
+        .map((type) => (layer.name === 'secrets' ? this.#known(type) : { ...type, verify: async () => undefined })),
+    }));
+    const machines = machinesBy(design);
+    const { hosts } = this;
+    const clients: HostsClients = {
+      hosts,
+      get machines() {
+        return machines();
+      },
+      uid,
+      generation,
+      records: { get: async () => 'initialised', put: async () => undefined },
+      delivery: 'mounted',
+      storedAssets: async () => new Map(),
+      assetFile: (path) => path,
+      now: Date.now,
+    };
+    const kube = connectKube({
+      uid,
+      access: () => hosts.access(),
+      masters: ['master-a'],
+      credentials: async () => this.#place.credentials,
+      initialised: async () => true,
+      hosts,
+      now: opened.now,
+    });
+    const hostsLayer: Layer<HostsClients> = {
+      name: 'hosts',
+      types: [this.#bundles(clients), this.#units(clients)],
+      connect: async () => clients,
+    };
+    const kubeLayer: Layer<KubeClients> = {
+      name: 'kube',
+      types: [this.#remembered(kubeNode)],
+      connect: async () => kube,
+      close: async () => kube.close(),
+    };
+    return {
+      layers: [...memory.slice(0, 3), hostsLayer, ...memory.slice(3), kubeLayer],
+      secrets: { reveal: async () => new Uint8Array() },
+      reach: { hosts: () => clients, kube: () => kube },
+    };
+  }
+
+  /** What stands on it in memory asks whether it is there. */
+  #remembered<P extends object, O extends object, C>(type: ResourceType<P, O, C>): ResourceType<P, O, C> {
+    const { create } = type;
+    if (!create) return type;
+    return {
+      ...type,
+      create: async (props, ctx) => {
+        const outputs = await create(props, ctx);
+        this.world.things.set(ctx.address, { props: {}, outputs });
+        return outputs;
+      },
+    };
+  }
+
+  /** Authorities and secrets with the outputs by which hosts' files are compared. */
+  #known(type: ResourceType<object, object, unknown>): ResourceType<object, object, unknown> {
+    const { create } = type;
+    if (!create) return type;
+    return {
+      ...type,
+      create: async (props, ctx) => {
+        const name = nameOf(ctx.address);
+        const secret = type.name === 'pki.authority' ? `authority.${name}` : name;
+        const outputs = {
+          ...(await create(props, ctx)),
+          certificate: material(name),
+          digest: keyedDigest(uid, sha256(material(secret))),
+        };
+        this.world.things.set(ctx.address, { props, outputs });
+        return outputs;
+      },
+    };
+  }
+
+  #bundles(clients: HostsClients): typeof hostBundle {
+    const apply = async (desired: Resolved<BundleProps>, name: string) => {
+      const bundle = clients.machines.get(name)?.bundle;
+      if (!bundle) throw new Error(`no bundle of ${name}`);
+      const before = this.hosts.held.get(name);
+      this.hosts.held.set(name, { bundle, identity: desired.identity, digests: digestsOf(desired) });
+      if (before) await this.#kubelet(name);
+      return { restarted: [] };
+    };
+    return this.#remembered({
+      ...hostBundle,
+      create: (desired, { address }) => apply(desired, nameOf(address)),
+      update: (desired, _outputs, { address }) => apply(desired, nameOf(address)),
+    });
+  }
+
+  #units(clients: HostsClients): typeof hostUnits {
+    void clients;
+    return this.#remembered({
+      ...hostUnits,
+      create: async (_desired, { address }) => {
+        await this.#kubelet(nameOf(address));
+        return { stale: [] };
+      },
+      update: async () => ({ stale: [] }),
+    });
+  }
+
+  /** A kubelet that starts registers its node, and renews its lease at once; the rest of its life is kwok's. */
+  async #kubelet(name: string): Promise<void> {
+    const held = this.hosts.held.get(name);
+    if (!held?.bundle.units.some((unit) => unit.name === 'kubelet.service')) return;
+    const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': held.identity.ZONE ?? '' };
+    await this.#api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }, { manager: 'kubelet' });
+    const renewTime = new Date().toISOString().replace('Z', '000Z');
+    await this.#api
+      .patch(
+        { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'kube-node-lease', name },
+        'application/merge-patch+json',
+        { spec: { renewTime } },
+      )
+      .catch(() => undefined);
+  }
+
+  /** On each worker four pods of controllers, and one of a DaemonSet. Returns when all run. */
+  async populate(): Promise<number> {
+    const workers = [...this.hosts.held.keys()].filter((name) => name.startsWith('pool'));
+    const limit = pLimit(8);
+    const pods = workers.flatMap((node) => [
+      ...Array.from({ length: podsPerNode }, (_, i) => pod(node, `app${i}-${node}`, 'ReplicaSet')),
+      pod(node, `agent-${node}`, 'DaemonSet'),
+    ]);
+    await Promise.all(pods.map((object) => limit(() => this.#api.apply(object, { manager: 'controller' }))));
+    const end = performance.now() + 180_000;
+    for (;;) {
+      const left = (await this.#api.list('v1', 'Pod')).filter((object) => !isRunning(object)).length;
+      if (left === 0) return pods.length;
+      if (performance.now() > end) throw new Error(`${left} of ${pods.length} pods do not run`);
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+}
+
+const isRunning = ({ status }: KubeObject): boolean =>
+  typeof status === 'object' && status !== null && 'phase' in status && status.phase === 'Running';
+
+/** One healthy member: it is not what is measured. */
+const etcdAnswers = {
+  code: 0,
+  stdout: JSON.stringify({
+    members: { members: [{ ID: '1', name: 'etcd-a', peerURLs: ['https://etcd-a:2380'], clientURLs: ['https://etcd-a:2379'] }] },
+    status: { header: { member_id: '1', cluster_id: '1' }, version: '3.6.16', leader: '1' },
+    alarms: {},
+  }),
+};
+
+const material = (name: string): string => `-----BEGIN ${name}-----\n`;
+const digestsOf = ({ files }: Resolved<BundleProps>): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(files).map(([path, file]) => [
+      path,
+      'pem' in file ? sha256(joinPem(file.pem)) : 'secret' in file ? sha256(material(file.secret)) : file.digest,
+    ]),
+  );
+
+/** Made once a design. */
+function machinesBy(design: () => ClusterDesign): () => HostsClients['machines'] {
+  let of: ClusterDesign | undefined;
+  let machines: HostsClients['machines'] = new Map();
+  return () => {
+    const now = design();
+    if (of !== now) {
+      const { topology, bundles } = now;
+      machines = new Map(
+        topology.machines.flatMap((machine) => {
+          const bundle = bundles.get(machine.bundle);
+          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, topology) }]] : [];
+        }),
+      );
+      of = now;
+    }
+    return machines;
+  };
+}
+
+const pod = (node: string, name: string, kind: 'ReplicaSet' | 'DaemonSet'): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name,
+    namespace: 'default',
+    labels: { app: name.split('-')[0] ?? '' },
+    ownerReferences: [{ apiVersion: 'apps/v1', kind, name: 'x', uid: '00000000-0000-4000-8000-000000000000', controller: true }],
+  },
+  spec: {
+    nodeName: node,
+    terminationGracePeriodSeconds: 1,
+    containers: [{ name: 'main', image: 'pause:1', resources: { requests: { cpu: '10m' } } }],
+  },
+});

@@ -1,0 +1,139 @@
+/**
+ * An upgrade of 1,000 workers, 1.35.4 → 1.36.3: a real API server, kwok for kubelets, machines and hosts in memory. `node bench/rollout-1000.ts [WORKERS]`
+ * prints {"plan", "overhead", "memory", ...}: seconds of planning, seconds a node, peak MB of the process that plans and upgrades.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { openKube } from '../src/kube/client.ts';
+import { up } from '../src/lifecycle/up.ts';
+import { planUpgrade, upgrade } from '../src/lifecycle/upgrade.ts';
+import type { Event } from '../src/run/events.ts';
+import { startKwok } from '../test/support/kwok.ts';
+import { startLocalApi } from '../test/support/local-api.ts';
+import { type Place, ThousandNodes } from './rollout-1000-cluster.ts';
+
+const before = '1.35.4';
+const after = '1.36.3';
+
+/** The API server and the kubelets; what is measured is a process of its own. */
+async function outside(workers: number): Promise<object> {
+  const api = await startLocalApi(77);
+  const kubelets = await startKwok(api);
+  try {
+    const place: Place = { server: api.server, credentials: api.credentials, workers };
+    const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, 'inside'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    child.stdin.end(JSON.stringify(place));
+    const [out, code] = await Promise.all([text(child.stdout), new Promise((done) => child.on('exit', done))]);
+    if (code !== 0) throw new Error(`it ended with ${code}; kwok: ${kubelets.log().slice(-1000)}`);
+    return JSON.parse(out);
+  } finally {
+    kubelets.close();
+    api.close();
+  }
+}
+
+async function inside(place: Place): Promise<void> {
+  const store = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
+  const api = openKube({ server: place.server, tlsServerName: 'api.demo.internal', ...place.credentials });
+  try {
+    const cluster = new ThousandNodes(place, store, api);
+    const made = await timed(() =>
+      up(cluster.opened(before), { allowDataLoss: false, confirm: async () => true, lockWaitMs: 0 }),
+    );
+    console.error(`made in ${made.seconds} s`);
+    const pods = await timed(() => cluster.populate());
+    console.error(`${pods.result} pods in ${pods.seconds} s`);
+    // Making the cluster is not what is measured.
+    cluster.world.log.length = 0;
+    globalThis.gc?.();
+    writeFileSync('/proc/self/clear_refs', '5');
+
+    const planned = await timed(() => planUpgrade(cluster.opened(after)));
+    console.error(`planned in ${planned.seconds} s, peak ${peakMb()} MB`);
+    const watch = new Watch();
+    const cpu = process.cpuUsage();
+    const upgraded = await timed(() =>
+      upgrade(cluster.opened(after, { emit: watch.emit }), {
+        allowDataLoss: false,
+        confirm: async () => true,
+        lockWaitMs: 0,
+        stopping: new AbortController().signal,
+      }),
+    );
+    const { user, system } = process.cpuUsage(cpu);
+    console.log(
+      JSON.stringify({
+        plan: planned.seconds,
+        memory: peakMb(),
+        upgrade: upgraded.seconds,
+        cpu: Math.round((user + system) / 1e4) / 100,
+        ...watch.figures(),
+      }),
+    );
+  } finally {
+    api.close();
+    rmSync(store, { recursive: true, force: true });
+  }
+}
+
+/**
+ * What the events say of workers' turns: how long they took, how long of that was the programs' own (drain, restart, a sign of life of the kubelet), and how
+ * many ran at once.
+ */
+class Watch {
+  readonly #begun = new Map<string, number>();
+  readonly #seconds = { turn: 0, drain: 0, restart: 0, verify: 0 };
+  #turns = 0;
+  #away = 0;
+  #most = 0;
+
+  emit = ({ type, task }: Pick<Event, 'type' | 'task'>): void => {
+    const kind = kindOf(task);
+    if (!kind) return;
+    const now = performance.now();
+    if (type === 'started') {
+      this.#begun.set(task, now);
+      if (kind === 'turn') this.#most = Math.max(this.#most, ++this.#away);
+    } else if (type !== 'progress') {
+      this.#seconds[kind] += (now - (this.#begun.get(task) ?? now)) / 1000;
+      if (kind !== 'turn') return;
+      this.#away--;
+      this.#turns++;
+    }
+  };
+  figures() {
+    const { turn, drain, restart, verify } = this.#seconds;
+    const each = (sum: number): number => Math.round((sum / this.#turns) * 1000) / 1000;
+    return {
+      overhead: each(turn - drain - restart - verify),
+      turn: each(turn),
+      drain: each(drain),
+      restart: each(restart),
+      verify: each(verify),
+      turns: this.#turns,
+      most: this.#most,
+    };
+  }
+}
+function kindOf(task: string): 'turn' | 'drain' | 'restart' | 'verify' | undefined {
+  if (/^pools \S+\/pool\S+$/.test(task)) return 'turn';
+  if (/^drain pool/.test(task)) return 'drain';
+  if (/^restart .* pool\S+$/.test(task)) return 'restart';
+  return /^verify kube.node\/pool/.test(task) ? 'verify' : undefined;
+}
+
+const peakMb = (): number => Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024);
+
+async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly seconds: number }> {
+  const started = performance.now();
+  const result = await work();
+  return { result, seconds: Math.round(performance.now() - started) / 1000 };
+}
+
+if (process.argv[2] === 'inside') await inside(JSON.parse(await text(process.stdin)));
+else console.log(JSON.stringify(await outside(Number(process.argv[2] ?? 1000))));
