@@ -102,6 +102,8 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       },
     });
     live.stop();
+    // It is consistent, and not where it was to go: a pipeline must not take that for done.
+    if (result.outcome === 'stopped' && this.stopping.aborted) this.exitWith(exitCodes.interrupted);
     return this.show(upgradeView, result);
   }
 }
