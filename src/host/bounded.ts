@@ -10,7 +10,11 @@ export function bounded<T>(
   const abort = () => reject(signal?.reason);
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();
-  start(resolve, reject);
+  try {
+    start(resolve, reject);
+  } catch (error) {
+    reject(error);
+  }
   return promise.finally(() => {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);

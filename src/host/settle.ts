@@ -2,10 +2,13 @@ import { UserError } from '../errors.ts';
 import type { Host } from './host.ts';
 import { quote } from './quote.ts';
 
+/** Restarts by systemd while this waits. What lacks something for a moment, a socket or another unit, has it long before. */
+const hopeless = 20;
+
 /**
  * Waits until what was told to restart has stopped, started again and runs: no job is queued for any of these units, and each is active (or is not to start:
- * its condition is not met). One round trip: the loop runs on the host. Returns when the unit that started last did so, in milliseconds since the epoch by the
- * host's clock. Throws UserError with the last lines of what does not run.
+ * its condition is not met). Gives up early on what ends again and again. One round trip: the loop runs on the host. Returns when the unit that started
+ * last did so, in milliseconds since the epoch by the host's clock. Throws UserError with the last lines of what does not run.
  */
 export async function settleUnits(
   host: Host,
@@ -16,34 +19,36 @@ export async function settleUnits(
   const names = units.map(quote).join(' ');
   const seconds = Math.ceil(timeoutMs / 1000);
   // A unit that crashes is active for a moment after each start: it counts when it has been so for two looks in a row.
-  const command = `end=$(( $(date +%s) + ${seconds} )); calm=0
+  const command = `started=$(date +%s); end=$(( started + ${seconds} )); calm=0; least= failing=
     while :; do
-      bad=$(systemctl show --property=Id,Job,ActiveState,ConditionResult,UnitFileState -- ${names} | awk -F= '
+      shown=$(systemctl show --property=Id,Job,ActiveState,ConditionResult,NRestarts -- ${names})
+      bad=$(echo "$shown" | awk -F= '
         function tell() { if (id != "" && (job != "" && job != "0" || state != "active" && !(state == "inactive" && met == "no"))) print id }
         $1 == "Id" { id = $2 } $1 == "Job" { job = $2 } $1 == "ActiveState" { state = $2 } $1 == "ConditionResult" { met = $2 }
         /^$/ { tell(); id = job = state = met = "" } END { tell() }')
-      if [ -z "$bad" ]; then calm=$((calm + 1)); [ "$calm" -lt 3 ] || break; else calm=0; fi
+      if [ -z "$bad" ]; then calm=$((calm + 1)); [ "$calm" -lt 3 ] || break; else calm=0 failing=$bad; fi
       [ $(date +%s) -lt $end ] || break
+      again=$(echo "$shown" | awk -F= '$1 == "NRestarts" { sum += $2 } END { print sum + 0 }')
+      [ -n "$least" ] && [ "$least" -le "$again" ] || least=$again
+      [ $((again - least)) -lt ${hopeless} ] || break
       sleep 0.15
     done
-    if [ -z "$bad" ]; then
+    if [ "$calm" -ge 3 ]; then
       last=$(systemctl show --property=ExecMainStartTimestampMonotonic --value -- ${names} | sort -n | tail -n 1)
       read -r up _ </proc/uptime
       echo "$(date +%s%N) $up $last" | awk '{ printf "%d\n", $1 / 1e6 - ($2 * 1e3 - $3 / 1e3) }'
       exit 0
     fi
-    for unit in $bad; do echo "$unit $(systemctl show --value --property=ActiveState,SubState,Result "$unit" | tr '\\n' ' ')"; journalctl -u "$unit" -n 8 --no-pager -o cat; done
+    echo $(( $(date +%s) - started ))
+    for unit in $failing; do echo "$unit $(systemctl show --value --property=ActiveState,SubState,Result "$unit" | tr '\\n' ' ')"; journalctl -u "$unit" -n 8 --no-pager -o cat; done
     exit 1`;
   const result = await host.exec(command, { signal, timeoutMs: timeoutMs + 20_000 });
   if (result.code === 0) return Number(result.stdout.trim());
+  const [took, ...lines] = result.stdout.trim().split('\n');
   throw new UserError({
-    what: `units do not run ${seconds} s after their restart`,
+    what: `units do not run ${took} s after their restart`,
     where: host.name,
-    why: result.stdout
-      .trim()
-      .split('\n')
-      .map((line) => line.slice(0, 400))
-      .join('\n'),
+    why: lines.map((line) => line.slice(0, 400)).join('\n'),
     next: `cluster logs ${host.name}`,
   });
 }

@@ -33,24 +33,34 @@ export function openHosts({
   now = Date.now,
 }: HostsOptions): Hosts {
   const handshake = pLimit(handshakesAtOnce);
-  const connections = new Map<string, Promise<Connection>>();
+  const connections = new Map<string, { readonly made: Promise<Connection>; to: string }>();
   const hosts = new Map<string, Host>();
   const clients = new Set<Client>();
   let key: Promise<string> | undefined;
   let open = true;
 
-  /** One connection under a name; a lost or failed one makes way for the next. */
-  function connection(name: string, make: () => Promise<Connection>): Promise<Connection> {
+  /**
+   * One connection under a name; a lost or failed one makes way for the next, and so does one to a machine that was made anew since: `to` says which, by
+   * its host key. Empty: it is not there yet, and waited for.
+   */
+  function connection(name: string, to: () => string, make: () => Promise<Connection>): Promise<Connection> {
     const existing = connections.get(name);
-    if (existing) return existing;
-    const made = make();
-    connections.set(name, made);
+    if (existing && (existing.to === '' || existing.to === to())) return existing.made;
+    // Nothing that it carries reaches anybody any more.
+    existing?.made.then(({ client }) => client.destroy()).catch(() => undefined);
+    const entry = { made: make(), to: to() };
+    connections.set(name, entry);
     const forget = () => {
-      if (connections.get(name) === made) connections.delete(name);
+      if (connections.get(name) === entry) connections.delete(name);
     };
-    made.then(({ client }) => client.once('close', forget), forget);
-    return made;
+    entry.made.then(({ client }) => {
+      entry.to = to();
+      client.once('end', forget).once('close', forget);
+    }, forget);
+    return entry.made;
   }
+  const keyOf = (endpoint: Endpoint | undefined): string =>
+    endpoint ? `${endpoint.address} ${endpoint.port} ${endpoint.hostKey}` : '';
 
   async function dial(name: string, endpoint: Endpoint, via: Connection | undefined, signal: AbortSignal): Promise<Connection> {
     key ??= privateKey();
@@ -64,18 +74,25 @@ export function openHosts({
 
   // A connection in the making is shared by all who ask for it, so no single caller's signal ends it.
   const bastion = (waitMs: number) =>
-    connection('\0bastion', () =>
-      patiently('bastion', waitMs, ending, now, () => {
-        const { bastion: endpoint, hosts } = access();
-        const seen = hosts.get('bastion');
-        if (!endpoint) throw new NotYet(seen?.state === 'unreachable' ? seen.why : 'there is no bastion yet');
-        return dial('bastion', endpoint, undefined, ending);
-      }),
+    connection(
+      '\0bastion',
+      () => keyOf(access().bastion),
+      () =>
+        patiently('bastion', waitMs, ending, now, () => {
+          const { bastion: endpoint, hosts } = access();
+          const seen = hosts.get('bastion');
+          if (!endpoint) throw new NotYet(seen?.state === 'unreachable' ? seen.why : 'there is no bastion yet');
+          return dial('bastion', endpoint, undefined, ending);
+        }),
     );
 
   const connectTo = (name: string, waitMs: number) => {
     const until = now() + waitMs;
-    return connection(name, () =>
+    const to = () => {
+      const seen = access().hosts.get(name);
+      return keyOf(seen?.state === 'reachable' ? seen.endpoint : undefined);
+    };
+    return connection(name, to, () =>
       patiently(name, waitMs, ending, now, async () => {
         const { hosts, bastion: door } = access();
         const host = hosts.get(name);
