@@ -19,6 +19,8 @@ export const lockTimes = {
   /** An observer that saw no change for so long, by its own clock, takes over. */
   stale: 60_000,
   retry: 2000,
+  /** A heartbeat without an answer for so long is given up, and sent again: a connection may be dead and not say so. */
+  answer: 15_000,
   /** How often a holder looks whether time has leapt. */
   watch: 2000,
   /** Within this a lock is released, or left to be taken over. */
@@ -168,22 +170,38 @@ function hold(store: Store, first: SeenLock, clock: Clock): Lock {
     gone.signal.throwIfAborted();
     const at = { monotonic: clock.monotonic(), wall: clock.now() };
     const next: LockRecord = { ...record, heartbeatAt: new Date(at.wall).toISOString(), beat: record.beat + 1 };
+    ({ record, version } = await answered(put(next, version)));
+    renewedAt = at;
+  }
+  /** What lies there then. One that was given up may still arrive: of two, only one fits the version. */
+  async function put(next: LockRecord, expected: string): Promise<SeenLock> {
     try {
-      version = await writeLock(store, next, version);
-      record = next;
+      return { record: next, version: await writeLock(store, next, expected) };
     } catch (error) {
       if (!(error instanceof StoreConflict)) throw error;
       const seen = await readLock(store);
-      if (seen?.record.id !== record.id || seen.record.state !== 'held')
-        throw lose(
-          seen?.record.state === 'held'
-            ? describeLock(seen.record)
-            : 'somebody released it with `cluster unlock`, or the store is gone',
-        );
       // Our own write, whose answer was lost.
-      ({ record, version } = seen);
+      if (seen?.record.id === record.id && (seen.record.state === 'held' || released)) return seen;
+      throw lose(
+        seen?.record.state === 'held'
+          ? describeLock(seen.record)
+          : 'somebody released it with `cluster unlock`, or the store is gone',
+      );
     }
-    renewedAt = at;
+  }
+  async function answered<T>(work: Promise<T>): Promise<T> {
+    const done = new AbortController();
+    const late = clock.sleep(lockTimes.answer, { signal: done.signal, background: true }).then(
+      () => {
+        throw new UserError({ what: `the store gave no answer within ${lockTimes.answer / 1000} s`, where: store.url });
+      },
+      () => new Promise<never>(() => undefined),
+    );
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      done.abort();
+    }
   }
 
   async function beat(): Promise<void> {

@@ -251,6 +251,27 @@ describe('the lock', () => {
     expect((await readLock(store))?.record.state).toBe('released');
   });
 
+  it('outlives a heartbeat that is never answered, and one whose answer comes when nobody waits for it any more', async () => {
+    for (const arrives of [false, true]) {
+      const [store, clock] = [memoryStore(), handClock()];
+      const put = store.put.bind(store);
+      const lock = await acquireLock(store, as('anna', clock));
+      const answers: (() => void)[] = [];
+      store.put = async (...args) => {
+        const version = arrives || answers.length > 0 ? await put(...args) : '';
+        if (answers.length > 0) return version;
+        return new Promise((resolve) => answers.push(() => resolve(version)));
+      };
+      await clock.pass(45_000);
+      answers[0]?.();
+      await clock.pass(60_000);
+      expect(lock.signal.aborted).toBe(false);
+      await lock.check();
+      await lock.release();
+      expect((await readLock(store))?.record.state).toBe('released');
+    }
+  });
+
   it('is taken over at once from a killed process of this host, and not while that runs', async () => {
     const root = await mkdtemp(join(tmpdir(), 'slipway-lock-'));
     try {

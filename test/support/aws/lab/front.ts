@@ -25,7 +25,8 @@ export async function serveFront(host: string, proxy: string): Promise<{ readonl
       // A cut answer is cut for the client, too.
       pipeline(answer, outgoing, () => undefined);
     });
-    up.on('error', () => incoming.destroy());
+    // The connection itself: a request that has been read whole would only be left without an answer.
+    up.on('error', () => incoming.socket.destroy());
     incoming.pipe(up);
   });
   server.keepAliveTimeout = 60_000;
