@@ -202,8 +202,11 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
       expect(running).not.toContain(before[0]?.id);
     }, 30_000);
     if (always === undefined) storm(7);
-    await cluster.must('up', '--yes');
-    if (always === undefined) calm();
+    try {
+      await cluster.must('up', '--yes');
+    } finally {
+      if (always === undefined) calm();
+    }
     const after = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
     expect(after.map(({ address }) => address)).toEqual(before.map(({ address }) => address));
     expect(after[1]?.volumes.toSorted()).toEqual(before[1]?.volumes.toSorted());
