@@ -6,9 +6,10 @@ import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
 import type { Credentials, KubeClients } from './clients.ts';
+import { type Kept, watchAll } from './feed.ts';
 import { KubeRefusal, type Way } from './http.ts';
 import { type KubeObject, keyOf, marks, nameOfObject } from './objects.ts';
-import { sharedPoll } from './wait.ts';
+import { type SharedPoll, sharedPoll } from './wait.ts';
 
 export interface ConnectOptions {
   readonly uid: string;
@@ -70,7 +71,15 @@ export function connectKube(options: ConnectOptions): KubeClients {
       await sleep(pollMs, undefined, { signal });
     }
   };
-  let nodes = 0;
+  const closing = new AbortController();
+  const live: Pick<KubeApi, 'pages' | 'watch'> = {
+    async *pages(...question) {
+      yield* (await api()).pages(...question);
+    },
+    async *watch(...question) {
+      yield* (await api()).watch(...question);
+    },
+  };
   return {
     uid,
     hosts,
@@ -83,14 +92,9 @@ export function connectKube(options: ConnectOptions): KubeClients {
       const master = options.masters.some((name) => access.hosts.has(name));
       return master && access.api && (await options.initialised()) ? 'there' : 'absent';
     },
-    nodes: sharedPoll(
-      async () => {
-        const list = await (await api()).list('v1', 'Node');
-        nodes = list.length;
-        return new Map(list.map((node) => [node.metadata.name, node]));
-      },
-      // A list of 5,000 nodes is 50 MB: not five times a second.
-      () => (nodes > 100 ? 2000 : 150),
+    nodes: fewOrMany(
+      async () => (await api()).list('v1', 'Node'),
+      watchAll(live, { apiVersion: 'v1', kind: 'Node', what: 'the nodes' }, new NodesKept(), closing.signal),
     ),
     leases: sharedPoll(
       async () => listLeases(await api()),
@@ -100,8 +104,41 @@ export function connectKube(options: ConnectOptions): KubeClients {
       async () => listWorkloads(await api()),
       () => 200,
     ),
-    close: () => void close(),
+    close: () => {
+      closing.abort();
+      void close();
+    },
   };
+}
+
+type Nodes = ReadonlyMap<string, KubeObject>;
+/** More are watched: a list of 5,000 is 50 MB, and not for several times a second. */
+const few = 100;
+function fewOrMany(list: () => Promise<readonly KubeObject[]>, feed: SharedPoll<Nodes>): SharedPoll<Nodes> {
+  let many = false;
+  const poll = sharedPoll(
+    async () => {
+      const nodes = await list();
+      many = nodes.length > few;
+      return new Map(nodes.map((node) => [node.metadata.name, node]));
+    },
+    () => 150,
+  );
+  return { next: (signal) => (many ? feed : poll).next(signal) };
+}
+class NodesKept implements Kept<KubeObject, Nodes> {
+  readonly view = new Map<string, KubeObject>();
+  read = (node: KubeObject): KubeObject => node;
+  replace(nodes: readonly KubeObject[]): void {
+    this.view.clear();
+    for (const node of nodes) this.put(node);
+  }
+  put(node: KubeObject): void {
+    this.view.set(node.metadata.name, node);
+  }
+  remove(node: KubeObject): void {
+    this.view.delete(node.metadata.name);
+  }
 }
 
 /** Over the bastion's one SSH connection. */
