@@ -156,6 +156,19 @@ export const measurements: readonly Measurement[] = [
       return numbers({ 'upgrade-replace': seconds, 'upgrade-replace-failed-requests': failedRequests });
     },
   },
+  // A real API server with kwok for kubelets, machines in memory; what counts as overhead: bench/rollout-1000.ts.
+  {
+    names: ['rollout-1000-overhead', 'rollout-1000-plan', 'rollout-1000-memory'],
+    budgets: {
+      'rollout-1000-overhead': { unit: 's', most: 1 },
+      'rollout-1000-plan': { unit: 's', most: 5 },
+      'rollout-1000-memory': { unit: 'MB', most: 500 },
+    },
+    async measure() {
+      const { overhead, plan, memory } = await script('bench/rollout-1000.ts');
+      return numbers({ 'rollout-1000-overhead': overhead, 'rollout-1000-plan': plan, 'rollout-1000-memory': memory });
+    },
+  },
 ];
 
 /** A script of this directory in a process of its own, which prints an object of numbers. */

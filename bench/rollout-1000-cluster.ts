@@ -2,6 +2,8 @@
  * A cluster of 1,000 workers for bench/rollout-1000.ts: machines, hosts and what lies on them in memory; Nodes and pods on a real API server, with kwok
  * for kubelets. Everything above that is the product's own: observing, planning, the schedule, cordons, drains, gates, the record in the store.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { identityOf } from '../src/components/bundles.ts';
 import { clusterSchema } from '../src/config/schema.ts';
@@ -10,7 +12,7 @@ import type { Access, HostsClients } from '../src/host/host.ts';
 import { joinPem } from '../src/host/manifest.ts';
 import { hostBundle } from '../src/host/types/bundle.ts';
 import { hostUnits } from '../src/host/types/units.ts';
-import type { KubeApi } from '../src/kube/client.ts';
+import { type KubeApi, openKube } from '../src/kube/client.ts';
 import type { Credentials, KubeClients } from '../src/kube/clients.ts';
 import { connectKube } from '../src/kube/connect.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
@@ -18,7 +20,7 @@ import { kubeNode } from '../src/kube/types/node.ts';
 import type { ClusterDesign } from '../src/lifecycle/design.ts';
 import type { LayersInput, LayersOutput, Opened } from '../src/lifecycle/opened.ts';
 import { keyedDigest, sha256 } from '../src/plan/canonical.ts';
-import { type Layer, nameOf, type Resolved, type ResourceType } from '../src/plan/resource.ts';
+import { type Address, type Layer, nameOf, type Resolved, type ResourceType } from '../src/plan/resource.ts';
 import { MemoryWorld, memoryLayers } from '../test/support/memory.ts';
 import { memoryOpened } from '../test/support/memory-cluster.ts';
 import { MemoryHosts } from '../test/support/memory-hosts.ts';
@@ -28,6 +30,15 @@ export interface Place {
   readonly credentials: Credentials;
   /** Workers in all. */
   readonly workers: number;
+  /** For the store, and for what is in memory between two processes. */
+  readonly directory: string;
+}
+interface Saved {
+  readonly things: readonly [Address, { props: object; outputs: object }][];
+  readonly hosts: readonly [
+    string,
+    { readonly identity: Readonly<Record<string, string>>; readonly digests: Readonly<Record<string, string>> },
+  ][];
 }
 const poolSize = 100;
 const podsPerNode = 4;
@@ -37,13 +48,14 @@ export class ThousandNodes {
   readonly world = new MemoryWorld();
   readonly hosts: MemoryHosts;
   readonly #place: Place;
-  readonly #store: string;
   readonly #api: KubeApi;
 
-  constructor(place: Place, store: string, api: KubeApi) {
+  /** Of hosts that another process has made: their bundles are those in force. */
+  #loaded: Saved['hosts'] = [];
+
+  constructor(place: Place) {
     this.#place = place;
-    this.#store = store;
-    this.#api = api;
+    this.#api = openKube({ server: place.server, tlsServerName: 'api.demo.internal', ...place.credentials });
     const access = (): Access => ({
       bastion: undefined,
       hosts: new Map(
@@ -57,6 +69,32 @@ export class ThousandNodes {
       api: { server: place.server, tlsServerName: 'api.demo.internal', via: 'direct' },
     });
     this.hosts = new MemoryHosts(access, (name) => new Map(name === 'etcd-a' ? [['etcd-main', etcdAnswers]] : []));
+  }
+
+  save(): void {
+    const hosts: Saved['hosts'] = [...this.hosts.held].map(([name, { identity, digests }]) => [name, { identity, digests }]);
+    writeFileSync(this.#file(), JSON.stringify({ things: [...this.world.things], hosts }));
+  }
+  load(): void {
+    const { things, hosts }: Saved = JSON.parse(readFileSync(this.#file(), 'utf8'));
+    for (const [address, thing] of things) this.world.things.set(address, thing);
+    this.#loaded = hosts;
+  }
+  #file = (): string => join(this.#place.directory, 'world.json');
+  close(): void {
+    this.#api.close();
+  }
+
+  /** How often the API server was asked for all of a kind, by resource. */
+  async lists(): Promise<readonly (readonly [string, number])[]> {
+    const text = await this.#api.raw('/metrics', { timeoutMs: 60_000 });
+    return ['nodes', 'pods', 'leases'].map((resource) => {
+      const lines = text
+        .split('\n')
+        .filter((line) => line.startsWith('apiserver_request_total{') && line.includes('verb="LIST"'));
+      const own = lines.filter((line) => line.includes(`resource="${resource}"`));
+      return [resource, own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)];
+    });
   }
 
   /** As a command opens it, with this version in cluster.yaml. */
@@ -78,7 +116,7 @@ export class ThousandNodes {
         upgrade: { maxUnavailable: '10%' },
       })),
     });
-    const base = memoryOpened(cluster, this.world, { store: this.#store });
+    const base = memoryOpened(cluster, this.world, { store: join(this.#place.directory, 'store') });
     const provider = { ...base.provider, access: () => this.hosts.access() };
     return { ...base, provider, layers: (input) => this.#layers(input), now: Date.now, newUid: () => uid, ...over };
   }
@@ -92,6 +130,11 @@ export class ThousandNodes {
         .map((type) => (layer.name === 'secrets' ? this.#known(type) : { ...type, verify: async () => undefined })),
     }));
     const machines = machinesBy(design);
+    for (const [name, { identity, digests }] of this.#loaded) {
+      const bundle = machines().get(name)?.bundle;
+      if (bundle) this.hosts.held.set(name, { bundle, identity, digests });
+    }
+    this.#loaded = [];
     const { hosts } = this;
     const clients: HostsClients = {
       hosts,
@@ -117,7 +160,7 @@ export class ThousandNodes {
     });
     const hostsLayer: Layer<HostsClients> = {
       name: 'hosts',
-      types: [this.#bundles(clients), this.#units(clients)],
+      types: [this.#bundles(clients), this.#units()],
       connect: async () => clients,
     };
     const kubeLayer: Layer<KubeClients> = {
@@ -172,8 +215,9 @@ export class ThousandNodes {
       const bundle = clients.machines.get(name)?.bundle;
       if (!bundle) throw new Error(`no bundle of ${name}`);
       const before = this.hosts.held.get(name);
+      this.hosts.started.set(name, Date.now());
       this.hosts.held.set(name, { bundle, identity: desired.identity, digests: digestsOf(desired) });
-      if (before) await this.#kubelet(name);
+      if (before) await this.#kubelet(name, false);
       return { restarted: [] };
     };
     return this.#remembered({
@@ -183,32 +227,32 @@ export class ThousandNodes {
     });
   }
 
-  #units(clients: HostsClients): typeof hostUnits {
-    void clients;
+  #units(): typeof hostUnits {
     return this.#remembered({
       ...hostUnits,
       create: async (_desired, { address }) => {
-        await this.#kubelet(nameOf(address));
+        await this.#kubelet(nameOf(address), true);
         return { stale: [] };
       },
       update: async () => ({ stale: [] }),
     });
   }
 
-  /** A kubelet that starts registers its node, and renews its lease at once; the rest of its life is kwok's. */
-  async #kubelet(name: string): Promise<void> {
+  /** A kubelet that starts for the first time registers its node; later it renews its lease at once. The rest of its life is kwok's. */
+  async #kubelet(name: string, registers: boolean): Promise<void> {
     const held = this.hosts.held.get(name);
     if (!held?.bundle.units.some((unit) => unit.name === 'kubelet.service')) return;
-    const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': held.identity.ZONE ?? '' };
-    await this.#api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }, { manager: 'kubelet' });
+    if (registers) {
+      const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': held.identity.ZONE ?? '' };
+      await this.#api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }, { manager: 'kubelet' });
+      return;
+    }
     const renewTime = new Date().toISOString().replace('Z', '000Z');
-    await this.#api
-      .patch(
-        { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'kube-node-lease', name },
-        'application/merge-patch+json',
-        { spec: { renewTime } },
-      )
-      .catch(() => undefined);
+    await this.#api.patch(
+      { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'kube-node-lease', name },
+      'application/merge-patch+json',
+      { spec: { renewTime } },
+    );
   }
 
   /** On each worker four pods of controllers, and one of a DaemonSet. Returns when all run. */

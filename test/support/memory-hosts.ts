@@ -12,11 +12,14 @@ interface Held {
 }
 
 /**
- * Hosts that exist in memory: they answer the script by which hosts are observed as a host would that holds its bundle, and every other command with success.
+ * Hosts that exist in memory: they answer the script by which hosts are observed as a host would that holds its bundle, and every other
+ * command as the one that asks whether all units have restarted.
  * `probes`: what their probes say, by name.
  */
 export class MemoryHosts implements Hosts {
   readonly held = new Map<string, Held>();
+  /** When its units started last, in milliseconds since the epoch. */
+  readonly started = new Map<string, number>();
   readonly #access: () => Access;
   readonly #probes: (host: string) => HostFacts['probes'];
   #calls = 0;
@@ -40,7 +43,7 @@ export class MemoryHosts implements Hosts {
       name,
       exec: async (command) => {
         this.#calls++;
-        return said(command === 'sh -s' ? this.#observe(name) : '');
+        return said(command === 'sh -s' ? this.#observe(name) : `${this.started.get(name) ?? 0}`);
       },
       interactive: never,
       stream: never,
