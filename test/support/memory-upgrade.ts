@@ -1,0 +1,573 @@
+import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
+import type { Bundle } from '../../src/components/bundle.ts';
+import { identityOf } from '../../src/components/bundles.ts';
+import { etcdClusters } from '../../src/components/etcd.ts';
+import type { Cluster } from '../../src/config/schema.ts';
+import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
+import type { BundleProps } from '../../src/host/design.ts';
+import { readFacts } from '../../src/host/facts.ts';
+import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
+import { diffBundle, heldPaths } from '../../src/host/types/bundle.ts';
+import type { KubeClients } from '../../src/kube/clients.ts';
+import { readNodes } from '../../src/kube/types/node.ts';
+import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
+import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
+import { planCluster } from '../../src/lifecycle/plan.ts';
+import { type UpResult, up } from '../../src/lifecycle/up.ts';
+import { planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
+import { sha256 } from '../../src/plan/canonical.ts';
+import {
+  type Address,
+  addressOf,
+  type Layer,
+  nameOf,
+  type Observation,
+  type Resolved,
+  type ResourceType,
+} from '../../src/plan/resource.ts';
+import type { UpgradeResult } from '../../src/rollout/result.ts';
+import type { UpgradePlan } from '../../src/rollout/upgrade-plan.ts';
+import { lockKey } from '../../src/run/lockRecord.ts';
+import { recordKey, type Store } from '../../src/store/store.ts';
+import { memoryStore } from '../unit/run/memoryStore.ts';
+import { MemoryWorld, memoryLayers, worldDigest } from './memory.ts';
+import { MemoryApi } from './memory-api.ts';
+import { memoryOpened } from './memory-cluster.ts';
+import { MemoryHosts } from './memory-hosts.ts';
+import type { VirtualTimers } from './virtual-timers.ts';
+
+type Act = (act: string) => void | Promise<void>;
+
+/**
+ * A whole cluster in memory that can be upgraded: machines and hosts that hold bundles and run their units, etcd with leaders, an API with Nodes, pods and
+ * evictions. Every act of a command is checked against what must hold at every moment.
+ */
+export class UpgradableCluster {
+  readonly world = new MemoryWorld();
+  readonly api: MemoryApi;
+  readonly objects = new Map<string, Uint8Array>();
+  /** What did not hold, and after which act. */
+  readonly broken: string[] = [];
+  /** Machines that were made. */
+  readonly made: string[] = [];
+  onAct: Act = () => undefined;
+  /** Acts of commands, and records that they wrote. */
+  acts = 0;
+  /** Nothing of a killed command reaches the world any more. */
+  dead = false;
+  readonly #hosts: MemoryHosts;
+  readonly #time: VirtualTimers;
+  readonly #leaders = new Map<string, string>();
+  #runs = 0;
+
+  constructor(time: VirtualTimers) {
+    this.#time = time;
+    this.#hosts = new MemoryHosts(
+      () => this.#access(),
+      (host) => new Map(etcdClusterNames.flatMap((cluster) => this.#probe(host, cluster))),
+    );
+    this.api = new MemoryApi({
+      version: () => oldest(this.running('kube-apiserver')),
+      kubelet: (node) => this.#program(node, 'kubelet'),
+      act: (what, change) => this.#act(what, change),
+    });
+    this.world.onAct = (act) => this.#after(act);
+  }
+
+  /** The same, with everything in it. */
+  copy(): UpgradableCluster {
+    const other = new UpgradableCluster(this.#time);
+    for (const [address, thing] of this.world.things) other.world.things.set(address, thing);
+    for (const [address, below] of this.world.below) other.world.below.set(address, below);
+    for (const [name, held] of this.#hosts.held) other.#hosts.held.set(name, held);
+    for (const [name, node] of this.api.nodes) other.api.nodes.set(name, node);
+    for (const [name, pod] of this.api.pods) other.api.pods.set(name, pod);
+    for (const [key, bytes] of this.objects) other.objects.set(key, bytes);
+    other.stands();
+    return other;
+  }
+
+  up(file: Cluster, over: Partial<Opened> = {}): Promise<UpResult> {
+    const options = { allowDataLoss: false, lockWaitMs: 0, confirm: async () => true };
+    return this.#time.until(up(this.opened(file, over), options));
+  }
+  upgrade(file: Cluster, options: Partial<UpgradeOptions> = {}, over: Partial<Opened> = {}): Promise<UpgradeResult> {
+    return this.#time.until(this.upgrading(file, options, over));
+  }
+  /** Without time that goes on: for two at once. */
+  upgrading(file: Cluster, options: Partial<UpgradeOptions> = {}, over: Partial<Opened> = {}): Promise<UpgradeResult> {
+    return upgrade(this.opened(file, over), {
+      allowDataLoss: false,
+      lockWaitMs: 0,
+      stopping: new AbortController().signal,
+      confirm: async () => true,
+      ...options,
+    });
+  }
+  dryRun(file: Cluster): Promise<UpgradePlan> {
+    return this.#time.until(planUpgrade(this.opened(file)));
+  }
+  /** What `plan` shows: empty when all is as the file says. */
+  async left(file: Cluster): Promise<readonly string[]> {
+    const { changes } = await this.#time.until(planCluster(this.opened(file)));
+    return changes.map(({ address, action, fields }) => `${action} ${address} ${fields.map(({ path }) => path).join(', ')}`);
+  }
+  async record(): Promise<ClusterRecord> {
+    const record = await readRecord(memoryStore(this.objects));
+    if (!record) throw new Error('there is no record');
+    return record;
+  }
+
+  /** Runs a command that is killed after so many acts: nothing of it reaches the world from then on. */
+  async killedAfter(acts: number, command: (over: Partial<Opened>) => Promise<unknown>): Promise<void> {
+    const [killer, { onAct }] = [new AbortController(), this];
+    let count = 0;
+    this.onAct = (act) => {
+      if (this.dead) throw new Error('killed');
+      if (++count < acts) return onAct(act);
+      this.dead = true;
+      killer.abort(new Error('killed'));
+      throw new Error('killed');
+    };
+    await command({ signal: killer.signal }).catch((error: unknown) => {
+      if (!this.dead) throw error;
+    });
+    [this.onAct, this.dead] = [onAct, false];
+    // Whoever comes next finds that its process is gone.
+    this.objects.delete(lockKey);
+  }
+
+  machines(): readonly string[] {
+    return this.#named('local.machine').toSorted();
+  }
+  digest(): string {
+    return worldDigest(this.world);
+  }
+  /** Version of a program on each machine where it runs. */
+  running(program: string): ReadonlyMap<string, string> {
+    return new Map(
+      this.machines().flatMap((name): [string, string][] => {
+        const version = this.#program(name, program);
+        return version === undefined ? [] : [[name, version]];
+      }),
+    );
+  }
+
+  opened(cluster: Cluster, over: Partial<Opened> = {}): Opened {
+    const base = memoryOpened(cluster, this.world, { store: '/nowhere' });
+    const store = this.#store();
+    const run = ++this.#runs;
+    let random = 0;
+    return {
+      ...base,
+      provider: { ...base.provider, access: () => this.#access(), store: async () => store },
+      layers: async (input) => this.#layers(input),
+      now: () => Date.UTC(2026, 0, 1) + Math.round(this.#time.now),
+      newUid: () => `uid-${run}`,
+      randomBytes: (count) => new Uint8Array(count).map((_, i) => (run >> (8 * i)) + ++random),
+      ...over,
+    };
+  }
+
+  #store(): Store {
+    const store = memoryStore(this.objects);
+    return {
+      ...store,
+      put: async (key, body, condition) => {
+        if (this.dead) throw new Error('killed');
+        const version = await store.put(key, body, condition);
+        if (key === recordKey) await this.#after('write record');
+        return version;
+      },
+    };
+  }
+
+  async #act(what: string, change: () => void): Promise<void> {
+    if (this.dead) throw new Error('killed');
+    await Promise.resolve();
+    change();
+    this.world.log.push(what);
+    await this.#after(what);
+  }
+  async #after(act: string): Promise<void> {
+    if (act.startsWith('create local.machine/')) this.made.push(act.slice('create local.machine/'.length));
+    this.acts++;
+    this.broken.push(...this.#violations().map((what) => `after ${act}: ${what}`));
+    await this.onAct(act);
+  }
+
+  /** Kubernetes' version skew policy, and quorum: https://kubernetes.io/releases/version-skew-policy/ */
+  #violations(): readonly string[] {
+    const apis = [...this.running('kube-apiserver')];
+    const found: string[] = [];
+    const newest = (all: readonly (readonly [string, string])[]) =>
+      all
+        .map(([, version]) => version)
+        .toSorted(compareVersions)
+        .at(-1);
+    const [lowest, highest] = [oldest(new Map(apis)), newest(apis)];
+    if (lowest !== undefined && highest !== undefined) {
+      if (minorOf(highest) - minorOf(lowest) > 1) found.push(`API servers at ${lowest} and ${highest}`);
+      for (const program of ['kubelet', 'kube-proxy', 'kube-controller-manager', 'kube-scheduler'])
+        for (const [name, version] of this.running(program)) {
+          // On a master everything talks to the master's own API server.
+          const [least, most] = name.startsWith('master') ? this.#ownApi(name) : [lowest, highest];
+          if (least !== undefined && compareVersions(version, least) > 0)
+            found.push(`${program} of ${name} ${version}, an API server at ${least}`);
+          if (most !== undefined && minorOf(most) - minorOf(version) > 3)
+            found.push(`${program} of ${name} ${version}, an API server at ${most}`);
+        }
+    }
+    const etcd = [...this.running('etcd')];
+    const [low, high] = [oldest(new Map(etcd)), newest(etcd)];
+    if (low !== undefined && high !== undefined && minorOf(high) - minorOf(low) > 1) found.push(`etcd at ${low} and ${high}`);
+    const members = this.#members('main').length;
+    const voting = this.#members('main').filter((name) => this.serves(name)).length;
+    if (this.#formed && members > 1 && voting <= members / 2) found.push(`etcd has ${voting} of ${members} members`);
+    for (const pod of this.api.pods.values()) {
+      const { nodeName }: { nodeName?: unknown } = Object(pod.spec);
+      if (typeof nodeName === 'string' && nodeName !== '' && !this.machines().includes(nodeName))
+        found.push(`pod ${pod.metadata.name} was on ${nodeName}, which is gone`);
+    }
+    return found;
+  }
+  #ownApi(master: string): readonly (string | undefined)[] {
+    const own = this.#program(master, 'kube-apiserver');
+    return [own, own];
+  }
+  #formed = false;
+  /** Two pods on each worker. */
+  populate(): void {
+    for (const node of this.api.nodes.keys())
+      if (!node.startsWith('master')) for (const n of [1, 2]) this.api.addPod(`web-${node}-${n}`, node);
+  }
+  /** From now on quorum must hold: the cluster stands. */
+  stands(): void {
+    this.#formed = true;
+    this.acts = 0;
+    this.broken.length = 0;
+    this.made.length = 0;
+    this.world.log.length = 0;
+  }
+
+  #named(type: string): readonly string[] {
+    return [...this.world.things.keys()].filter((address) => address.startsWith(`${type}/`)).map(nameOf);
+  }
+  /** Its units run. */
+  serves(name: string): boolean {
+    const has = (type: string): boolean => this.world.things.has(addressOf(type, name));
+    return has('local.machine') && has('host.units') && has('host.bundle');
+  }
+  #program(machine: string, program: string): string | undefined {
+    return this.serves(machine) ? versionOf(this.#hosts.held.get(machine)?.bundle, program) : undefined;
+  }
+  #access(): Access {
+    const machines = this.machines();
+    return {
+      bastion: undefined,
+      hosts: new Map(
+        machines.map((name) => [name, { state: 'reachable', endpoint: { address: name, port: 22, user: 'root', hostKey: '' } }]),
+      ),
+      api: { server: this.api.server, tlsServerName: 'api', via: 'direct' },
+    };
+  }
+
+  #members(cluster: string): readonly string[] {
+    return this.#named('etcd.member')
+      .filter((name) => name.startsWith(`${cluster}.`))
+      .map((name) => name.slice(cluster.length + 1))
+      .sort();
+  }
+  #view(host: string, cluster: string): { members: object; status: object } | undefined {
+    const all = this.#members(cluster);
+    const serving = all.filter((name) => this.serves(name));
+    if (!serving.includes(host)) return undefined;
+    const idOf = (name: string): string => `${name.split('').reduce((sum, c) => sum * 31 + c.charCodeAt(0), 7)}`;
+    let leader = this.#leaders.get(cluster);
+    if (leader === undefined || !serving.includes(leader)) leader = serving[0] ?? '';
+    this.#leaders.set(cluster, leader);
+    const members = all.map((name) => ({ ID: idOf(name), name, peerURLs: [`https://${name}`], clientURLs: [`https://${name}`] }));
+    const version = this.#program(host, 'etcd') ?? '';
+    const status = {
+      header: { member_id: idOf(host), cluster_id: '1' },
+      version,
+      leader: idOf(leader),
+      raftTerm: '2',
+      raftAppliedIndex: '9',
+    };
+    return { members: { members }, status };
+  }
+  #probe(host: string, cluster: (typeof etcdClusterNames)[number]): [string, { code: number; stdout: string }][] {
+    const held = this.#hosts.held.get(host)?.bundle;
+    if (!held?.probes.some(({ name }) => name === probeName(cluster))) return [];
+    const view = this.#view(host, cluster);
+    return [[probeName(cluster), { code: view ? 0 : 7, stdout: view ? JSON.stringify({ ...view, alarms: {} }) : '' }]];
+  }
+
+  async #host(name: string): Promise<Host> {
+    const host = await this.#hosts.get(name);
+    const said = (stdout: string): ExecResult => ({ code: 0, stdout, stderr: '' });
+    return {
+      ...host,
+      exec: async (command, options) => {
+        if (this.dead) throw new Error('killed');
+        const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
+        if (cluster === undefined)
+          return command === 'sh -s' ? host.exec(command, options) : said(`${Date.UTC(2026, 0, 1) + Math.round(this.#time.now)}`);
+        if (command.includes('transfer-leadership')) {
+          const id = /"targetID":"(\d+)"/.exec(command)?.[1];
+          const views = this.#members(cluster).map((member) => ({ member, view: this.#view(member, cluster) }));
+          const target = views.find(({ view }) => JSON.stringify(view?.status).includes(`"member_id":"${id}"`));
+          await this.#act(`lead ${cluster} ${target?.member}`, () => this.#leaders.set(cluster, target?.member ?? ''));
+          return said('{}');
+        }
+        if (command.includes('/version')) {
+          const risen = oldest(new Map(this.#members(cluster).flatMap((m) => [...(this.#versionAt(m) ?? [])]))) ?? '';
+          return said(`{"etcdserver":"${this.#program(name, 'etcd')}","etcdcluster":"${risen.replace(/\.\d+$/, '.0')}"}`);
+        }
+        const view = this.#view(name, cluster);
+        return said(view ? `${JSON.stringify(view.members)}\n${JSON.stringify(view.status)}\n` : '');
+      },
+    };
+  }
+  #versionAt(member: string): readonly [string, string][] | undefined {
+    const version = this.#program(member, 'etcd');
+    return version === undefined ? undefined : [[member, version]];
+  }
+
+  #layers({ design, opened, generation }: LayersInput): LayersOutput {
+    const { api, world } = this;
+    const machinesOf = machinesBy(design);
+    const clients: HostsClients = {
+      hosts: {
+        access: () => this.#access(),
+        get: (name) => this.#host(name),
+        tunnel: () => {
+          throw new Error('no tunnels in memory');
+        },
+        close: async () => undefined,
+      },
+      get machines() {
+        return machinesOf();
+      },
+      uid: 'uid',
+      generation,
+      records: { get: async () => 'initialised', put: async () => undefined },
+      delivery: 'mounted',
+      storedAssets: async () => new Map(),
+      assetFile: (path) => path,
+      now: opened.now,
+    };
+    const nodes = async () => new Map((await api.list('v1', 'Node')).map((node) => [node.metadata.name, node]));
+    const kube: KubeClients = {
+      api: async () => {
+        await api.raw('/readyz');
+        return api;
+      },
+      state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
+      uid: 'uid',
+      hosts: undefined,
+      now: opened.now,
+      addonKinds: [],
+      manifests: new Map(),
+      nodes: { next: nodes },
+      leases: { next: async () => new Map(this.machines().map((name) => [name, opened.now()])) },
+      workloads: { next: async () => new Map() },
+      close: () => undefined,
+    };
+    const connections: Readonly<Record<string, unknown>> = { hosts: clients, kube };
+    const layers = memoryLayers(world, design().resources, () => design().resources).map(
+      (layer): Layer => ({
+        name: layer.name,
+        types: layer.types.map((type) => this.#living(type, clients)),
+        connect: async () => connections[layer.name] ?? world,
+      }),
+    );
+    return {
+      layers,
+      secrets: { reveal: async () => new Uint8Array() },
+      reach: { hosts: () => clients, kube: () => kube },
+    };
+  }
+
+  /** A type of the memory world, for a world in which hosts run what they hold. */
+  #living(base: ResourceType, clients: HostsClients): ResourceType {
+    const { world } = this;
+    const observeBase: ResourceType['observe'] = ({ signal }) =>
+      base.observe({ clients: world, signal, read: (query) => query(world, signal) });
+    const type: ResourceType = {
+      ...base,
+      observe: observeBase,
+      create: (props, ctx) => this.#alive(() => base.create?.(props, ctx)),
+      update: (props, outputs, ctx) => this.#alive(() => base.update?.(props, outputs, ctx)),
+      delete: async (outputs, ctx) => {
+        await this.#alive(async () => (await base.delete?.(outputs, ctx)) ?? {});
+      },
+    };
+    switch (base.name) {
+      case 'host.bundle':
+        return this.#bundles(type, clients);
+      case 'host.units':
+        return {
+          ...type,
+          create: async (props, ctx) => {
+            const name = nameOf(ctx.address);
+            const outputs = await this.#alive(() => base.create?.(props, ctx));
+            if (this.#program(name, 'kubelet') !== undefined) this.api.register(name, {});
+            return outputs;
+          },
+        };
+      case 'kube.node':
+        return this.#nodes(type);
+      case 'kube.api':
+        return { ...type, verify: async (_props, { address }) => this.#mustServe(nameOf(address)) };
+      case 'etcd.member':
+        return { ...type, verify: async (_props, { address }) => this.#mustServe(nameOf(address).replace(/^\w+\./, '')) };
+      default:
+        return { ...type, verify: async () => undefined };
+    }
+  }
+  #nodes(type: ResourceType): ResourceType {
+    const { world } = this;
+    const nodes: ResourceType<object, object, KubeClients> = {
+      ...type,
+      observe: async (observing) => {
+        await observing.read(readNodes).catch(() => undefined);
+        return this.#readyNodes(await type.observe({ clients: world, signal: observing.signal, read: async () => never() }));
+      },
+      verify: async (_props, { address }) => this.#mustServe(nameOf(address)),
+      delete: async (outputs, ctx) => {
+        await type.delete?.(outputs, ctx);
+        this.api.forget(nameOf(ctx.address));
+      },
+    };
+    return nodes;
+  }
+  async #alive(work: () => Promise<object> | undefined): Promise<object> {
+    if (this.dead) throw new Error('killed');
+    return (await work()) ?? {};
+  }
+  #mustServe(name: string): void {
+    if (!this.serves(name)) throw new Error(`${name} does not serve`);
+  }
+  #readyNodes(found: ReadonlyMap<Address, Observation<object, object>>): ReadonlyMap<Address, Observation<object, object>> {
+    return new Map(
+      [...found].map(([address, seen]) => [
+        address,
+        seen.state === 'present' && !this.serves(nameOf(address)) ? { ...seen, props: { ...seen.props, ready: false } } : seen,
+      ]),
+    );
+  }
+
+  #bundles(type: ResourceType, clients: HostsClients): ResourceType {
+    const { held } = this.#hosts;
+    const apply = (props: Resolved<BundleProps>, name: string, hold: readonly string[]): Resolved<BundleProps> => {
+      const next = clients.machines.get(name)?.bundle;
+      if (!next) throw new Error(`no bundle of ${name}`);
+      const before = this.world.things.get(addressOf('host.bundle', name));
+      const old = before ? held.get(name)?.bundle : undefined;
+      const kept = new Set(heldPaths(hold));
+      const bundle = old ? holding(next, old, kept) : next;
+      const merged = before ? holdingProps(props, bundleProps(before.props), kept) : props;
+      held.set(name, { bundle, identity: merged.identity, digests: digestsOf(bundle) });
+      return merged;
+    };
+    const bundles: ResourceType<object, object, HostsClients> = {
+      ...type,
+      observe: async (observing) => {
+        await observing.read(readFacts);
+        const found = await type.observe({ clients: this.world, signal: observing.signal, read: async () => never() });
+        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen)]));
+      },
+      diff: (desired, observed) => diffBundle(bundleProps(desired), bundleProps(observed)),
+      create: (props, ctx) => {
+        return this.#alive(() => type.create?.(apply(bundleProps(props), nameOf(ctx.address), []), ctx));
+      },
+      update: (props, outputs, ctx) => {
+        return this.#alive(() => type.update?.(apply(bundleProps(props), nameOf(ctx.address), ctx.hold), outputs, ctx));
+      },
+    };
+    return bundles;
+  }
+  /** With what a change of each file would restart, and what of that serves. */
+  #serving(address: Address, seen: Observation<object, object>): Observation<object, object> {
+    const bundle = this.#hosts.held.get(nameOf(address))?.bundle;
+    if (seen.state !== 'present' || !bundle || !this.serves(nameOf(address))) return seen;
+    const restarts: Record<string, string[]> = {};
+    for (const { name, inputs } of bundle.units)
+      for (const path of [name, ...inputs]) restarts[path] = [...(restarts[path] ?? []), name];
+    const serving = bundle.units.filter((unit) => unit.serving).map(({ name }) => name);
+    return { ...seen, props: { ...seen.props, restarts, serving } };
+  }
+}
+
+const never = (): never => {
+  throw new Error('types in memory ask nothing');
+};
+const isBundleProps = (props: object): props is Resolved<BundleProps> =>
+  'bundle' in props && 'files' in props && 'units' in props;
+function bundleProps(props: object): Resolved<BundleProps> {
+  if (!isBundleProps(props)) throw new Error('these are no props of host.bundle');
+  return props;
+}
+const oldest = (versions: ReadonlyMap<string, string>): string | undefined => [...versions.values()].toSorted(compareVersions)[0];
+
+const programs = new WeakMap<Bundle, ReadonlyMap<string, string>>();
+function versionOf(bundle: Bundle | undefined, program: string): string | undefined {
+  if (!bundle) return undefined;
+  let found = programs.get(bundle);
+  if (!found) {
+    const all = bundle.units.map(({ text }) => text).join('\n');
+    found = new Map(
+      [...all.matchAll(/^ExecStart=\/opt\/slipway\/[a-z-]+\/(\d[\w.+-]*)\/([\w-]+)/gm)].map(([, version = '', name = '']) => [
+        name,
+        version,
+      ]),
+    );
+    programs.set(bundle, found);
+  }
+  return found.get(program);
+}
+
+/** The new one, but for what is held back. */
+function holding(next: Bundle, old: Bundle, held: ReadonlySet<string>): Bundle {
+  if (held.size === 0) return next;
+  const pick = <T>(now: readonly T[], before: readonly T[], key: (one: T) => string): readonly T[] => [
+    ...now.flatMap((one) => (held.has(key(one)) ? before.filter((other) => key(other) === key(one)) : [one])),
+    ...before.filter((one) => held.has(key(one)) && !now.some((other) => key(other) === key(one))),
+  ];
+  return {
+    ...next,
+    files: pick(next.files, old.files, ({ path }) => path),
+    units: pick(next.units, old.units, ({ name }) => name),
+  };
+}
+function holdingProps(next: Resolved<BundleProps>, old: Resolved<BundleProps>, held: ReadonlySet<string>): Resolved<BundleProps> {
+  const pick = <T>(now: Readonly<Record<string, T>>, before: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries([
+      ...Object.entries(now).filter(([key]) => !held.has(key)),
+      ...Object.entries(before).filter(([key]) => held.has(key)),
+    ]);
+  const { restarts: _, serving: __, ...props } = next;
+  return { ...props, files: pick(next.files, old.files), units: pick(next.units, old.units) };
+}
+const digestsOf = ({ files }: Bundle): Readonly<Record<string, string>> =>
+  Object.fromEntries(files.flatMap(({ path, content }) => ('text' in content ? [[path, sha256(content.text)]] : [])));
+
+function machinesBy(design: LayersInput['design']): () => HostsClients['machines'] {
+  let of: ReturnType<typeof design> | undefined;
+  let machines: HostsClients['machines'] = new Map();
+  return () => {
+    const now = design();
+    if (of !== now) {
+      machines = new Map(
+        now.topology.machines.flatMap((machine) => {
+          const bundle = now.bundles.get(machine.bundle);
+          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, now.topology) }]] : [];
+        }),
+      );
+      of = now;
+    }
+    return machines;
+  };
+}
