@@ -265,7 +265,10 @@ describe('what serves', () => {
         .filter((action) => /^(UpdateAutoScalingGroup|DeleteAutoScalingGroup)$/.test(action));
     };
     expect(wordsOf(await one.look('up', clusterOf()))).toContainEqual(`delete aws.pool/gpu-${zone} (left to upgrade)`);
-    expect(await groupCalls(() => one.converge('upgrade', clusterOf()))).toEqual(['UpdateAutoScalingGroup', 'DeleteAutoScalingGroup']);
+    expect(await groupCalls(() => one.converge('upgrade', clusterOf()))).toEqual([
+      'UpdateAutoScalingGroup',
+      'DeleteAutoScalingGroup',
+    ]);
     expect(await groupCalls(() => one.converge('down'))).toEqual(['DeleteAutoScalingGroup']);
   });
 
