@@ -3,6 +3,7 @@ import type { Finding } from './config/finding.ts';
 import type { Cluster } from './config/schema.ts';
 import type { Access } from './host/host.ts';
 import type { Cost } from './plan/cost.ts';
+import type { Change } from './plan/plan.ts';
 import type { Layer, Observed, Ref, Resource, ResourceType } from './plan/resource.ts';
 import type { Store } from './store/store.ts';
 
@@ -24,6 +25,8 @@ export interface Provider<C = unknown> extends Layer<C> {
   machineAddress(name: string): `${string}/${string}`;
   /** Where pools are groups: the address of the infrastructure resource that is this one (`Topology.groups`). */
   groupAddress?(name: string): `${string}/${string}`;
+  /** Where pools are groups: what an upgrade does with their members. */
+  groups?(clients: C): GroupsPort;
   /** Where nodes are known to a cloud: what it calls this machine (`aws:///ZONE/i-…`). */
   providerId?(name: string): Ref<string>;
   /** Further facts for this machine's host.env that only the cloud can tell: what it calls an etcd machine's volumes (`VOLUME_MAIN`). */
@@ -49,4 +52,34 @@ export interface Provider<C = unknown> extends Layer<C> {
    * itself from the cluster's store, to which it is uploaded once.
    */
   readonly delivery: 'mounted' | 'pushed' | 'fetched';
+}
+
+/** Groups whose machines the cloud makes, as an upgrade replaces them: by the names of `Topology.groups`. */
+export interface GroupsPort {
+  /** Types of what a group's new machines are made by: `NAME` of a resource is a pool's, or a group's. */
+  readonly types: readonly string[];
+  /** All groups of the cluster, in one question. One that is not there is missing. */
+  read(signal: AbortSignal): Promise<ReadonlyMap<string, Group>>;
+  /** Whether this change makes the members of its pool or group old. */
+  outdates(change: Change): boolean;
+  /** The group wants this many: spare machines, until `settle`. What it had before is kept with it, so that whoever comes after a crash knows. Idempotent. */
+  raise(group: string, desired: number, signal: AbortSignal): Promise<void>;
+  /** Ends a member; with `shrink` no other one is made in its place. A member that ends already, or has ended, needs nothing. */
+  end(group: string, machine: string, options: { readonly shrink: boolean }, signal: AbortSignal): Promise<void>;
+  /** The group has its bounds again. `desired`: what it is to want, where that may be more than it should be. Idempotent. */
+  settle(group: string, desired: number | undefined, signal: AbortSignal): Promise<void>;
+}
+export interface Group {
+  readonly desired: number;
+  /** Desired size before `raise`, while that is in force. */
+  readonly before: number | undefined;
+  readonly members: readonly GroupMember[];
+}
+export interface GroupMember {
+  /** Its node's name. */
+  readonly machine: string;
+  /** On its way out: it counts no more. */
+  readonly going: boolean;
+  /** Made from another template than the group's. */
+  readonly old: boolean;
 }

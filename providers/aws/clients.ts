@@ -19,6 +19,8 @@ export interface AwsSdk {
   /** Tries once: for creates that take no token, where a blind retry could make a second thing (hard part 18). */
   readonly ec2Once: EC2Client;
   readonly autoscaling: AutoScalingClient;
+  /** Tries once: that a member ends and its place with it must not be said twice. */
+  readonly autoscalingOnce: AutoScalingClient;
   readonly elb: ElasticLoadBalancingV2Client;
   /** Of classic balancers: ours are none, a cloud controller's may be. */
   readonly classic: ElasticLoadBalancingClient;
@@ -84,6 +86,7 @@ export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_
     ec2: new EC2Client(common),
     ec2Once: new EC2Client({ ...common, retryMode: 'standard', maxAttempts: 1 }),
     autoscaling: new AutoScalingClient(common),
+    autoscalingOnce: new AutoScalingClient({ ...common, retryMode: 'standard', maxAttempts: 1 }),
     elb: new ElasticLoadBalancingV2Client(common),
     classic: new ElasticLoadBalancingClient(common),
     iam: new IAMClient(common),

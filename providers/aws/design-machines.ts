@@ -217,6 +217,8 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
       min,
       max,
       drainSeconds: Math.ceil(durationMs(pool.upgrade.drain.timeout) / 1000),
+      outdated: 0,
+      raised: false,
       tags: {
         ...tagsOf(owner, address),
         ...nodeTags('worker', owner.cluster),

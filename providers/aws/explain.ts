@@ -20,7 +20,8 @@ export function explained<P extends object, O extends object>(
   };
 }
 
-async function explaining<T>(where: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+/** One call outside of a type. */
+export async function explaining<T>(where: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

@@ -21,6 +21,7 @@ import {
 } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
+import { lower, membersOf, sizeBefore } from './group-size.ts';
 import { profileVisible } from './launch.ts';
 import { groups, madeByKubernetes, poolInstances } from './machine-queries.ts';
 import { polled } from './polls.ts';
@@ -37,6 +38,10 @@ export interface PoolProps {
   readonly max: number;
   /** How long a machine that must go is waited for, at most, until its pods have left, in seconds. */
   readonly drainSeconds: number;
+  /** Members that were made from another version than the group's; designed: none. */
+  readonly outdated: number;
+  /** An upgrade has raised its size for spare machines, and has not come to its end. */
+  readonly raised: boolean;
   readonly tags: Tags;
 }
 export interface PoolOutputs {
@@ -73,6 +78,8 @@ export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
       min: 'none',
       max: 'none',
       drainSeconds: 'ignore',
+      outdated: 'replace',
+      raised: 'drain',
       tags: 'ignore',
     }),
   ),
@@ -181,8 +188,10 @@ function propsOf(group: AutoScalingGroup): Omit<Wanted, 'tags'> {
     spot: InstancesDistribution?.OnDemandPercentageAboveBaseCapacity === 0,
     subnet: group.VPCZoneIdentifier ?? '',
     min: group.MinSize ?? 0,
-    max: group.MaxSize ?? 0,
+    max: sizeBefore(group)?.max ?? group.MaxSize ?? 0,
     drainSeconds: 0,
+    outdated: membersOf(group).filter(({ going, old }) => old && !going).length,
+    raised: sizeBefore(group) !== undefined,
   };
 }
 const outputsOf = (group: AutoScalingGroup): PoolOutputs => ({
@@ -199,18 +208,21 @@ async function change(there: AutoScalingGroup, props: Wanted, ctx: Context<AwsCl
   const before = propsOf(there);
   const held = Object.fromEntries(Object.entries(before).filter(([key]) => ctx.hold.includes(key)));
   const wanted: Wanted = { ...props, ...held };
+  // Whoever has raised it goes on from there.
+  const raised = ctx.hold.includes('raised') ? sizeBefore(there) : undefined;
   await profileVisible(ctx, () =>
     autoscaling.send(
       new UpdateAutoScalingGroupCommand({
         AutoScalingGroupName: name,
         MinSize: wanted.min,
-        MaxSize: wanted.max,
+        MaxSize: raised ? Math.max(wanted.max, there.MaxSize ?? 0) : wanted.max,
         VPCZoneIdentifier: wanted.subnet,
         MixedInstancesPolicy: mixed(wanted),
         CapacityRebalance: wanted.spot,
       }),
     ),
   );
+  if (!raised) await lower(there, sizeBefore(there)?.desired, ctx.clients);
   await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: groupTags(name, props.tags) }));
   for (const hook of hooks(props)) await autoscaling.send(new PutLifecycleHookCommand({ AutoScalingGroupName: name, ...hook }));
   const desired = Math.min(Math.max(there.DesiredCapacity ?? 0, wanted.min), wanted.max);

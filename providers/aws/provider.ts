@@ -15,6 +15,7 @@ import { design } from './design.ts';
 import { codeOf } from './errors.ts';
 import { existingOf } from './existing.ts';
 import { explained } from './explain.ts';
+import { openGroups } from './groups.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
 import { leftovers } from './leftovers.ts';
 import { listener } from './listener.ts';
@@ -111,6 +112,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     },
     machineAddress: (name) => addressOf('aws.machine', name),
     groupAddress: (name) => addressOf('aws.pool', name),
+    groups: openGroups,
     machineFacts,
     cloudEndpoints: options.machineEndpoints && { api: options.machineEndpoints.s3, metadata: options.machineEndpoints.metadata },
     providerId: (name) => ref<string>(addressOf('aws.machine', name), 'providerId'),

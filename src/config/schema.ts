@@ -296,13 +296,17 @@ const pool = z.strictObject({
   spot: z.boolean().default(false).describe('Interruptible machines, at a lower price'),
   upgrade: z
     .strictObject({
-      strategy,
+      strategy: strategy.describe(
+        'Change machines as they stand, or make new ones; a change that the strategy cannot do is refused. On AWS, where groups make the machines, only replace can do anything, and is the default there',
+      ),
       maxUnavailable: amount
         .default(1)
-        .describe('How many may be away at once: a number, or a share such as 25%, rounded down but at least 1'),
+        .describe(
+          'How many may be away at once: a number, or a share such as 25%, rounded down but at least 1. On AWS 0 where there is a surge',
+        ),
       maxSurge: amount
         .default(0)
-        .describe('How many more may exist at once (replace only): a number, or a share such as 25%, rounded up'),
+        .describe('How many more may exist at once (replace only): a number, or a share such as 25%, rounded up. On AWS 1'),
       drain,
     })
     .prefault({})

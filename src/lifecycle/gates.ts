@@ -78,10 +78,14 @@ export function openGates(session: Session): Gates {
 async function passGates(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
   await Promise.all([
     ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
-    ...((turn.role === 'master' || turn.role === 'worker') && turn.how !== 'remove' ? [staysReady(turn, session, signal)] : []),
+    ...(isNode(turn, session) ? [staysReady(turn, session, signal)] : []),
   ]);
   if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);
 }
+
+/** A member of a group is gone after its turn; whoever came in its place was waited for in it. */
+const isNode = ({ role, how, machine }: Turn, { design: { topology } }: Session): boolean =>
+  (role === 'master' || role === 'worker') && how !== 'remove' && topology.machines.some(({ name }) => name === machine);
 
 /** All members of both clusters know a leader, by their own word. */
 async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> {

@@ -13,8 +13,9 @@ import { planRemovals, removalWaves } from '../rollout/removals.ts';
 import { machineOf, planWaves, type Strategy, type Waves } from '../rollout/waves.ts';
 import { type Course, type Hop, variantsAt } from './course.ts';
 import type { ClusterDesign } from './design.ts';
+import { groupLanes } from './group-look.ts';
 import { type Look, lookSession, planFrom, type Session } from './session.ts';
-import { type Variants, withSurge } from './variants.ts';
+import { indexOfKey, poolKey, type Variants, withSurge } from './variants.ts';
 
 /** What one look finds for one hop. */
 export interface HopLook extends Waves {
@@ -44,8 +45,11 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   const leaders = new Set(
     etcdStatus(facts).flatMap(({ members }) => members.filter(({ leader }) => leader).map(({ host }) => host)),
   );
+  const goes = (pool: string): boolean => hop.moves.includes('pools') && indexOfKey(course.variants, poolKey(pool)) <= hop.index;
+  const groups = await groupLanes(session, plan, before, target, goes);
   const waves = planWaves({
     plan,
+    groups,
     leads: (machine) => leaders.has(machine),
     topology: target.topology,
     kubernetes: hop.versions.kubernetes,
@@ -78,7 +82,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   return {
     ...waves,
     waves: [...waves.waves, ...shrinking],
-    refused: [...waves.refused, ...(last ? removals.obstacles : [])],
+    refused: [...waves.refused, ...groups.refused, ...(last ? removals.obstacles : [])],
     look,
     plan,
     target,

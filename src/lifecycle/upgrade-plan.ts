@@ -11,6 +11,7 @@ import { versionsBetween } from '../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
+import { workerCount } from './group-look.ts';
 import { drainPolicy } from './node-work.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
@@ -33,7 +34,7 @@ export async function rolloutOf(
   const status = await statusIn(session, first.look);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs);
   const { upgrade } = session.opened.cluster;
-  const workers = session.design.topology.machines.filter(({ role }) => role === 'worker').length;
+  const workers = workerCount(session);
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
@@ -62,7 +63,7 @@ async function askApi(
 ): Promise<{ readonly pods: number; readonly obstacles: readonly Obstacle[] }> {
   const turns = drainsOf(waves);
   if (waves.every(({ lanes }) => lanes.length === 0)) return { pods: 0, obstacles: [] };
-  const { signal, opened, reach, design } = session;
+  const { signal, opened, reach } = session;
   try {
     const kube = await reach.kube().api({ signal });
     const demands: PodDemand[] = [];
@@ -71,7 +72,7 @@ async function askApi(
       readApiWorld(kube, { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
       kube.list('v1', 'Node', { metadataOnly: true, signal }),
     ]);
-    const workers = design.topology.machines.filter(({ role }) => role === 'worker').length;
+    const workers = workerCount(session);
     const before = preflightObstacles({
       file: opened.cluster,
       hops: course.hops,

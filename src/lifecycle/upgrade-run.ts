@@ -14,6 +14,8 @@ import { assetsOfBundles } from './assets.ts';
 import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
+import { workerCount } from './group-look.ts';
+import { openGroupRoll } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
@@ -22,7 +24,7 @@ import { lookSession, planFrom, type Session } from './session.ts';
 import { lastLook } from './status.ts';
 import { takeTurn } from './turn.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
-import { addonsKey, type Variants, withSurge } from './variants.ts';
+import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 
 export interface RunOptions {
   readonly allowDataLoss: boolean;
@@ -191,14 +193,16 @@ export class UpgradeRun {
   }
 
   async #hop(waves: readonly Wave[], hop: Hop): Promise<Outcome> {
-    const { opened, signal, emit, design } = this.#session;
+    const { opened, signal, emit } = this.#session;
     const { upgrade } = opened.cluster;
     const work = nodeWork(this.#session, this.#options.forceAfterMs);
     const gates = openGates(this.#session);
     const began = new Map<Wave, number>();
-    const workers = design.topology.machines.filter(({ role }) => role === 'worker').length;
+    const workers = workerCount(this.#session);
+    const groups = openGroupRoll(this.#session);
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
+        if (groups.owns(turn)) return groups.turn(turn, wave, work, own);
         this.#spare(turn, wave);
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
@@ -212,9 +216,11 @@ export class UpgradeRun {
         if (at === 'begin') {
           began.set(wave, opened.now());
           await work.due(wave, own);
-          await this.#shared(wave, hop, own);
-          return;
+          if (wave.name !== 'pools') return this.#shared(wave, hop, own);
+          await this.#published(groups.pools(wave), hop);
+          return groups.publish(wave, own);
         }
+        await groups.end(own);
         await gates.afterWave(wave, own);
         this.done.push({
           name: wave.name,
@@ -236,6 +242,7 @@ export class UpgradeRun {
         ...(upgrade.windows.length > 0 && { windowClosed: () => !inWindow(upgrade.windows, new Date(opened.now())).open }),
       });
     } finally {
+      await groups.done();
       await work.done();
       await gates.close();
     }
@@ -246,6 +253,14 @@ export class UpgradeRun {
     if (pool === undefined || (how !== 'add' && how !== 'remove')) return;
     const lane = lanes.find(({ first }) => first.some((turn) => turn.pool === pool));
     if (lane) this.#surge.set(pool, how === 'add' ? lane.first.length : 0);
+  }
+
+  /** From here on new machines of these pools are made by this hop: the record knows it before the first one can be. */
+  async #published(pools: readonly string[], hop: Hop): Promise<void> {
+    if (pools.length === 0) return;
+    this.#at = { ...this.#at, ...Object.fromEntries(pools.map((pool) => [poolKey(pool), hop.index])) };
+    this.#redesign();
+    for (const pool of pools) await this.#reach(poolKey(pool), hop);
   }
 
   /** What a wave changes besides machines. */

@@ -4,6 +4,7 @@ import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
 import { type Course, courseOf } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
+import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
@@ -73,6 +74,7 @@ export async function abortUpgrade(opened: Opened, { lockWaitMs }: { readonly lo
     const looks = await lookAhead(session, course);
     const work = nodeWork(session, undefined);
     const freed = await work.release(session.signal);
+    const groups = await releaseGroups(session);
     return {
       cluster: opened.cluster.name,
       runId: session.runId,
@@ -81,7 +83,10 @@ export async function abortUpgrade(opened: Opened, { lockWaitMs }: { readonly lo
       waves: [],
       seconds: (opened.now() - started) / 1000,
       left: looks.flatMap(({ waves }) => waves.flatMap(turnsOf)).map(({ machine, how }) => ({ machine, how })),
-      because: freed.length > 0 ? `uncordoned: ${freed.join(', ')}` : 'no node was cordoned by an upgrade',
+      because: [
+        freed.length > 0 ? `uncordoned: ${freed.join(', ')}` : 'no node was cordoned by an upgrade',
+        ...(groups.length > 0 ? [`back at their sizes: ${groups.join(', ')}`] : []),
+      ].join('; '),
       findings: [],
     };
   });

@@ -26,7 +26,7 @@ export const takesAway = (turn: Turn): boolean => turn.how !== 'add';
 export function laneQueue(lane: Lane, canary: boolean): LaneQueue {
   check(lane);
   // Ready capacity is size + surge − away: each surge machine lets one more be away.
-  const cap = lane.maxUnavailable + lane.first.length;
+  const cap = lane.maxUnavailable + sparesOf(lane);
   const phases = [
     newPhase(lane.first, lane.first.length, canary),
     newPhase(lane.turns, cap, canary),
@@ -92,6 +92,8 @@ function newPhase(turns: readonly Turn[], most: number, canary: boolean): Phase 
   return { left: new Set(turns), groups, most, canary: canary && turns.length > 1, running: 0, proven: false };
 }
 
+const sparesOf = ({ surge, maxSurge, first }: Lane): number => (surge === 'each turn' ? maxSurge : first.length);
+
 /** Workers alternate between zones. The order of etcd members (the leader last) and of masters is the plan's. */
 const groupOf = (turn: Turn): string => (turn.role === 'worker' ? turn.zone : '');
 
@@ -104,9 +106,10 @@ function least(turns: readonly Turn[], scores: readonly ((turn: Turn) => number)
   }, undefined);
 }
 
-function check({ name, maxUnavailable, maxSurge, first, turns }: Lane): void {
+function check(lane: Lane): void {
+  const { name, maxUnavailable, maxSurge, first, turns } = lane;
   if (first.length > maxSurge) throw new Error(`${name}: ${first.length} surge machines, and at most ${maxSurge} may be made`);
   if (first.some(({ how }) => how !== 'add')) throw new Error(`${name}: what comes first are machines that are made`);
-  if (turns.length > 0 && maxUnavailable + first.length < 1)
+  if (turns.length > 0 && maxUnavailable + sparesOf(lane) < 1)
     throw new Error(`${name}: no machine may be away, and none is made in its place`);
 }

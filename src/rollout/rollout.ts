@@ -37,6 +37,8 @@ export const laneSchema = z.strictObject({
   /** How many may be away at once, resolved to a number: at least 1 unless there is a surge. */
   maxUnavailable: z.int().min(0),
   maxSurge: z.int().min(0),
+  /** Where machines have no names before they are made (groups of a cloud): as many turns as `maxSurge` make one of their own before theirs goes. */
+  surge: z.literal('each turn').optional(),
   /** Surge machines, made before the turns. */
   first: z.array(turnSchema),
   turns: z.array(turnSchema),

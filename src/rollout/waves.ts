@@ -30,6 +30,8 @@ export interface WavesInput {
   machineAddress(name: string): Address;
   /** Machines that a pool of the strategy `replace` has besides while it is its turn, in this order. */
   surgeOf(pool: string): readonly MachineSpec[];
+  /** Of pools that are groups: their lanes, and what their new machines are made by. */
+  readonly groups?: { readonly lanes: readonly Lane[]; readonly changes: readonly Change[] };
   /** Who goes on this hop, in this order. */
   readonly moves: readonly Part[];
 }
@@ -86,13 +88,17 @@ export function planWaves(input: WavesInput): Waves {
   const pools = (): readonly Wave[] =>
     wave(
       'pools',
-      topology.cluster.pools.map(({ name }) =>
-        lane(
-          `pool ${name}`,
-          of('worker').filter(({ pool }) => pool === name),
-          { role: 'worker', pool: name },
+      [
+        ...topology.cluster.pools.map(({ name }) =>
+          lane(
+            `pool ${name}`,
+            of('worker').filter(({ pool }) => pool === name),
+            { role: 'worker', pool: name },
+          ),
         ),
-      ),
+        ...(input.groups?.lanes ?? []),
+      ],
+      input.groups?.changes,
     );
   const parts: Readonly<Record<Part, () => readonly Wave[]>> = {
     etcd: () => wave('etcd', [lane('etcd', leadersLast(of('etcd')), { role: 'etcd' })]),
@@ -104,7 +110,7 @@ export function planWaves(input: WavesInput): Waves {
     ...wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]),
     ...input.moves.flatMap((part) => parts[part]()),
   ];
-  return { waves, rest: shared.filter((change) => !addons.includes(change)), refused };
+  return { waves, rest: shared.filter((change) => !addons.includes(change) && !input.groups?.changes.includes(change)), refused };
 }
 
 const isAddon = ({ address, action }: Change): boolean =>

@@ -6,9 +6,11 @@ import { messageOf } from '../../../src/errors.ts';
 import type { Policy } from '../../../src/plan/choose.ts';
 import { makePlan } from '../../../src/plan/make.ts';
 import { ObservedMap } from '../../../src/plan/observed.ts';
+import { partOf } from '../../../src/plan/part.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import type { Resource } from '../../../src/plan/resource.ts';
 import type { Provider } from '../../../src/provider.ts';
+import { isPublished } from '../../../src/rollout/groups.ts';
 import { connectAll, observe } from '../../../src/run/observe.ts';
 import { run } from '../../../src/run/runner.ts';
 import type { AwsPlace } from './place.ts';
@@ -19,6 +21,8 @@ export interface Infrastructure {
   look(command?: Policy['command'], cluster?: Cluster): Promise<Plan>;
   /** Looks and carries out until nothing is left to do. Throws what failed. */
   converge(command?: Policy['command'], cluster?: Cluster): Promise<void>;
+  /** As an upgrade does before the first turn: what machines of groups are made by moves, and its members stay. */
+  publish(cluster: Cluster): Promise<void>;
 }
 
 /** What the layers below the infrastructure would give it. */
@@ -54,35 +58,44 @@ export async function infrastructure(
     const policy = { command, allowDataLoss: command === 'down' };
     return makePlan({ tool: 'test', cluster: of.name, specDigest: '', desired, observed: seen, types, policy });
   };
+  const converge = async (command: Policy['command'], of: Cluster, part: (plan: Plan) => Plan): Promise<void> => {
+    for (let round = 0; round < 4; round++) {
+      const plan = part(await look(command, of));
+      if (plan.steps.length === 0) return;
+      const { failed } = await run({
+        steps: plan.steps,
+        desired: designOf(of),
+        connected,
+        seen,
+        secrets: { reveal: () => Promise.reject(new Error('no secrets here')) },
+        emit: () => undefined,
+        signal,
+        beforeStep: async () => undefined,
+        lanes: { infrastructure: 16 },
+        runId: `test ${performance.now()}`,
+        since: Date.now(),
+        command: plan.command,
+      });
+      if (failed[0])
+        throw new Error(failed.map(({ step, error }) => `${step.id}: ${messageOf(error)}`).join('\n'), {
+          cause: failed[0].error,
+        });
+    }
+    throw new Error('not converging');
+  };
   return {
     clients,
     seen,
     look,
-    async converge(command = 'up', of = cluster) {
-      for (let round = 0; round < 4; round++) {
-        const plan = await look(command, of);
-        if (plan.steps.length === 0) return;
-        const { failed } = await run({
-          steps: plan.steps,
-          desired: designOf(of),
-          connected,
-          seen,
-          secrets: { reveal: () => Promise.reject(new Error('no secrets here')) },
-          emit: () => undefined,
-          signal,
-          beforeStep: async () => undefined,
-          lanes: { infrastructure: 16 },
-          runId: `test ${performance.now()}`,
-          since: Date.now(),
-          command: plan.command,
-        });
-        if (failed[0])
-          throw new Error(failed.map(({ step, error }) => `${step.id}: ${messageOf(error)}`).join('\n'), {
-            cause: failed[0].error,
-          });
-      }
-      throw new Error('not converging');
-    },
+    converge: (command = 'up', of = cluster) => converge(command, of, (plan) => plan),
+    publish: (of) =>
+      converge('upgrade', of, (plan) =>
+        partOf(
+          plan,
+          () => true,
+          (_, path) => isPublished(path),
+        ),
+      ),
   };
 }
 

@@ -13,7 +13,8 @@ import sys
 import threading
 
 import moto.backends
-from moto.autoscaling.models import FakeAutoScalingGroup
+from moto.autoscaling.exceptions import ValidationError
+from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
@@ -157,6 +158,35 @@ def update_what_is_given(self, *args, mixed_instances_policy=None, **kwargs):
         self.mixed_instances_policy = before
 
 
+state_init = InstanceState.__init__
+terminate_member = AutoScalingBackend.terminate_instance
+
+
+def state_with_its_template(self, *args, **kwargs):
+    state_init(self, *args, **kwargs)
+    self.made_from = current_template(self.auto_scaling_group)
+
+
+def current_template(group):
+    template = group.ec2_launch_template if group is not None else None
+    if template is None:
+        return None
+    number = template.get_version(group.launch_template_version).number
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(number)}
+
+
+def terminate_a_member(self, instance_id, should_decrement):
+    """moto breaks where AWS says that it knows no such member."""
+    members = {state.instance.id for group in self.autoscaling_groups.values() for state in group.instance_states}
+    if instance_id not in members:
+        raise ValidationError(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+    return terminate_member(self, instance_id, should_decrement)
+
+
+# A member stays what it was made from; moto says what the group would make now.
+InstanceState.__init__ = state_with_its_template
+InstanceState.launch_template = property(lambda self: self.made_from)
+AutoScalingBackend.terminate_instance = terminate_a_member
 LaunchTemplateVersion.__init__ = version_with_user_data
 FakeAutoScalingGroup.update = update_what_is_given
 
