@@ -1,12 +1,13 @@
 import { forProvider, type Versions, versionsFor } from '../assets/catalogue.ts';
+import { minorOf } from '../assets/version-order.ts';
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import { withoutRefused } from '../config/kubernetes-options.ts';
 import type { Cluster } from '../config/schema.ts';
 import { canonicalJson } from '../plan/canonical.ts';
 import { type Part, upgradePath } from '../rollout/path.ts';
 import type { ClusterRecord, RolloutRecord } from './identity.ts';
-import { type Settings, settings, settingsOf } from './settings.ts';
-import { addonsKey, poolKey, type Variant, type Variants, withSettings } from './variants.ts';
+import { type Settings, settings, settingsOf, withSettings } from './settings.ts';
+import { addonsKey, poolKey, type Variant, type Variants } from './variants.ts';
 
 /** One step of the way: to which variant, and who goes, in this order. */
 export interface Hop {
@@ -34,10 +35,11 @@ const everyone: readonly Part[] = ['etcd', 'masters', 'addons', 'pools'];
 export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | undefined): Course {
   const to = forProvider(versionsFor(file.kubernetes.version), file.provider);
   const at = { ...record?.rollout?.at };
-  const made = usedHops(record?.rollout);
-  const last = made.at(-1) ?? { versions: base.versions, settings: settingsOf(base.cluster) };
+  const used = usedHops(record?.rollout);
+  const last = used.at(-1) ?? { versions: base.versions, settings: settingsOf(base.cluster) };
   const target = { versions: recorded(to), settings: settingsOf(file) };
-  const there = canonicalJson({ versions: recorded(last.versions), settings: last.settings }) === canonicalJson(target);
+  const reached = { versions: recorded(last.versions), settings: settingsOf(withSettings(file, last.settings)) };
+  const there = canonicalJson(reached) === canonicalJson(target);
   const path = there ? [] : upgradePath(last.versions, to);
   // In between: other versions with the settings in force; what the file asks for may be unknown to them.
   const more = path.map(({ versions, moves }, index) => ({
@@ -45,7 +47,7 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
     settings: index === path.length - 1 ? target.settings : passing(last.settings, versions.kubernetes),
     moves: [...moves],
   }));
-  const hops = [...made, ...more];
+  const hops = [...passingBy(used, path), ...more];
   const variants = hops.map(
     ({ versions, settings: own }): Variant => ({
       cluster: withSettings(file, own),
@@ -53,7 +55,9 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
     }),
   );
   // Those made before are gone through again: who was not reached then goes now, everyone else has nothing left to do there.
-  const ahead = hops.map(({ versions, moves }, index): Hop => ({ index: index + 1, versions, moves }));
+  const ahead = hops
+    .map(({ versions, moves }, index): Hop => ({ index: index + 1, versions, moves }))
+    .filter(({ moves }) => moves.length > 0);
   return {
     variants: { all: [base, ...variants], at },
     hops: ahead.length > 0 ? ahead : [{ index: 0, versions: to, moves: everyone }],
@@ -63,6 +67,22 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
       .filter((setting) => canonicalJson(setting.of(base.cluster)) !== canonicalJson(setting.of(file)))
       .map(({ path: name }) => name),
   };
+}
+
+/**
+ * Where the file has changed since an upgrade was stopped, whoever has not reached the hop that it was on goes to the next one instead, if no minor version
+ * lies between: what was mended in the file may be what stopped it there.
+ */
+function passingBy(
+  used: RolloutRecord['hops'],
+  [next, further]: readonly { readonly versions: Versions }[],
+): RolloutRecord['hops'] {
+  const last = used.at(-1);
+  if (!last) return [];
+  const before = used.slice(0, -1);
+  if (!next) return [...before, { ...last, moves: last.moves.length > 0 ? last.moves : [...everyone] }];
+  const near = (['kubernetes', 'etcd'] as const).every((part) => minorOf(next.versions[part]) === minorOf(last.versions[part]));
+  return [...before, near && !further ? { ...last, moves: [] } : last];
 }
 
 /** On the way: without what this version does not take any more. */
@@ -98,7 +118,7 @@ export const rolloutRecord = ({ variants, hops }: Course, at: Variants['at'], { 
   hops: variants.all.slice(1).map(({ cluster, versions }, index) => ({
     versions: recorded(versions),
     settings: settingsOf(cluster),
-    moves: [...(hops[index]?.moves ?? everyone)],
+    moves: [...(hops.find((hop) => hop.index === index + 1)?.moves ?? [])],
   })),
   at: { ...Object.fromEntries(machines.map(({ name }) => [name, 0])), ...at },
 });

@@ -7,8 +7,8 @@ import { toJson } from '../plan/fields.ts';
 import type { Change } from '../plan/plan.ts';
 import type { FieldChange } from '../plan/resource.ts';
 import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
-import { settings } from './settings.ts';
-import { type Variants, variantsOf, withSettings } from './variants.ts';
+import { isForVersion, settings, withSettings } from './settings.ts';
+import { type Variants, variantsOf } from './variants.ts';
 
 export interface InForce {
   /** cluster.yaml, but for what only `upgrade` may move; while an upgrade is under way, also what machines have moved to. */
@@ -41,10 +41,7 @@ function keptOf(
   if (differing.length === 0) return { cluster, left };
   const standing = servingDigest(kept, record);
   const interrupting = differing.filter(
-    (setting) =>
-      servingDigest(setting.copy(cluster, kept), record) !== standing ||
-      // Written for the version that the file asks for: the one in force may not know such a flag.
-      (left.length > 0 && setting.path.startsWith('kubernetes.extraArgs.')),
+    (setting) => servingDigest(setting.copy(cluster, kept), record) !== standing || (left.length > 0 && isForVersion(setting)),
   );
   const fields = interrupting.map(
     (setting): FieldChange => ({

@@ -5,13 +5,28 @@ import { type Cluster, clusterSchema } from '../config/schema.ts';
 export const settingsSchema = z.object({
   kubernetes: clusterSchema.shape.kubernetes,
   etcd: z.object({ events: z.boolean(), quotaMb: z.int() }),
+  /** Of each pool. A record from before they were kept has none: its pools follow the file. */
+  pools: z.record(z.string(), clusterSchema.shape.pools.unwrap().element.shape.kubelet).default({}),
 });
 export type Settings = z.infer<typeof settingsSchema>;
 
-export const settingsOf = ({ kubernetes, etcd: { events, quotaMb } }: Cluster): Settings => ({
+export const settingsOf = ({ kubernetes, etcd: { events, quotaMb }, pools }: Cluster): Settings => ({
   kubernetes,
   etcd: { events, quotaMb },
+  pools: kubeletsOf(pools),
 });
+const kubeletsOf = (pools: Cluster['pools']): Settings['pools'] =>
+  Object.fromEntries(pools.map(({ name, kubelet }) => [name, kubelet]));
+
+/** The file with these settings; everything else follows it at once. A pool that they do not know is new. */
+export const withSettings = (cluster: Cluster, { kubernetes, etcd, pools }: Settings): Cluster => ({
+  ...cluster,
+  kubernetes: { ...kubernetes, version: cluster.kubernetes.version },
+  etcd: { ...cluster.etcd, ...etcd },
+  pools: withKubelets(cluster.pools, pools),
+});
+const withKubelets = (pools: Cluster['pools'], kubelets: Settings['pools']): Cluster['pools'] =>
+  pools.map((pool) => ({ ...pool, kubelet: kubelets[pool.name] ?? pool.kubelet }));
 
 /** One key of the file that is in force or not as a whole. */
 interface Setting {
@@ -62,9 +77,18 @@ const ofComponents: Readonly<Record<keyof Kubernetes['extraArgs'], Setting>> = {
   kubelet: extraArgsKey('kubelet'),
   kubeProxy: extraArgsKey('kubeProxy'),
 };
+const ofPools: Setting = {
+  path: 'pools.kubelet',
+  of: ({ pools }) => kubeletsOf(pools),
+  copy: (from, to) => ({ ...to, pools: withKubelets(to.pools, kubeletsOf(from.pools)) }),
+};
+/** Arguments are written for the version that the file asks for: another one may not know such a flag. */
+export const isForVersion = ({ path }: Setting): boolean => path.startsWith('kubernetes.extraArgs.') || path === ofPools.path;
+
 export const settings: readonly Setting[] = [
   ...Object.values(ofKubernetes),
   ...Object.values(ofComponents),
+  ofPools,
   etcdKey('events'),
   etcdKey('quotaMb'),
 ];

@@ -3,7 +3,7 @@ import { forProvider } from '../assets/catalogue.ts';
 import type { MachineSpec } from '../cluster/topology.ts';
 import type { Cluster } from '../config/schema.ts';
 import type { ClusterRecord } from './identity.ts';
-import type { Settings } from './settings.ts';
+import { withSettings } from './settings.ts';
 
 /** One state that machines are at, or move to: cluster.yaml with the versions and disruptive settings of that state. */
 export interface Variant {
@@ -21,13 +21,6 @@ export interface Variants {
 export const addonsKey = 'addons';
 /** Where pools are groups: what their new machines are made by. */
 export const poolKey = (pool: string): string => `pool ${pool}`;
-
-/** The file with these disruptive settings; everything else follows it at once. */
-export const withSettings = (cluster: Cluster, { kubernetes, etcd }: Settings): Cluster => ({
-  ...cluster,
-  kubernetes: { ...kubernetes, version: cluster.kubernetes.version },
-  etcd: { ...cluster.etcd, ...etcd },
-});
 
 /** `base`: what everyone is at who has made no hop. */
 export function variantsOf(base: Variant, file: Cluster, record: ClusterRecord | undefined): Variants {
