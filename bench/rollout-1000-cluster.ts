@@ -56,19 +56,24 @@ export class ThousandNodes {
   constructor(place: Place) {
     this.#place = place;
     this.#api = openKube({ server: place.server, tlsServerName: 'api.demo.internal', ...place.credentials });
-    const access = (): Access => ({
+    let known: { readonly things: number; readonly access: Access } | undefined;
+    const access = (): Access => {
+      const things = this.world.things.size;
+      if (known?.things !== things) known = { things, access: this.#access() };
+      return known.access;
+    };
+    this.hosts = new MemoryHosts(access, (name) => new Map(name === 'etcd-a' ? [['etcd-main', etcdAnswers]] : []));
+  }
+
+  #access(): Access {
+    const machines = [...this.world.things.keys()].filter((address) => address.startsWith('local.machine/')).map(nameOf);
+    return {
       bastion: undefined,
       hosts: new Map(
-        [...this.world.things.keys()]
-          .filter((address) => address.startsWith('local.machine/'))
-          .map((address) => [
-            nameOf(address),
-            { state: 'reachable', endpoint: { address: nameOf(address), port: 22, user: 'root', hostKey: '' } },
-          ]),
+        machines.map((address) => [address, { state: 'reachable', endpoint: { address, port: 22, user: 'root', hostKey: '' } }]),
       ),
-      api: { server: place.server, tlsServerName: 'api.demo.internal', via: 'direct' },
-    });
-    this.hosts = new MemoryHosts(access, (name) => new Map(name === 'etcd-a' ? [['etcd-main', etcdAnswers]] : []));
+      api: { server: this.#place.server, tlsServerName: 'api.demo.internal', via: 'direct' },
+    };
   }
 
   save(): void {
@@ -165,7 +170,8 @@ export class ThousandNodes {
     };
     const kubeLayer: Layer<KubeClients> = {
       name: 'kube',
-      types: [this.#remembered(kubeNode)],
+      // Not all at once: this machine has few cores, and the API server shares them.
+      types: [this.#remembered({ ...kubeNode, lane: 'kube' })],
       connect: async () => kube,
       close: async () => kube.close(),
     };
