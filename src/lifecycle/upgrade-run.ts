@@ -15,7 +15,7 @@ import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
 import { workerCount } from './group-look.ts';
-import { openGroupRoll } from './group-roll.ts';
+import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
@@ -199,10 +199,10 @@ export class UpgradeRun {
     const gates = openGates(this.#session);
     const began = new Map<Wave, number>();
     const workers = workerCount(this.#session);
-    const groups = openGroupRoll(this.#session);
+    const groups = openGroupPools(this.#session, work);
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
-        if (groups.owns(turn)) return groups.turn(turn, wave, work, own);
+        if (groups.owns(turn)) return groups.turn(turn, wave, own);
         this.#spare(turn, wave);
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
@@ -218,7 +218,7 @@ export class UpgradeRun {
           await work.due(wave, own);
           if (wave.name !== 'pools') return this.#shared(wave, hop, own);
           await this.#published(groups.pools(wave), hop);
-          return groups.publish(wave, own);
+          return groups.begin(wave, own);
         }
         await groups.end(own);
         await gates.afterWave(wave, own);
