@@ -22,7 +22,7 @@ const topologyOf = (over: Parameters<typeof aCluster>[0] = {}) =>
   designTopology(aCluster(over), noIdentity, versionsFor('1.36.3'));
 
 /** The real types' words on who goes before whom, over what is said to be there. */
-const typed = (type: ResourceType<never, never, never>, over: object = {}) =>
+const typed = (type: object, over: object = {}) =>
   ({ ...type, ...over }) as unknown as ResourceType<object, object, unknown>;
 const types = new Map(
   [
@@ -45,7 +45,7 @@ const types = new Map(
       delete: async () => {},
     },
     {
-      ...typed({ name: 'local.balancer', observe: async () => new Map(), diff: diffBalancer } as never),
+      ...typed({ name: 'local.balancer', observe: async () => new Map(), diff: diffBalancer }),
       update: async () => ({}),
     },
   ].map((type): [string, ResourceType<object, object, unknown>] => [type.name, type]),
