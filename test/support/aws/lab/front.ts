@@ -21,6 +21,8 @@ export async function serveFront(host: string, proxy: string): Promise<{ readonl
     }
     const { method, url: path, headers } = incoming;
     const up = httpRequest({ host: to.hostname, port: to.port, method, path, headers, agent }, (answer) => {
+      // Who asked may have gone in the meantime.
+      if (outgoing.destroyed) return void answer.destroy();
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       // A cut answer is cut for the client, too.
       pipeline(answer, outgoing, () => undefined);
