@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Role, roles } from '../cluster/topology.ts';
 import type { Finding } from '../config/finding.ts';
+import { cordonedByUs } from '../kube/drain/cordon.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import { lacksPodNetwork } from '../kube/types/node.ts';
 import type { NodeStatus } from './status.ts';
@@ -10,6 +11,8 @@ export type NodesSeen =
   | { readonly state: 'present'; readonly nodes: readonly KubeObject[] }
   | { readonly state: 'unknown'; readonly why: string }
   | { readonly state: 'absent' };
+
+const byUpgrade = 'cordoned by an upgrade that is under way, or was stopped';
 
 /** A node of the design. */
 export interface DesignedNode {
@@ -84,6 +87,7 @@ function nodeStatus(design: DesignedNode, node: KubeObject | undefined, seen: No
     ...(ready?.status === 'True' ? [] : [ready ? ready.message : 'its kubelet has not reported yet']),
     ...status.conditions.filter(({ type, status: is }) => type !== 'Ready' && is === 'True').map(({ type }) => type),
     ...foreign,
+    ...(spec.unschedulable && cordonedByUs(node) ? [byUpgrade] : []),
     ...(designed ? [] : ['not in cluster.yaml']),
   ];
   const kubelet = status.nodeInfo.kubeletVersion.replace(/^v/, '');
@@ -132,6 +136,10 @@ function nodeFinding({ name, ready, cordoned, notes }: NodeStatus, comesAndGoes:
     return [{ severity, check: 'nodes.ready', where, what: 'the node is not Ready', ...(why ? { why } : {}), next }];
   }
   if (!cordoned || comesAndGoes) return [];
-  const next = `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
-  return [{ severity: 'warning', check: 'nodes.cordoned', where, what: 'the node takes no new pods: it is cordoned', next }];
+  const ours = notes.includes(byUpgrade);
+  const next = ours
+    ? 'cluster upgrade, which goes on with it; or cluster upgrade --abort'
+    : `cluster kubectl -- uncordon ${name}, unless somebody works on it`;
+  const what = ours ? 'the node takes no new pods: it is cordoned by an upgrade' : 'the node takes no new pods: it is cordoned';
+  return [{ severity: 'warning', check: 'nodes.cordoned', where, what, next }];
 }

@@ -156,6 +156,13 @@ describe('nodes', () => {
     );
   });
 
+  test("a cordon that an upgrade left behind is that upgrade's to take away", () => {
+    const theirs = node('w-1', 'True', { spec: { unschedulable: true } });
+    const ours = { ...theirs, metadata: { ...theirs.metadata, annotations: { 'slipway.dev/cordoned-by-run': 'r' } } };
+    expect(nodeFindings(look(theirs))[0]?.next).toContain('uncordon w-1');
+    expect(nodeFindings(look(ours))[0]?.next).toContain('cluster upgrade --abort');
+  });
+
   test('while the API gives no answer nodes are unknown, and nothing is said to be wrong with them', () => {
     const nodes = nodeStatuses([designed], { state: 'unknown', why: 'refused' });
     expect(nodes).toMatchObject([{ ready: 'unknown', notes: ['refused'] }]);
