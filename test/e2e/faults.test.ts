@@ -4,7 +4,6 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
-  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -25,6 +24,7 @@ import { readMachineTemplate } from '../../providers/local/template.ts';
 import { directoryStore } from '../../src/store/directory.ts';
 import { openSealing } from '../../src/store/sealing.ts';
 import { dockerClient, type Ended, ended, leftovers, removeLeftovers, root, TestCluster } from '../support/cli.ts';
+import { linkTree } from '../support/link-tree.ts';
 import { inMachine, Overheard, watchArguments } from '../support/overheard.ts';
 import { missingSecondDocker, SecondDocker } from '../support/second-docker.ts';
 
@@ -627,17 +627,6 @@ describe.concurrent('a damaged cache, a holder of the lock that hangs, an API se
     });
   });
 });
-
-/** The same tree, of hard links. */
-function linkTree(from: string, to: string): void {
-  mkdirSync(to, { recursive: true });
-  for (const entry of readdirSync(from, { withFileTypes: true })) {
-    if (entry.name.startsWith('.')) continue;
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) linkTree(source, target);
-    else linkSync(source, target);
-  }
-}
 
 describe.concurrent('Docker is restarted while up runs', () => {
   describe.skipIf(missingSecondDocker)(missingSecondDocker ? `skipped: ${missingSecondDocker}` : '', story, () => {
