@@ -164,8 +164,8 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
   };
 }
 
-async function sizeNow(name: string, { read }: GroupsPort, signal: AbortSignal): Promise<Size> {
-  const { desired = 0, before = desired } = (await read(signal)).get(name) ?? {};
+async function sizeNow(name: string, port: GroupsPort, signal: AbortSignal): Promise<Size> {
+  const { desired = 0, before = desired } = (await port.read(signal)).get(name) ?? {};
   return { before, desired, left: Math.max(0, desired - before), spares: 0, one: pLimit(1) };
 }
 

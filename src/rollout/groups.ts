@@ -35,7 +35,10 @@ export function planGroupLanes(input: GroupLanesInput): GroupLanes {
   const chosen = chosenOf(plan);
   const found = topology.cluster.pools.flatMap((pool, index) => {
     if (!input.goes(pool.name)) return [];
-    const own = topology.groups.filter((group) => group.pool === pool.name);
+    // Spare machines that a killed run has left are used first: else there would be others beside them.
+    const own = topology.groups
+      .filter((group) => group.pool === pool.name)
+      .toSorted((a, b) => sparesOf(input.groups.get(b.name)) - sparesOf(input.groups.get(a.name)));
     const changes = chosen.filter(({ address }) => isOfPool(address, pool.name, own, port.types));
     return [{ pool, index, own, changes, turns: own.flatMap((group) => turnsOf(group, pool, changes, input)) }];
   });
@@ -78,6 +81,7 @@ export const isOfPool = (
     (type) => address === `${type}/${pool}` || groups.some((group) => group.pool === pool && address === `${type}/${group.name}`),
   );
 
+const sparesOf = (group: Group | undefined): number => (group ? group.desired - (group.before ?? group.desired) : 0);
 const living = (group: Group | undefined) => group?.members.filter(({ going }) => !going) ?? [];
 
 function turnsOf(
