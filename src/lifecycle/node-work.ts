@@ -20,8 +20,8 @@ const patienceMs = 30_000;
 export interface NodeWork extends TurnPorts {
   /** Before a wave: what is still to have its turn is avoided by pods that move. */
   due(wave: Wave, signal: AbortSignal): Promise<void>;
-  /** Takes away every cordon and mark of an upgrade's, of whichever run. Returns the nodes that were cordoned by us. */
-  release(signal: AbortSignal): Promise<readonly string[]>;
+  /** Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. */
+  release(signal: AbortSignal, of?: (node: string) => boolean): Promise<readonly string[]>;
   /** The run is over: nothing is marked any more. */
   done(): Promise<void>;
 }
@@ -72,9 +72,9 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       const node = await connected.get({ apiVersion: 'v1', kind: 'Node', name: machine }, signal);
       if (node) await preferNoSchedule(connected, [node], due, signal);
     },
-    async release(signal) {
+    async release(signal, of = () => true) {
       const connected = await api(signal);
-      const nodes = await nodesNow(signal);
+      const nodes = (await nodesNow(signal)).filter(({ metadata }) => of(metadata.name));
       const ours = nodes.filter(cordonedByUs).map(({ metadata }) => metadata.name);
       for (const name of ours) {
         await announceStaying(connected, name, signal);

@@ -25,13 +25,17 @@ export interface TurnPorts {
   /** Takes our own cordon away; anybody else's stays. */
   uncordon(machine: string, signal: AbortSignal): Promise<void>;
 }
+export interface MachinePorts extends TurnPorts {
+  /** The old machine is no more. Before that nobody may take the machine for moved: whoever heals would change it as it stands, its kubelet before its API server. */
+  gone(): Promise<void>;
+}
 const policy = { command: 'upgrade', allowDataLoss: false } as const;
 /** What a new machine uncovers takes another round, as with `up`. */
 const maxRounds = 4;
 const settleWithinMs = 90_000;
 
 /** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
-export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, signal: AbortSignal): Promise<void> {
+export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts, signal: AbortSignal): Promise<void> {
   const { machine, how } = turn;
   if (turn.drain) await ports.drain(machine, signal);
   if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
@@ -40,7 +44,10 @@ export async function takeTurn(turn: Turn, session: Session, ports: TurnPorts, s
   if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
   else {
-    if (how === 'replace') await runPlan(deletion(turn, session), session, signal);
+    if (how === 'replace') {
+      await runPlan(deletion(turn, session), session, signal);
+      await ports.gone();
+    }
     await make(turn, session, signal);
   }
   if (how === 'remove') return;

@@ -139,6 +139,7 @@ export class UpgradeRun {
       if (round > maxRounds) throw this.#notConverging(plan);
       await runPlan(plan, this.#session);
     }
+    await nodeWork(this.#session, undefined).release(this.#session.signal);
     await amendRecord(this.#session, {
       foundation: foundationOf(opened.cluster),
       versions: course.to,
@@ -206,10 +207,10 @@ export class UpgradeRun {
         this.#spare(turn, wave);
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
+        const reached = () => this.#reach(turn.machine, hop);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
-        if (turn.how === 'replace') await this.#reach(turn.machine, hop);
-        await takeTurn(turn, this.#session, work, own);
-        await this.#reach(turn.machine, hop);
+        await takeTurn(turn, this.#session, { ...work, gone: reached }, own);
+        await reached();
       },
       gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
       wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {
@@ -233,6 +234,7 @@ export class UpgradeRun {
       emit,
     };
     try {
+      await work.release(signal, this.#withoutTurn(waves));
       return await runWaves(waves, ports, {
         maxDrains: resolveCap(workers, upgrade.maxDrains),
         canary: upgrade.canary,
@@ -246,6 +248,13 @@ export class UpgradeRun {
       await work.done();
       await gates.close();
     }
+  }
+
+  /** Machines that a run which was killed has cordoned, and that are where they are to be: healed meanwhile, they have no turn that would uncordon them. */
+  #withoutTurn(waves: readonly Wave[]): (node: string) => boolean {
+    const turning = new Set(waves.flatMap(turnsOf).map(({ machine }) => machine));
+    const designed = new Set(this.#session.design.topology.machines.map(({ name }) => name));
+    return (node) => designed.has(node) && !turning.has(node);
   }
 
   /** A pool has its spares in the design from the first of them that is made to the first that goes. */
