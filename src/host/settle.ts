@@ -11,7 +11,7 @@ const hopeless = 20;
  * last did so, in milliseconds since the epoch by the host's clock. Throws UserError with the last lines of what does not run.
  */
 export async function settleUnits(
-  host: Host,
+  host: Pick<Host, 'name' | 'exec'>,
   units: readonly string[],
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<number> {
