@@ -15,6 +15,7 @@ import { type GatePorts, runGates } from '../rollout/gates.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { during } from '../run/during.ts';
 import { kubeconfigOf } from './kubeconfig.ts';
+import type { NodeWork } from './node-work.ts';
 import type { Session } from './session.ts';
 
 const leaderWithinMs = 60_000;
@@ -32,7 +33,7 @@ export interface Gates {
   close(): Promise<void>;
 }
 
-export function openGates(session: Session): Gates {
+export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady'>): Gates {
   const { opened, reach, runId } = session;
   const { gates } = opened.cluster.upgrade;
   let directory: Promise<string> | undefined;
@@ -61,7 +62,7 @@ export function openGates(session: Session): Gates {
     async afterMachine(turn, wave, signal) {
       const task = `gate ${turn.machine}`;
       await during(task, session.emit, async () => {
-        await passGates(turn, session, signal);
+        await passGates(turn, session, work, signal);
         await ask(wave, turn.machine, signal);
       });
     },
@@ -75,10 +76,10 @@ export function openGates(session: Session): Gates {
   };
 }
 
-async function passGates(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+async function passGates(turn: Turn, session: Session, work: Pick<NodeWork, 'daemonsReady'>, signal: AbortSignal): Promise<void> {
   await Promise.all([
     ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
-    ...(isNode(turn, session) ? [staysReady(turn, session, signal)] : []),
+    ...(isNode(turn, session) ? [staysReady(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
   ]);
   if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);
 }

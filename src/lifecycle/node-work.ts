@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { durationMs } from '../config/duration.ts';
+import { UserError } from '../errors.ts';
 import { cordon, cordonedByUs, preferNoSchedule, uncordon } from '../kube/drain/cordon.ts';
 import { drain } from '../kube/drain/drain.ts';
 import type { PodsByNode } from '../kube/drain/feed.ts';
 import { watchPods } from '../kube/drain/feed.ts';
 import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
+import { podKey } from '../kube/drain/pod.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
 import { readNodes } from '../kube/types/node.ts';
-import type { SharedPoll } from '../kube/wait.ts';
+import { type SharedPoll, waitFor } from '../kube/wait.ts';
 import { poolOfNode } from '../rollout/removals.ts';
 import type { Wave } from '../rollout/rollout.ts';
 import { during } from '../run/during.ts';
@@ -16,10 +18,13 @@ import type { TurnPorts } from './turn.ts';
 
 /** A master's API server may just be on its way out: through the balancer another one answers soon. */
 const patienceMs = 30_000;
+const daemonsWithinMs = 120_000;
 
 export interface NodeWork extends TurnPorts {
   /** Before a wave: what is still to have its turn is avoided by pods that move. */
   due(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** Waits until what runs on every node (DaemonSets) is ready on this one. Throws UserError with what is not. */
+  daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
   /** Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. */
   release(signal: AbortSignal, of?: (node: string) => boolean): Promise<readonly string[]>;
   /** The run is over: nothing is marked any more. */
@@ -71,6 +76,26 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       // Its own mark only: a list of all nodes at each turn is a million of them for 1,000 machines.
       const node = await connected.get({ apiVersion: 'v1', kind: 'Node', name: machine }, signal);
       if (node) await preferNoSchedule(connected, [node], due, signal);
+    },
+    async daemonsReady(machine, signal) {
+      pods ??= watchPods(await api(signal), lifetime);
+      await waitFor({
+        poll: pods,
+        timeoutMs: daemonsWithinMs,
+        signal,
+        missing: (nodes) => {
+          const own = [...(nodes.get(machine)?.values() ?? [])].filter(({ controller }) => controller?.kind === 'DaemonSet');
+          const bad = own.filter(({ ready, terminating }) => !ready || terminating).map(podKey);
+          return bad.length === 0 ? undefined : bad.join(', ');
+        },
+        failure: async (why) =>
+          new UserError({
+            what: `pods of DaemonSets were not ready within ${daemonsWithinMs / 1000} s`,
+            where: `node ${machine}`,
+            why,
+            next: 'kubectl describe says why; then run the same command again: it goes on from there',
+          }),
+      });
     },
     async release(signal, of = () => true) {
       const connected = await api(signal);

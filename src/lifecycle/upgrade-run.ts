@@ -9,6 +9,7 @@ import { type Only, only } from '../rollout/only.ts';
 import type { WaveResult } from '../rollout/result.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../rollout/schedule.ts';
+import { machineOf } from '../rollout/waves.ts';
 import { inWindow } from '../rollout/window.ts';
 import { assetsOfBundles } from './assets.ts';
 import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './course.ts';
@@ -137,6 +138,7 @@ export class UpgradeRun {
       refuseUnseen(plan);
       if (chosenOf(plan).length === 0) break;
       if (round > maxRounds) throw this.#notConverging(plan);
+      this.#refuseTurns(plan);
       await runPlan(plan, this.#session);
     }
     await nodeWork(this.#session, undefined).release(this.#session.signal);
@@ -159,6 +161,20 @@ export class UpgradeRun {
         next: 'cluster status shows it all',
       });
     return findings;
+  }
+
+  /** What restarts, drains or replaces a machine goes by a turn: something has changed since the turns were found. */
+  #refuseTurns(plan: Plan): void {
+    const machines = new Set(this.#session.design.topology.machines.map(({ name }) => name));
+    const late = chosenOf(plan).filter(
+      ({ action, impact, address }) => action === 'update' && impact !== 'none' && machineOf(address, machines) !== undefined,
+    );
+    if (late.length === 0) return;
+    throw new UserError({
+      what: `${late.length === 1 ? 'one thing differs' : `${late.length} things differ`} again since the turns`,
+      why: late.map(({ address, fields }) => `${address}: ${fields.map(({ path }) => path).join(', ')}`).join('\n'),
+      next: 'run the same command again: these machines take another turn',
+    });
   }
 
   #assets() {
@@ -197,7 +213,7 @@ export class UpgradeRun {
     const { opened, signal, emit } = this.#session;
     const { upgrade } = opened.cluster;
     const work = nodeWork(this.#session, this.#options.forceAfterMs);
-    const gates = openGates(this.#session);
+    const gates = openGates(this.#session, work);
     const began = new Map<Wave, number>();
     const workers = workerCount(this.#session);
     const groups = openGroupPools(this.#session, work);
