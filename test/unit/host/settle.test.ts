@@ -14,7 +14,7 @@ function hostWhere(show: string): Pick<Host, 'name' | 'exec'> {
   program(
     'systemctl',
     `case "$*" in
-      *ExecMainStart*) awk '{ printf "%d\\n", ($1 - 5) * 1e6 }' /proc/uptime; exit;;
+      *ExecMainStart*) awk '{ printf "%.0f\\n", ($1 - 5) * 1e6 }' /proc/uptime; exit;;
       *SubState*) printf 'activating\\nauto-restart\\nexit-code\\n'; exit;;
     esac
     read -r n <'${directory}/n' || n=0; n=$((n + 1)); echo $n >'${directory}/n'
