@@ -16,7 +16,7 @@ import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
 import { workerCount } from './group-look.ts';
-import { openGroupPools } from './group-roll.ts';
+import { openGroupPools, releaseGroups } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
@@ -133,6 +133,8 @@ export class UpgradeRun {
     const { opened } = this.#session;
     const course = this.#course;
     this.#session.redesign(variantsAt(course, lastHop(course), this.#session.design.topology));
+    // A run that was killed after its last turn has left these as they were.
+    await releaseGroups(this.#session);
     for (let round = 1; ; round++) {
       const { plan } = await lookSession(this.#session, { command: 'upgrade', allowDataLoss: this.#options.allowDataLoss });
       refuseUnseen(plan);

@@ -4,7 +4,7 @@ interface Held {
   desired: number;
   before: number | undefined;
   version: number;
-  members: { machine: string; version: number }[];
+  members: { machine: string; version: string }[];
 }
 
 /** A cloud's groups in memory: they make the machines that they want at once, each of the group's version by then. Every change is an act, which may kill. */
@@ -12,6 +12,8 @@ export class MemoryGroups implements GroupsPort {
   readonly types = ['pool.bundle', 'memory.pool'];
   readonly held = new Map<string, Held>();
   readonly log: string[] = [];
+  /** What new machines are made from, where it is not the group's own version. */
+  current: (() => string) | undefined;
   onAct: (act: string) => void = () => undefined;
   /** A machine that was made joins; one that ended is gone. */
   onMade: (machine: string, group: string) => void = () => undefined;
@@ -26,10 +28,12 @@ export class MemoryGroups implements GroupsPort {
     return true;
   }
   async read(): Promise<ReadonlyMap<string, Group>> {
-    const seen = ({ desired, before, members, version }: Held): Group => ({
-      desired,
-      before,
-      members: members.map((one): GroupMember => ({ machine: one.machine, going: false, old: one.version !== version })),
+    const seen = (group: Held): Group => ({
+      desired: group.desired,
+      before: group.before,
+      members: group.members.map(
+        ({ machine, version }): GroupMember => ({ machine, going: false, old: version !== this.#versionOf(group) }),
+      ),
     });
     return new Map([...this.held].map(([name, group]) => [name, seen(group)]));
   }
@@ -65,11 +69,14 @@ export class MemoryGroups implements GroupsPort {
     return this.held.get(name) ?? fail(name);
   }
 
+  #versionOf({ version }: Held): string {
+    return this.current?.() ?? String(version);
+  }
   #fill(name: string): void {
     const group = this.group(name);
     while (group.members.length < group.desired) {
       const machine = `i-${String(++this.#made).padStart(2, '0')}`;
-      group.members.push({ machine, version: group.version });
+      group.members.push({ machine, version: this.#versionOf(group) });
       this.onMade(machine, name);
     }
   }

@@ -122,7 +122,7 @@ class Pool {
       desired,
       before,
       members: members.length,
-      old: members.filter((one) => one.version !== version).length,
+      old: members.filter((one) => one.version !== String(version)).length,
     }));
   }
 }
