@@ -58,17 +58,19 @@ export async function hasBucket(s3: S3Client, bucket: string, account: string): 
 export async function openStore(s3: S3Client, bucket: string, account: string): Promise<Store | undefined> {
   const store = s3Store(s3, bucket);
   let first: StoredObject | undefined;
+  let asked = false;
   try {
     const { Body, ETag = '' } = await s3.send(
       new GetObjectCommand({ Bucket: bucket, Key: recordKey, ExpectedBucketOwner: account }),
     );
-    const bytes = await Body?.transformToByteArray();
+    const bytes = await Body?.transformToByteArray().catch(() => undefined);
+    // Cut on its way: it is asked for again.
+    asked = bytes === undefined;
     if (bytes) first = { version: ETag, bytes: async () => bytes, stream: () => Readable.from([bytes]) };
   } catch (error) {
     if (codeOf(error) === 'NoSuchBucket') return undefined;
     if (statusOf(error) !== 404) throw notOpened(error, bucket);
   }
-  let asked = false;
   return {
     ...store,
     get(key) {

@@ -38,6 +38,8 @@ export function s3Store(s3: S3Client, bucket: string): Store {
     try {
       const { Body, ETag = '' } = await s3.send(new GetObjectCommand(at(key)));
       if (!(Body instanceof Readable)) throw new Error(`${url}/${key}: no stream in S3's answer`);
+      // It may be cut before anybody reads it, or never be read. Who reads it then hears of that all the same.
+      Body.on('error', () => undefined);
       return { version: ETag, bytes: () => whole(key, Body, ETag), stream: () => Body };
     } catch (error) {
       if (isNotFound(error)) return undefined;
