@@ -19,7 +19,9 @@ const after = '1.36.3';
 
 /** The API server and the kubelets; the cluster is made in one process, planned and upgraded in another: that one is measured. */
 async function outside(workers: number): Promise<object> {
-  const api = await startLocalApi(77);
+  // Thousands of objects, each written a few times between two compactions.
+  process.env.ETCD_QUOTA = String(2 ** 31);
+  const api = await startLocalApi(77, { 'etcd-compaction-interval': '1m' });
   const kubelets = await startKwok(api);
   const directory = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
   try {

@@ -30,7 +30,7 @@ case "$act" in
       --listen-peer-urls "https://$NODE_IP:$q" --initial-advertise-peer-urls "https://$NODE_IP:$q" --client-cert-auth --trusted-ca-file "$pki/etcd.ca.pem" \\
       --cert-file "$pki/etcd-server.pem" --key-file "$pki/etcd-server-key.pem" --peer-client-cert-auth --peer-trusted-ca-file "$pki/etcd.ca.pem" \\
       --peer-cert-file "$pki/etcd-server.pem" --peer-key-file "$pki/etcd-server-key.pem" --unsafe-no-fsync --log-level warn \\
-      --quota-backend-bytes 67108864 >"$ROOT/$unit.log" 2>&1 </dev/null & echo $! >"$pid";;
+      --quota-backend-bytes \${QUOTA:-67108864} >"$ROOT/$unit.log" 2>&1 </dev/null & echo $! >"$pid";;
   stop) alive && kill -9 "$(cat "$pid")"; while alive; do sleep 0.02; done; rm -f "$pid";;
 esac`,
 } as const;
@@ -196,6 +196,7 @@ export class LocalEtcd {
     ETCD: etcdBinary,
     NODE_NAME: name,
     NODE_IP: this.#address(name),
+    ...(process.env.ETCD_QUOTA ? { QUOTA: process.env.ETCD_QUOTA } : {}),
   });
   #run(name: string, command: string, stdin?: Uint8Array | string | Readable): Promise<ExecResult> {
     const rooted = command.replaceAll(/\/(var\/lib|etc\/slipway)\//g, `${join(this.root, name)}/$1/`);
