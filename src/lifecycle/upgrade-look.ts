@@ -10,6 +10,7 @@ import { resolveAmounts } from '../rollout/amounts.ts';
 import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
 import type { HostChange } from '../rollout/diffs.ts';
 import { planRemovals, removalWaves } from '../rollout/removals.ts';
+import type { Turn, Wave } from '../rollout/rollout.ts';
 import { machineOf, planWaves, type Strategy, type Waves } from '../rollout/waves.ts';
 import { type Course, type Hop, variantsAt } from './course.ts';
 import type { ClusterDesign } from './design.ts';
@@ -71,23 +72,27 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   });
   // A spare that a killed run has left goes with the others, after the turns.
   const spares = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
-  const shrinking = last
-    ? removalWaves(
-        removals.turns.filter(({ machine }) => !spares.has(machine)),
-        hop.versions.kubernetes,
-        (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable,
-      )
-    : [];
+  const leaving = removals.turns.filter(({ machine }) => !spares.has(machine));
+  const shrinking = (turns: readonly Turn[]): readonly Wave[] =>
+    removalWaves(turns, hop.versions.kubernetes, (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable);
+  const masters = mastersLeaveOn(course) === hop ? shrinking(leaving.filter(({ role }) => role === 'master')) : [];
   session.redesign(course.variants);
   return {
     ...waves,
-    waves: [...waves.waves, ...shrinking],
+    waves: [...beforeKubelets(waves.waves, masters), ...(last ? shrinking(leaving.filter(({ role }) => role !== 'master')) : [])],
     refused: [...waves.refused, ...groups.refused, ...(last ? removals.obstacles : [])],
     look,
     plan,
     target,
     heal: healing(session, look.plan, waves),
   };
+}
+
+/** A master that goes keeps its version until then. No other API server may come more than one minor version ahead of it, and no kubelet ahead at all. */
+const mastersLeaveOn = ({ hops }: Course): Hop | undefined => hops.find(({ moves }) => moves.includes('masters')) ?? hops.at(-1);
+function beforeKubelets(waves: readonly Wave[], leaving: readonly Wave[]): readonly Wave[] {
+  const first = waves.findIndex(({ name }) => name === 'addons' || name === 'pools');
+  return first < 0 ? [...waves, ...leaving] : waves.toSpliced(first, 0, ...leaving);
 }
 
 /** Machines that this pool gets besides while it is replaced. */
