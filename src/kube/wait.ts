@@ -21,7 +21,11 @@ export function sharedPoll<T>(ask: () => Promise<T>, intervalMs: () => number): 
   return {
     next(signal) {
       signal.throwIfAborted();
-      running ??= start();
+      if (!running) {
+        running = start();
+        // Whoever asked may have gone by the time that it fails: then nobody minds.
+        running.catch(() => undefined);
+      }
       return raceSignal(running, signal);
     },
   };
