@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dockerClient, type Ended, ended, eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
+import { linkTree } from '../support/link-tree.ts';
+import { assetCache } from '../support/local-etcd.ts';
+import { inMachine } from '../support/overheard.ts';
+import { type Kubectl, openKubectl } from '../support/workloads.ts';
+
+/**
+ * What goes wrong around one upgrade, one fault after the other, on one small cluster: each stops it with what and where, leaves everybody else as they
+ * were, and once mended the same command goes on to the end.
+ */
+const [before, after] = ['1.35.4', '1.36.3'] as const;
+const kubelet = `kubernetes/${after}/kubelet`;
+/** Its own cache, of hard links, so that one file of it can be damaged; and a mirror, lest that one be built from source. */
+const cache = mkdtempSync(join(dirname(dirname(assetCache)), 'slipway-upgrade-faults-'));
+const assets = join(cache, 'slipway/assets');
+const mirror = join(cache, 'mirror');
+
+interface Wanted {
+  readonly version: string;
+  readonly workers?: number;
+  /** Of the pool's kubelets, as YAML. */
+  readonly kubelet?: string;
+}
+const yaml = (name: string, { version, workers = 2, kubelet: flags = '{}' }: Wanted): string => `apiVersion: slipway/v1
+kind: Cluster
+name: ${name}
+provider: { local: {} }
+zones: [a, b]
+network: { machines: 10.219.0.0/16 }
+assets: { mirror: ${mirror} }
+kubernetes: { version: ${version} }
+etcd: { count: 1 }
+masters: { count: 1 }
+pools:
+  - name: workers
+    count: ${workers}
+    kubelet: { extraArgs: ${flags} }
+    upgrade: { drain: { timeout: 60s } }
+`;
+const cluster = new TestCluster('upgrade-faults', (name) => yaml(name, { version: before }));
+Object.assign(cluster.environment, { XDG_CACHE_HOME: cache });
+const want = (wanted: Wanted): void => cluster.write(yaml(cluster.name, wanted));
+const container = (machine: string) => dockerClient.getContainer(`${cluster.name}-${machine}`);
+const inside = (machine: string, command: string): Promise<string> => inMachine(container(machine), command);
+const ready = '.status.conditions[?(@.type=="Ready")].status';
+let kubectl: Kubectl;
+
+beforeAll(async () => {
+  await removeLeftovers(cluster.name);
+  linkTree(assetCache, assets);
+  mkdirSync(dirname(join(mirror, kubelet)), { recursive: true });
+  const digest = createHash('sha256')
+    .update(readFileSync(join(assets, kubelet)))
+    .digest('hex');
+  writeFileSync(join(mirror, 'SHA256SUMS'), `${digest}  ${kubelet}\n`);
+  await cluster.must('up', '--yes');
+  kubectl = await openKubectl(cluster, before, 'default');
+});
+afterAll(async () => {
+  await cluster.remove();
+  rmSync(cache, { recursive: true, force: true });
+});
+
+interface NodeObject {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly unschedulable?: boolean };
+  readonly status: { readonly nodeInfo: { readonly kubeletVersion: string } };
+}
+const nodes = async (): Promise<readonly NodeObject[]> => JSON.parse(await kubectl('get', 'nodes', '-o', 'json')).items;
+const versions = async (): Promise<Readonly<Record<string, string>>> =>
+  Object.fromEntries((await nodes()).map(({ metadata, status }) => [metadata.name, status.nodeInfo.kubeletVersion.slice(1)]));
+const cordoned = async (): Promise<readonly string[]> =>
+  (await nodes()).filter(({ spec }) => spec.unschedulable).map(({ metadata }) => metadata.name);
+const emptyPlan = async (): Promise<void> => {
+  const { code, stdout } = await cluster.run('plan', '--detailed-exitcode');
+  expect({ code, stdout: code === 0 ? '' : stdout }).toEqual({ code: 0, stdout: '' });
+};
+
+/** Begins an upgrade; as soon as an event is that, does something, once, beside it. */
+async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => void) => Promise<void>): Promise<Ended> {
+  const child = cluster.start('upgrade', '--yes', '-o', 'json');
+  const acted = Promise.withResolvers<void>();
+  let [seen, rest] = [false, ''];
+  child.stdout?.on('data', (data) => {
+    const lines = (rest + String(data)).split('\n');
+    rest = lines.pop() ?? '';
+    if (seen || !eventsIn(lines.join('\n')).some(when)) return;
+    seen = true;
+    act(() => child.kill('SIGKILL')).then(acted.resolve, acted.reject);
+  });
+  const result = await ended(child);
+  if (seen) await acted.promise;
+  else throw new Error(`that was never so\n${result.stderr.slice(-3000)}`);
+  return result;
+}
+
+test('a damaged program in the cache, and again in the mirror, stops it before anything is touched', async () => {
+  copyFileSync(join(assets, kubelet), join(cache, 'whole'));
+  // The copy takes the link's place: the cache that others share keeps its own.
+  rmSync(join(assets, kubelet));
+  copyFileSync(join(cache, 'whole'), join(assets, kubelet));
+  truncateSync(join(assets, kubelet), 1_000_000);
+  copyFileSync(join(assets, kubelet), join(mirror, kubelet));
+  want({ version: after });
+  const stopped = await cluster.run('upgrade', '--yes');
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/kubernetes\/1\.36\.3\/kubelet: .*checksum/);
+  expect(await versions()).toEqual({ 'master-a': before, 'workers-a-1': before, 'workers-b-1': before });
+  expect(await cordoned()).toEqual([]);
+  copyFileSync(join(cache, 'whole'), join(mirror, kubelet));
+});
+
+test('a machine whose SSH hangs: 69 with its name, in bounded time, and nothing begins', async () => {
+  const rule = 'INPUT -p tcp --dport 22 -j DROP';
+  await inside('workers-b-1', `iptables -I ${rule}`);
+  try {
+    const began = Date.now();
+    const refused = await cluster.run('upgrade', '--yes');
+    expect(refused.code).toBe(69);
+    expect(refused.stderr).toContain('workers-b-1');
+    expect(Date.now() - began).toBeLessThan(60_000);
+    expect((await versions())['master-a']).toBe(before);
+  } finally {
+    await inside('workers-b-1', `iptables -D ${rule}`);
+  }
+});
+
+test('a flag that the kubelet does not know stops at the first worker, with unit and words; the next one is not touched', async () => {
+  want({ version: after, kubelet: '{ no-such-flag: "1" }' });
+  const stopped = await cluster.run('upgrade', '--yes');
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/turn of workers-a-1 failed/);
+  expect(stopped.stderr).toMatch(/kubelet\.service/);
+  expect(stopped.stderr).toMatch(/unknown flag: --no-such-flag/);
+  expect(await versions()).toEqual({ 'master-a': after, 'workers-a-1': before, 'workers-b-1': before });
+  expect(await cordoned()).toEqual(['workers-a-1']);
+});
+
+test('`up` in the middle heals at the versions reached: the stopped worker, one that was deleted, and one that was added', async () => {
+  await container('workers-b-1').remove({ force: true, v: true });
+  want({ version: after, workers: 3, kubelet: '{ no-such-flag: "1" }' });
+  await cluster.must('up', '--yes');
+  const old = { 'workers-a-1': before, 'workers-a-2': before, 'workers-b-1': before };
+  expect(await versions()).toEqual({ 'master-a': after, ...old });
+  for (const worker of Object.keys(old)) expect(await kubectl.read(`node/${worker}`, ready)).toBe('True');
+});
+test('two at once: 75 and who it is; killed in a drain, the same command ends with no node cordoned but the one that was', async () => {
+  want({ version: after, workers: 3 });
+  await kubectl('cordon', 'workers-b-1');
+  const killed = await upgradeAnd(
+    ({ type, task }) => type === 'started' && task === 'drain workers-a-1',
+    async (kill) => {
+      const [upgrade, up] = await Promise.all([cluster.run('upgrade', '--yes'), cluster.run('up', '--yes')]);
+      kill();
+      for (const { code, stderr } of [upgrade, up]) {
+        expect({ code, stderr: code === 75 ? '' : stderr }).toEqual({ code: 75, stderr: '' });
+        expect(stderr).toContain('cluster upgrade');
+      }
+    },
+  );
+  expect(killed.signal).toBe('SIGKILL');
+  await cluster.must('upgrade', '--yes');
+  expect(await versions()).toEqual(
+    Object.fromEntries(['master-a', 'workers-a-1', 'workers-a-2', 'workers-b-1'].map((name) => [name, after])),
+  );
+  expect(await cordoned()).toEqual(['workers-b-1']);
+  await kubectl('uncordon', 'workers-b-1');
+  await emptyPlan();
+});
