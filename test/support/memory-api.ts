@@ -25,6 +25,10 @@ export class MemoryApi implements KubeApi {
   readonly moved = new Map<string, number>();
   /** Why this pod may not be evicted; undefined: it may. */
   refuses: (pod: PodName) => string | undefined = () => undefined;
+  /** Nodes whose kubelets run, and are not Ready. */
+  readonly unwell = new Set<string>();
+  /** What kubelets have said of themselves: a Node keeps it when they are gone. */
+  readonly #kubelets = new Map<string, string>();
   readonly #ports: ApiPorts;
   readonly #events: Watched[] = [];
   #version = 1;
@@ -51,11 +55,19 @@ export class MemoryApi implements KubeApi {
     const node = this.nodes.get(name);
     if (!node) return undefined;
     const kubelet = this.#ports.kubelet(name);
+    const said = kubelet ?? this.#kubelets.get(name);
+    if (said !== undefined) this.#kubelets.set(name, said);
     return {
       ...node,
       status: {
-        conditions: [{ type: 'Ready', status: kubelet === undefined ? 'Unknown' : 'True', message: 'kubelet stopped' }],
-        nodeInfo: { kubeletVersion: `v${kubelet ?? '0.0.0'}` },
+        conditions: [
+          {
+            type: 'Ready',
+            status: kubelet === undefined || this.unwell.has(name) ? 'False' : 'True',
+            message: 'kubelet stopped',
+          },
+        ],
+        nodeInfo: { kubeletVersion: said === undefined ? '' : `v${said}` },
         allocatable: { cpu: '4', memory: '8Gi', pods: '110' },
       },
     };
@@ -69,6 +81,12 @@ export class MemoryApi implements KubeApi {
   /** Pods that wait for a node get one. */
   schedule(): void {
     for (const pod of this.pods.values()) if (nodeOf(pod) === '') this.#place(pod.metadata.name);
+  }
+
+  /** What was on a node that is gone is started elsewhere. */
+  reschedule(node: string): void {
+    for (const name of this.podsOn(node)) this.#bind(name, '', 'ReplicaSet');
+    this.schedule();
   }
 
   async get({ kind, name }: ObjectName): Promise<KubeObject | undefined> {

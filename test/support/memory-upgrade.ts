@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
 import { identityOf } from '../../src/components/bundles.ts';
@@ -14,7 +15,7 @@ import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts'
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
-import { planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
+import { abortUpgrade, planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import {
   type Address,
@@ -52,7 +53,7 @@ export class UpgradableCluster {
   readonly made: string[] = [];
   onAct: Act = () => undefined;
   /** Acts of commands, and records that they wrote. */
-  acts = 0;
+  readonly acts: string[] = [];
   /** Nothing of a killed command reaches the world any more. */
   dead = false;
   readonly #hosts: MemoryHosts;
@@ -104,6 +105,13 @@ export class UpgradableCluster {
       ...options,
     });
   }
+  abort(file: Cluster): Promise<UpgradeResult> {
+    return this.#time.until(abortUpgrade(this.opened(file), { lockWaitMs: 0 }));
+  }
+  /** Time goes on until this is so. */
+  until<T>(work: Promise<T>): Promise<T> {
+    return this.#time.until(work);
+  }
   dryRun(file: Cluster): Promise<UpgradePlan> {
     return this.#time.until(planUpgrade(this.opened(file)));
   }
@@ -137,6 +145,13 @@ export class UpgradableCluster {
     this.objects.delete(lockKey);
   }
 
+  /** A machine is gone, with all that lay on it; what others say of it stays. */
+  lose(name: string): void {
+    for (const address of this.world.things.keys())
+      if (/^(local.machine|host|pki.certificate|kube.api)/.test(address) && nameOf(address).split('.')[0] === name)
+        this.world.things.delete(address);
+    this.api.reschedule(name);
+  }
   machines(): readonly string[] {
     return this.#named('local.machine').toSorted();
   }
@@ -162,7 +177,7 @@ export class UpgradableCluster {
       ...base,
       provider: { ...base.provider, access: () => this.#access(), store: async () => store },
       layers: async (input) => this.#layers(input),
-      now: () => Date.UTC(2026, 0, 1) + Math.round(this.#time.now),
+      now: Date.now,
       newUid: () => `uid-${run}`,
       randomBytes: (count) => new Uint8Array(count).map((_, i) => (run >> (8 * i)) + ++random),
       ...over,
@@ -191,7 +206,10 @@ export class UpgradableCluster {
   }
   async #after(act: string): Promise<void> {
     if (act.startsWith('create local.machine/')) this.made.push(act.slice('create local.machine/'.length));
-    this.acts++;
+    this.acts.push(act);
+    // Whoever is killed now: a kubelet registers by itself.
+    const started = /^create host.units\/(.+)/.exec(act)?.[1];
+    if (started !== undefined && this.#program(started, 'kubelet') !== undefined) this.api.register(started, {});
     this.broken.push(...this.#violations().map((what) => `after ${act}: ${what}`));
     await this.onAct(act);
   }
@@ -244,7 +262,7 @@ export class UpgradableCluster {
   /** From now on quorum must hold: the cluster stands. */
   stands(): void {
     this.#formed = true;
-    this.acts = 0;
+    this.acts.length = 0;
     this.broken.length = 0;
     this.made.length = 0;
     this.world.log.length = 0;
@@ -282,7 +300,7 @@ export class UpgradableCluster {
     const all = this.#members(cluster);
     const serving = all.filter((name) => this.serves(name));
     if (!serving.includes(host)) return undefined;
-    const idOf = (name: string): string => `${name.split('').reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) % 1_000_000_007, 7)}`;
+    const idOf = (name: string): string => `${name.split('').reduce((sum, c) => sum * 31 + c.charCodeAt(0), 7)}`;
     let leader = this.#leaders.get(cluster);
     if (leader === undefined || !serving.includes(leader)) leader = serving[0] ?? '';
     this.#leaders.set(cluster, leader);
@@ -312,8 +330,7 @@ export class UpgradableCluster {
       exec: async (command, options) => {
         if (this.dead) throw new Error('killed');
         const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
-        if (cluster === undefined)
-          return command === 'sh -s' ? host.exec(command, options) : said(`${Date.UTC(2026, 0, 1) + Math.round(this.#time.now)}`);
+        if (cluster === undefined) return command === 'sh -s' ? host.exec(command, options) : said(`${Date.now()}`);
         if (command.includes('transfer-leadership')) {
           const id = /"targetID":"(\d+)"/.exec(command)?.[1];
           const views = this.#members(cluster).map((member) => ({ member, view: this.#view(member, cluster) }));
@@ -358,6 +375,10 @@ export class UpgradableCluster {
       assetFile: (path) => path,
       now: opened.now,
     };
+    const polled = async <T>(answer: () => T | Promise<T>, signal: AbortSignal): Promise<T> => {
+      await sleep(100, undefined, { signal });
+      return answer();
+    };
     const nodes = async () => new Map((await api.list('v1', 'Node')).map((node) => [node.metadata.name, node]));
     const kube: KubeClients = {
       api: async () => {
@@ -370,7 +391,7 @@ export class UpgradableCluster {
       now: opened.now,
       addonKinds: [],
       manifests: new Map(),
-      nodes: { next: nodes },
+      nodes: { next: (signal) => polled(nodes, signal) },
       leases: { next: async () => new Map(this.machines().map((name) => [name, opened.now()])) },
       workloads: { next: async () => new Map() },
       close: () => undefined,
@@ -407,16 +428,8 @@ export class UpgradableCluster {
     switch (base.name) {
       case 'host.bundle':
         return this.#bundles(type, clients);
-      case 'host.units':
-        return {
-          ...type,
-          create: async (props, ctx) => {
-            const name = nameOf(ctx.address);
-            const outputs = await this.#alive(() => base.create?.(props, ctx));
-            if (this.#program(name, 'kubelet') !== undefined) this.api.register(name, {});
-            return outputs;
-          },
-        };
+      case 'local.machine':
+        return { ...type, observe: async (observing) => new Map([...(await type.observe(observing))].map(withRole)) };
       case 'kube.node':
         return this.#nodes(type);
       case 'kube.api':
@@ -437,8 +450,9 @@ export class UpgradableCluster {
       },
       verify: async (_props, { address }) => this.#mustServe(nameOf(address)),
       delete: async (outputs, ctx) => {
-        await type.delete?.(outputs, ctx);
+        if (this.dead) throw new Error('killed');
         this.api.forget(nameOf(ctx.address));
+        await type.delete?.(outputs, ctx);
       },
     };
     return nodes;
@@ -504,6 +518,11 @@ export class UpgradableCluster {
 const never = (): never => {
   throw new Error('types in memory ask nothing');
 };
+/** What a machine says of itself, also when it is no longer designed. */
+function withRole([address, seen]: readonly [Address, Observation<object, object>]): [Address, Observation<object, object>] {
+  const role = /^(bastion|etcd|master)/.exec(nameOf(address))?.[1] ?? 'worker';
+  return [address, seen.state === 'present' ? { ...seen, outputs: { ...seen.outputs, role } } : seen];
+}
 const isBundleProps = (props: object): props is Resolved<BundleProps> =>
   'bundle' in props && 'files' in props && 'units' in props;
 function bundleProps(props: object): Resolved<BundleProps> {

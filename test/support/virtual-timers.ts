@@ -31,6 +31,7 @@ export class VirtualTimers {
   /** The work's result, with time going on whenever nothing else does. */
   async until<T>(work: Promise<T>): Promise<T> {
     let ended = false;
+    const [begun, most] = [this.now, 3 * 3_600_000];
     const end = (): void => {
       ended = true;
     };
@@ -41,10 +42,12 @@ export class VirtualTimers {
       const next = Math.min(...this.#sleepers.map(({ at }) => at));
       if (next === Number.POSITIVE_INFINITY) {
         // Something real: a file is read.
-        if (++idle > 20_000) throw new Error(`at ${this.now} ms nothing goes on any more`);
+        if (++idle > 100) await new Promise((resolve) => setTimeout(resolve, 1));
+        if (idle > 10_000) throw new Error(`at ${this.now} ms nothing goes on any more`);
         continue;
       }
       idle = 0;
+      if (next - begun > most) throw new Error('nothing has ended for three hours');
       this.now = Math.max(this.now, next);
       const due = this.#sleepers.filter(({ at }) => at <= next);
       this.#sleepers = this.#sleepers.filter(({ at }) => at > next);

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import { aCluster } from '../../support/builders.ts';
+import { UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
+
+async function standing(file: Cluster): Promise<UpgradableCluster> {
+  const cluster = new UpgradableCluster(time);
+  await cluster.up(file);
+  cluster.populate();
+  cluster.stands();
+  return cluster;
+}
+
+const small = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
+  aCluster({
+    etcd: { count: 1 },
+    masters: { count: 2 },
+    pools: [{ name: 'workers', count: 2 }],
+    ...over,
+    kubernetes: { version },
+  });
+const replacing = { strategy: 'replace', maxSurge: 1, maxUnavailable: 0 } as const;
+
+const kindOf = (act: string | undefined): string | undefined => act?.split('/')[0];
+
+function unlessNotDesigned(error: unknown): void {
+  if (!(error instanceof Error && error.message.includes('not in cluster.yaml'))) throw error;
+}
+
+describe('an upgrade that is killed after each of its acts', () => {
+  const ways: readonly (readonly [string, string, Partial<ClusterInput>])[] = [
+    ['in place', '1.35.4', {}],
+    ['in place, etcd 3.5 → 3.6, two hops', '1.33.13', { masters: { count: 1 }, pools: [{ name: 'workers', count: 1 }] }],
+    [
+      'by replacement, with a spare',
+      '1.35.4',
+      {
+        etcd: { count: 1, upgrade: { strategy: 'replace' } },
+        masters: { count: 2, upgrade: { strategy: 'replace' } },
+        pools: [{ name: 'workers', count: 2, upgrade: replacing }],
+      },
+    ],
+  ];
+  test.each(ways)(
+    '%s: `up` heals without bringing anything further, and the same command ends as if nothing had been',
+    async (_, from, over) => {
+      const [before, after] = [small(from, over), small(from === '1.33.13' ? '1.34.4' : '1.36.3', over)];
+      const ready = await standing(before);
+      const whole = ready.copy();
+      await whole.upgrade(after);
+      expect(whole.broken).toEqual([]);
+      const wrong: string[] = [];
+      // Of a machine's many certificates, made at once, one is as good as another.
+      const kills = [...whole.acts.keys()].filter(
+        (at) =>
+          at === 0 ||
+          kindOf(whole.acts[at]) !== 'create pki.certificate' ||
+          kindOf(whole.acts[at - 1]) !== kindOf(whole.acts[at]),
+      );
+      for (const [index, at] of kills.entries()) {
+        const cluster = ready.copy();
+        await cluster.killedAfter(at + 1, (signal) => cluster.upgrade(after, {}, signal));
+        try {
+          // A spare whose units have stopped is on its way out: `up` says that it is not well, and leaves it.
+          if (index % 2 === 0) await cluster.up(after).catch(unlessNotDesigned);
+          await cluster.upgrade(after);
+          expect(cluster.broken).toEqual([]);
+          expect(cluster.digest()).toBe(whole.digest());
+          expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+          expect((await cluster.record()).rollout).toBeUndefined();
+          expect(cluster.api.pods.size).toBe(whole.api.pods.size);
+        } catch (error) {
+          wrong.push(
+            `killed after ${at + 1}, ${whole.acts[at]}: ${error instanceof Error ? error.message.slice(0, 600) : error}`,
+          );
+        }
+      }
+      expect(wrong).toEqual([]);
+    },
+    100_000,
+  );
+});

@@ -1,0 +1,217 @@
+import { describe, expect, test } from 'vitest';
+import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import { aCluster } from '../../support/builders.ts';
+import { UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
+
+const at = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
+  aCluster({ etcd: { count: 1 }, masters: { count: 2 }, ...over, kubernetes: { ...over.kubernetes, version } });
+const [before, after] = [at('1.35.4'), at('1.36.3')];
+
+let made: UpgradableCluster | undefined;
+async function standing(): Promise<UpgradableCluster> {
+  if (!made) {
+    made = new UpgradableCluster(time);
+    await made.up(before);
+    made.populate();
+  }
+  return made.copy();
+}
+const kubelets = (cluster: UpgradableCluster): readonly string[] =>
+  [...cluster.running('kubelet')].filter(([, version]) => version === '1.36.3').map(([name]) => name);
+async function goesOn(cluster: UpgradableCluster, file = after): Promise<void> {
+  expect((await cluster.upgrade(file)).outcome).toBe('done');
+  expect(cluster.broken).toEqual([]);
+  expect(await cluster.left(file)).toEqual([]);
+  expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+  expect((await cluster.record()).rollout).toBeUndefined();
+}
+const when = (cluster: UpgradableCluster, act: string, then: () => void | Promise<void>): void => {
+  cluster.onAct = (done) => (done === act ? then() : undefined);
+};
+
+describe('an upgrade that stops', () => {
+  test('a dry run changes nothing, in the world and in the store', async () => {
+    const cluster = await standing();
+    const all = () =>
+      JSON.stringify([
+        [...cluster.world.things],
+        [...cluster.api.nodes],
+        [...cluster.api.pods],
+        [...cluster.objects].map(String),
+      ]);
+    const then = all();
+    const { rollout } = await cluster.dryRun(after);
+    expect(rollout.waves.map(({ name }) => name)).toEqual(['masters', 'pools']);
+    expect(rollout.obstacles).toEqual([]);
+    expect(rollout.pods).toBe(6);
+    expect(all()).toBe(then);
+    expect(cluster.acts).toEqual([]);
+  });
+
+  test('two at once: the second is refused with 75, and the first goes on', async () => {
+    const cluster = await standing();
+    const [begun, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    when(cluster, 'cordon master-a', () => {
+      begun.resolve();
+      return refused.promise;
+    });
+    const first = cluster.upgrading(after);
+    await cluster.until(begun.promise);
+    await expect(cluster.upgrade(after)).rejects.toMatchObject({ exitCode: 75 });
+    await expect(cluster.up(after)).rejects.toMatchObject({ exitCode: 75 });
+    refused.resolve();
+    expect((await cluster.until(first)).outcome).toBe('done');
+    expect(cluster.broken).toEqual([]);
+  });
+
+  test('Ctrl-C finishes the machine at hand, and the same command goes on', async () => {
+    const cluster = await standing();
+    const stop = new AbortController();
+    when(cluster, 'evict web-workers-a-1-1', () => stop.abort(new Error('Ctrl-C')));
+    const result = await cluster.upgrade(after, { stopping: stop.signal });
+    expect(result.outcome).toBe('stopped');
+    expect(result.left.map(({ machine }) => machine)).toEqual(['workers-b-1', 'workers-c-1']);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
+    expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+    await goesOn(cluster);
+  });
+
+  test('a second Ctrl-C ends it at once, and the same command goes on', async () => {
+    const cluster = await standing();
+    const [stop, end] = [new AbortController(), new AbortController()];
+    when(cluster, 'evict web-workers-a-1-1', () => {
+      stop.abort(new Error('Ctrl-C'));
+      end.abort(new Error('Ctrl-C again'));
+    });
+    await expect(cluster.upgrade(after, { stopping: stop.signal }, { signal: end.signal })).rejects.toThrow();
+    expect(cluster.world.log.at(-1)).toMatch(/^evict/);
+    expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
+    cluster.onAct = () => undefined;
+    await goesOn(cluster);
+  });
+
+  test('--pause-after masters, then --pause-after wave, then the rest', async () => {
+    const cluster = await standing();
+    const paused = await cluster.upgrade(after, { pauseAfter: 'masters' });
+    expect([paused.outcome, paused.left.length]).toEqual(['paused', 3]);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b']);
+    expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+    expect((await cluster.up(after)).outcome).toBe('nothing to do');
+    await goesOn(cluster);
+  });
+
+  test('--only: pools not before masters; then one zone alone', async () => {
+    const cluster = await standing();
+    const pool = { what: 'pool', name: 'workers' } as const;
+    await expect(cluster.upgrade(after, { only: pool })).rejects.toThrow(/API server of master-a runs 1.35.4/);
+    await expect(cluster.upgrade(after, { only: { what: 'zone', name: 'a' } })).rejects.toThrow(
+      /API server of master-b runs 1.35.4/,
+    );
+    expect(cluster.world.log).toEqual([]);
+    expect((await cluster.upgrade(after, { only: { what: 'role', name: 'masters' } })).outcome).toBe('paused');
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b']);
+    expect((await cluster.upgrade(after, { only: { what: 'zone', name: 'b' } })).left.map(({ machine }) => machine)).toEqual([
+      'workers-a-1',
+      'workers-c-1',
+    ]);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-b-1']);
+    await goesOn(cluster);
+  });
+
+  test('--abort uncordons what a killed run has left, leaves versions where they are, and a later upgrade goes on', async () => {
+    const cluster = await standing();
+    await cluster.killedAfter(17, (signal) => cluster.upgrade(after, {}, signal));
+    expect(cluster.api.cordoned()).not.toEqual([]);
+    const moved = kubelets(cluster);
+    const { outcome, because } = await cluster.abort(after);
+    expect(outcome).toBe('aborted');
+    expect(because).toMatch(/^uncordoned: /);
+    expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+    expect(kubelets(cluster)).toEqual(moved);
+    await goesOn(cluster);
+  });
+
+  test('a gate that fails rolls nothing on', async () => {
+    const cluster = await standing();
+    when(cluster, 'uncordon workers-a-1', () => void cluster.api.unwell.add('workers-a-1'));
+    await expect(cluster.upgrade(after)).rejects.toThrow(/gate of workers-a-1 failed[\s\S]*does not stay Ready/);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
+    expect(cluster.api.tainted()).toEqual([]);
+    cluster.onAct = () => undefined;
+    await expect(cluster.upgrade(after)).rejects.toThrow(/workers-a-1/);
+    cluster.api.unwell.clear();
+    await goesOn(cluster);
+  });
+
+  test('a drain that fails stops there, with the pod and its budget by name, and the same command goes on', async () => {
+    const cluster = await standing();
+    cluster.api.refuses = ({ name }) => (name === 'web-workers-b-1-1' ? 'budget web allows none' : undefined);
+    await expect(cluster.upgrade(after)).rejects.toThrow(/web-workers-b-1-1[\s\S]*budget web allows none/);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
+    cluster.api.refuses = () => undefined;
+    await goesOn(cluster);
+  });
+
+  test('back to an older minor version is refused: only a recovery point goes there', async () => {
+    const cluster = await standing();
+    await cluster.upgrade(after);
+    cluster.stands();
+    await expect(cluster.upgrade(before)).rejects.toMatchObject({ exitCode: 65 });
+    expect(cluster.acts).toEqual([]);
+  });
+});
+
+describe('cluster.yaml edited while an upgrade is under way', () => {
+  const pools = (count: number) => ({ pools: [{ name: 'workers', count }] });
+  const edits: readonly (readonly [string, Partial<ClusterInput>])[] = [
+    ['a master less', { masters: { count: 1 } }],
+    ['a master more', { masters: { count: 3 } }],
+    ['workers more', pools(5)],
+    ['a worker less', pools(2)],
+    [
+      'a pool more',
+      {
+        pools: [
+          { name: 'workers', count: 3 },
+          { name: 'gpu', count: 1 },
+        ],
+      },
+    ],
+    ['a setting', { kubernetes: { extraArgs: { apiserver: { 'max-requests-inflight': '500' } } } }],
+    ['another strategy', { pools: [{ name: 'workers', count: 3, upgrade: { strategy: 'replace', maxSurge: 1 } }] }],
+  ];
+  const kills = [9, 17];
+  test.each(edits)('%s: never a kubelet newer than an API server, and all arrive', async (_, over) => {
+    for (const acts of kills) {
+      const cluster = await standing();
+      await cluster.killedAfter(acts, (signal) => cluster.upgrade(after, {}, signal));
+      const edited = at('1.36.3', over);
+      await cluster.up(edited);
+      expect(cluster.broken, `killed after ${acts}, then up`).toEqual([]);
+      await goesOn(cluster, edited);
+    }
+  });
+
+  test('a machine that is lost meanwhile is made at the version that it had reached', async () => {
+    for (const lost of ['master-a', 'master-b', 'workers-a-1', 'workers-b-1']) {
+      const cluster = await standing();
+      await cluster.killedAfter(17, (signal) => cluster.upgrade(after, {}, signal));
+      cluster.lose(lost);
+      await cluster.up(after);
+      await goesOn(cluster);
+    }
+  });
+
+  test('another version on top of one that was stopped', async () => {
+    const cluster = new UpgradableCluster(time);
+    await cluster.up(at('1.34.4'));
+    cluster.populate();
+    cluster.stands();
+    await cluster.killedAfter(17, (signal) => cluster.upgrade(at('1.35.4'), {}, signal));
+    await goesOn(cluster, after);
+  });
+});
