@@ -157,7 +157,9 @@ function deletion({ machine }: Turn, session: Session): Plan {
 /** A machine that is not there, or no longer: made, installed, joined. */
 async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
   for (let round = 1; ; round++) {
-    await lookAt(turn.machine, session);
+    // Of a worker that was deleted just now nothing is left to be seen.
+    if (round === 1 && turn.how === 'replace' && turn.role === 'worker') forget(turn.machine, session);
+    else await lookAt(turn.machine, session);
     const plan = mine(turn, session);
     if (chosenOf(plan).length === 0) break;
     if (round > maxRounds) {
@@ -173,6 +175,14 @@ async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<
     }
     await runPlan(plan, session, signal);
   }
+}
+
+/** What lay on a machine went with it; its Node stays for the next one. */
+function forget(machine: string, { seen }: Session): void {
+  const names = new Set([machine]);
+  const lay = new Set(['host.bundle', 'host.units', 'pki.certificate']);
+  for (const [address] of [...seen.entries()])
+    if (lay.has(typeOf(address)) && machineOf(address, names) !== undefined) seen.delete(address);
 }
 
 /** What is seen of this machine becomes what is so; of others nothing is learnt, for others may be in their own turn. */

@@ -11,6 +11,7 @@ import type { Turn, Wave } from '../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../rollout/schedule.ts';
 import { machineOf } from '../rollout/waves.ts';
 import { inWindow } from '../rollout/window.ts';
+import { during } from '../run/during.ts';
 import { assetsOfBundles } from './assets.ts';
 import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './course.ts';
 import { foundationOf } from './foundation.ts';
@@ -72,8 +73,8 @@ export class UpgradeRun {
 
   /** Undefined: all hops are done. */
   async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
-    const { opened, design, signal } = this.#session;
-    await opened.assets.ensure(this.#assets(), signal, { verify: true });
+    const { opened, design } = this.#session;
+    await during('assets of the upgrade', this.#session.emit, () => this.#ensureAssets());
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
     if (this.#course.variants.all.length > 1) await this.#write(design.topology);
     for (const [index, hop] of this.#course.hops.entries()) {
@@ -179,14 +180,23 @@ export class UpgradeRun {
     });
   }
 
-  #assets() {
-    const { design } = this.#session;
-    const found = this.#course.hops.flatMap((hop) => {
-      this.#session.redesign(variantsAt(this.#course, hop, design.topology));
-      return [...this.#session.design.bundles.values()];
-    });
+  /** What is new here is read to its last byte: a corrupt program must be found before anything is restarted. */
+  async #ensureAssets(): Promise<void> {
+    const { opened, design, signal } = this.#session;
+    // Bundles of variants to come are named after these, with an `@`.
+    const inForce = [...design.bundles].flatMap(([name, bundle]) => (name.includes('@') ? [] : [bundle]));
+    const known = new Set(assetsOfBundles(inForce).map(({ path }) => path));
+    const wanted = assetsOfBundles(
+      this.#course.hops.flatMap((hop) => {
+        this.#session.redesign(variantsAt(this.#course, hop, design.topology));
+        const { topology, bundles } = this.#session.design;
+        return [...topology.machines, ...topology.groups].flatMap(({ bundle }) => bundles.get(bundle) ?? []);
+      }),
+    );
     this.#redesign();
-    return assetsOfBundles(found);
+    await opened.assets.ensure(wanted, signal);
+    const fresh = wanted.filter(({ path }) => !known.has(path));
+    await opened.assets.ensure(fresh, signal, { verify: true });
   }
   #look(hop: Hop): Promise<HopLook> {
     return lookHop(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);

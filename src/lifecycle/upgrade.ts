@@ -2,6 +2,7 @@ import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
+import { during } from '../run/during.ts';
 import { type Course, courseOf } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
@@ -37,7 +38,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     const course = courseFor(session);
     const looks = await lookAhead(session, course);
     refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    const plan = await rolloutOf(session, course, looks, options.forceAfterMs);
+    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options.forceAfterMs));
     refuseStale(plan, options.saved);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
