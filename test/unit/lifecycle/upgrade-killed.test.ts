@@ -61,7 +61,9 @@ describe('an upgrade that is killed after each of its acts', () => {
           kindOf(whole.acts[at]) !== 'create pki.certificate' ||
           kindOf(whole.acts[at - 1]) !== kindOf(whole.acts[at]),
       );
-      for (const [index, at] of kills.entries()) {
+      // All of a long one take half a minute: every third, that and the way it goes on from there by turns.
+      const some = kills.length > 50 ? kills.filter((_at, index) => index % 3 === 0) : kills;
+      for (const [index, at] of some.entries()) {
         const cluster = ready.copy();
         await cluster.killedAfter(at + 1, (signal) => cluster.upgrade(after, {}, signal));
         try {
