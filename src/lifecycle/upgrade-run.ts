@@ -39,6 +39,7 @@ export interface RunOptions {
 }
 /** Healing may uncover what needs more of it. */
 const maxRounds = 4;
+const healthLooks = 4;
 const policy = { command: 'upgrade', allowDataLoss: false } as const;
 
 /** A run that came to no end, and did not fail. */
@@ -136,13 +137,16 @@ export class UpgradeRun {
     this.#session.redesign(variantsAt(course, lastHop(course), this.#session.design.topology));
     // A run that was killed after its last turn has left these as they were.
     await releaseGroups(this.#session);
+    const look = () => lookSession(this.#session, { command: 'upgrade', allowDataLoss: this.#options.allowDataLoss });
+    let last = await look();
     for (let round = 1; ; round++) {
-      const { plan } = await lookSession(this.#session, { command: 'upgrade', allowDataLoss: this.#options.allowDataLoss });
+      const { plan } = last;
       refuseUnseen(plan);
       if (chosenOf(plan).length === 0) break;
       if (round > maxRounds) throw this.#notConverging(plan);
       this.#refuseTurns(plan);
       await runPlan(plan, this.#session);
+      last = await look();
     }
     await nodeWork(this.#session, undefined).release(this.#session.signal);
     await amendRecord(this.#session, {
@@ -152,10 +156,12 @@ export class UpgradeRun {
       rollout: undefined,
       keys: secretResources(opened.cluster).map(({ address }) => address),
     });
-    const findings = await lastLook(
-      this.#session,
-      await lookSession(this.#session, { command: 'upgrade', allowDataLoss: false }),
-    );
+    let findings = await lastLook(this.#session, last);
+    // Who has just started may need a moment to say so; what is wrong after these looks is wrong.
+    for (let looks = 1; looks < healthLooks && findings.some(({ severity }) => severity === 'error'); looks++) {
+      await sleep(1000, undefined, { signal: this.#session.signal });
+      findings = await lastLook(this.#session, await look());
+    }
     const errors = findings.filter(({ severity }) => severity === 'error');
     if (errors.length > 0)
       throw new UserError({
