@@ -33,7 +33,7 @@ export interface Gates {
   close(): Promise<void>;
 }
 
-export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady'>): Gates {
+export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
   const { opened, reach, runId } = session;
   const { gates } = opened.cluster.upgrade;
   let directory: Promise<string> | undefined;
@@ -76,9 +76,15 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady'>
   };
 }
 
-async function passGates(turn: Turn, session: Session, work: Pick<NodeWork, 'daemonsReady'>, signal: AbortSignal): Promise<void> {
+async function passGates(
+  turn: Turn,
+  session: Session,
+  work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>,
+  signal: AbortSignal,
+): Promise<void> {
   await Promise.all([
     ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
+    ...(turn.role === 'master' ? [work.leadersLead(signal)] : []),
     ...(isNode(turn, session) ? [staysReady(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
   ]);
   if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);

@@ -8,6 +8,7 @@ import { watchPods } from '../kube/drain/feed.ts';
 import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
 import { podKey } from '../kube/drain/pod.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
+import { leadsOn, releaseLeads, waitForLeaders } from '../kube/leaders.ts';
 import { readNodes } from '../kube/types/node.ts';
 import { type SharedPoll, waitFor } from '../kube/wait.ts';
 import { poolOfNode } from '../rollout/removals.ts';
@@ -23,6 +24,8 @@ const daemonsWithinMs = 120_000;
 export interface NodeWork extends TurnPorts {
   /** Before a wave: what is still to have its turn is avoided by pods that move. */
   due(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** Waits until a controller manager and a scheduler lead. */
+  leadersLead(signal: AbortSignal): Promise<void>;
   /** Waits until what runs on every node (DaemonSets) is ready on this one. Throws UserError with what is not. */
   daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
   /** Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. */
@@ -67,6 +70,15 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
     async leave(machine, signal) {
       await announceLeaving(await api(signal), machine, signal);
       await sleep(session.opened.provider.leaveMs(session.design.topology), undefined, { signal });
+    },
+    async leads(machine, programs, signal) {
+      return leadsOn(await api(signal), machine, programs, signal);
+    },
+    async handOver(stopped, signal) {
+      if (stopped.size > 0) await releaseLeads(await api(signal), stopped, signal);
+    },
+    async leadersLead(signal) {
+      await waitForLeaders(await api(signal), signal);
     },
     async uncordon(machine, signal) {
       const connected = await api(signal);

@@ -3,6 +3,7 @@ import { etcdClustersOf } from '../components/etcd.ts';
 import { UserError } from '../errors.ts';
 import { prepareMember } from '../etcd/turn.ts';
 import { settleUnits } from '../host/settle.ts';
+import { ledPrograms } from '../kube/leaders.ts';
 import { chosenOf } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import { partOf } from '../plan/part.ts';
@@ -22,6 +23,10 @@ export interface TurnPorts {
   drain(machine: string, signal: AbortSignal): Promise<void>;
   /** Says to balancers of Services that its machine goes, and waits until they have noticed. */
   leave(machine: string, signal: AbortSignal): Promise<void>;
+  /** Which of these programs lead on a master. */
+  leads(machine: string, programs: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** They have stopped: who comes next need not wait until their lead expires. */
+  handOver(stopped: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
   /** Takes our own cordon away; anybody else's stays. */
   uncordon(machine: string, signal: AbortSignal): Promise<void>;
 }
@@ -40,6 +45,9 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
   if (turn.drain) await ports.drain(machine, signal);
   if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
   if (turn.role === 'etcd' && (how === 'in-place' || how === 'replace')) await stepBack(machine, session, signal);
+  // Programs that do not restart go on leading.
+  const stopping = how === 'in-place' ? turn.restarts.filter((unit) => ledPrograms.includes(unit)) : ledPrograms;
+  const leads = turn.role === 'master' ? await ports.leads(machine, stopping, signal) : new Set<string>();
   let since = session.opened.now();
   if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
@@ -50,6 +58,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
     }
     await make(turn, session, signal);
   }
+  await ports.handOver(leads, signal);
   if (how === 'remove') return;
   await runPlan(verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
