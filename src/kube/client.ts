@@ -50,6 +50,8 @@ export interface KubeApi {
   apply(object: KubeObject, options?: { readonly manager?: string; readonly signal?: AbortSignal }): Promise<KubeObject>;
   /** JSON patch, merge patch or strategic merge patch, by content type. */
   patch(name: ObjectName, contentType: string, body: unknown, signal?: AbortSignal): Promise<KubeObject>;
+  /** As patch, of what the object says of itself. */
+  patchStatus(name: ObjectName, contentType: string, body: unknown, signal?: AbortSignal): Promise<KubeObject>;
   /**
    * Idempotent: what is not there is deleted. What it owns goes after it (the API's own default leaves the pods of a Job). With `only`
    * the API refuses (409) when it is another or has changed since.
@@ -166,6 +168,10 @@ export function openKube(server: ApiServer): KubeApi {
     async patch(name, contentType, body, signal) {
       const query = new URLSearchParams({ fieldManager });
       return parse(await http.json(`${await one(name, signal)}?${query}`, { method: 'PATCH', body, contentType, signal }));
+    },
+    async patchStatus(name, contentType, body, signal) {
+      const query = new URLSearchParams({ fieldManager });
+      return parse(await http.json(`${await one(name, signal)}/status?${query}`, { method: 'PATCH', body, contentType, signal }));
     },
     async delete(name, signal, only) {
       const { gracePeriodSeconds, ...preconditions } = only ?? {};

@@ -8,6 +8,7 @@ import { watchPods } from '../kube/drain/feed.ts';
 import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
 import { podKey } from '../kube/drain/pod.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
+import { markGone } from '../kube/gone.ts';
 import { leadsOn, releaseLeads, waitForLeaders } from '../kube/leaders.ts';
 import { readNodes } from '../kube/types/node.ts';
 import { type SharedPoll, waitFor } from '../kube/wait.ts';
@@ -79,6 +80,9 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
     },
     async leadersLead(signal) {
       await waitForLeaders(await api(signal), signal);
+    },
+    async unready(machine, signal) {
+      await markGone(await api(signal), machine, signal);
     },
     async uncordon(machine, signal) {
       const connected = await api(signal);

@@ -23,6 +23,8 @@ export interface TurnPorts {
   drain(machine: string, signal: AbortSignal): Promise<void>;
   /** Says to balancers of Services that its machine goes, and waits until they have noticed. */
   leave(machine: string, signal: AbortSignal): Promise<void>;
+  /** Its Node, if it has one, no longer says Ready of a machine that is no more. */
+  unready(machine: string, signal: AbortSignal): Promise<void>;
   /** Which of these programs lead on a master. */
   leads(machine: string, programs: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** They have stopped: who comes next need not wait until their lead expires. */
@@ -55,6 +57,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
     if (how === 'replace') {
       await runPlan(deletion(turn, session), session, signal);
       await ports.gone();
+      if (turn.role === 'master' || turn.role === 'worker') await ports.unready(machine, signal);
     }
     await make(turn, session, signal);
   }

@@ -157,6 +157,9 @@ export class MemoryApi implements KubeApi {
     });
     return this.node(name) ?? neverMind(name);
   }
+  async patchStatus({ name }: ObjectName): Promise<KubeObject> {
+    return this.node(name) ?? neverMind(name);
+  }
   async delete(): Promise<void> {
     throw new Error('nothing is deleted in this API');
   }

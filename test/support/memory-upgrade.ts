@@ -300,7 +300,8 @@ export class UpgradableCluster {
     const all = this.#members(cluster);
     const serving = all.filter((name) => this.serves(name));
     if (!serving.includes(host)) return undefined;
-    const idOf = (name: string): string => `${name.split('').reduce((sum, c) => sum * 31 + c.charCodeAt(0), 7)}`;
+    const idOf = (name: string): string =>
+      `${name.split('').reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) % 1_000_000_007, 7)}`;
     let leader = this.#leaders.get(cluster);
     if (leader === undefined || !serving.includes(leader)) leader = serving[0] ?? '';
     this.#leaders.set(cluster, leader);

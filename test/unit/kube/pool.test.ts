@@ -26,7 +26,16 @@ const api = {
 function world(nodes: () => readonly KubeObject[]) {
   const unused = () => Promise.reject(new Error('not asked'));
   const none = async function* () {};
-  const not = { apply: unused, patch: unused, delete: unused, kind: unused, evict: unused, pages: none, watch: none };
+  const not = {
+    apply: unused,
+    patch: unused,
+    patchStatus: unused,
+    delete: unused,
+    kind: unused,
+    evict: unused,
+    pages: none,
+    watch: none,
+  };
   const kube = { ...api, ...not, list: async () => nodes() };
   const poll = sharedPoll(
     async () => new Map(nodes().map((each) => [each.metadata.name, each])),

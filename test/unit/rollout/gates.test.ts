@@ -174,6 +174,7 @@ function kube({ refuse, looks = [], pods = [], log = '' }: Answers, calls: strin
     watch: noCalls,
     evict: noCalls,
     patch: noCalls,
+    patchStatus: noCalls,
     kind: noCalls,
     close: noCalls,
   };

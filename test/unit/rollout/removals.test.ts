@@ -22,8 +22,7 @@ const topologyOf = (over: Parameters<typeof aCluster>[0] = {}) =>
   designTopology(aCluster(over), noIdentity, versionsFor('1.36.3'));
 
 /** The real types' words on who goes before whom, over what is said to be there. */
-const typed = (type: object, over: object = {}) =>
-  ({ ...type, ...over }) as unknown as ResourceType<object, object, unknown>;
+const typed = (type: object, over: object = {}) => ({ ...type, ...over }) as unknown as ResourceType<object, object, unknown>;
 const types = new Map(
   [
     typed(hostBundle, { dependsOn: ['local.machine'] }),
