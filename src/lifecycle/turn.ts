@@ -1,3 +1,4 @@
+import { machinesOf } from '../cluster/topology.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
 import { UserError } from '../errors.ts';
@@ -57,7 +58,8 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
     if (how === 'replace') {
       await runPlan(deletion(turn, session), session, signal);
       await ports.gone();
-      if (turn.role === 'master' || turn.role === 'worker') await ports.unready(machine, signal);
+      if (turn.role === 'worker' || (turn.role === 'master' && machinesOf(session.design.topology, 'master').length > 1))
+        await ports.unready(machine, signal);
     }
     await make(turn, session, signal);
   }
