@@ -124,3 +124,8 @@ export const rolloutRecord = ({ variants, hops }: Course, at: Variants['at'], { 
 });
 export const settingsAt = (course: Course): Settings =>
   settingsOf((course.variants.all.at(-1) ?? course.variants.all[0]).cluster);
+export const lastHop = ({ hops }: Course): Hop => {
+  const last = hops.at(-1);
+  if (!last) throw new Error('a course has at least one hop');
+  return last;
+};

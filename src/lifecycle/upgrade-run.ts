@@ -1,32 +1,28 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Finding } from '../config/finding.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
-import type { Plan } from '../plan/plan.ts';
 import { resolveCap } from '../rollout/amounts.ts';
 import { type Only, only } from '../rollout/only.ts';
 import type { WaveResult } from '../rollout/result.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../rollout/schedule.ts';
-import { machineOf } from '../rollout/waves.ts';
 import { inWindow } from '../rollout/window.ts';
 import { during } from '../run/during.ts';
-import { assetsOfBundles } from './assets.ts';
-import { type Course, type Hop, rolloutRecord, settingsAt, variantsAt } from './course.ts';
+import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
 import { workerCount } from './group-look.ts';
-import { openGroupPools, releaseGroups } from './group-roll.ts';
+import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
-import { secretResources } from './secrets.ts';
-import { lookSession, planFrom, type Session } from './session.ts';
-import { lastLook } from './status.ts';
+import { planFrom, type Session } from './session.ts';
 import { takeTurn } from './turn.ts';
+import { ensureAssets } from './upgrade-assets.ts';
+import { maxRounds, notConverging } from './upgrade-finish.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
+import { untilWindow } from './windows.ts';
 
 export interface RunOptions {
   readonly allowDataLoss: boolean;
@@ -37,9 +33,6 @@ export interface RunOptions {
   /** First Ctrl-C: the machine at hand is finished. */
   readonly stopping: AbortSignal;
 }
-/** Healing may uncover what needs more of it. */
-const maxRounds = 4;
-const healthLooks = 4;
 const policy = { command: 'upgrade', allowDataLoss: false } as const;
 
 /** A run that came to no end, and did not fail. */
@@ -75,7 +68,7 @@ export class UpgradeRun {
   /** Undefined: all hops are done. */
   async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
     const { opened, design } = this.#session;
-    await during('assets of the upgrade', this.#session.emit, () => this.#ensureAssets());
+    await during('assets of the upgrade', this.#session.emit, () => ensureAssets(this.#session, this.#course));
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
     if (this.#course.variants.all.length > 1) await this.#write(design.topology);
     for (const [index, hop] of this.#course.hops.entries()) {
@@ -130,80 +123,6 @@ export class UpgradeRun {
     );
   }
 
-  /** Everyone is there: the record says so, what is left is carried out, and nothing differs any more. */
-  async finish(): Promise<readonly Finding[]> {
-    const { opened } = this.#session;
-    const course = this.#course;
-    this.#session.redesign(variantsAt(course, lastHop(course), this.#session.design.topology));
-    // A run that was killed after its last turn has left these as they were.
-    await releaseGroups(this.#session);
-    const look = () => lookSession(this.#session, { command: 'upgrade', allowDataLoss: this.#options.allowDataLoss });
-    let last = await look();
-    for (let round = 1; ; round++) {
-      const { plan } = last;
-      refuseUnseen(plan);
-      if (chosenOf(plan).length === 0) break;
-      if (round > maxRounds) throw this.#notConverging(plan);
-      this.#refuseTurns(plan);
-      await runPlan(plan, this.#session);
-      last = await look();
-    }
-    await nodeWork(this.#session, undefined).release(this.#session.signal);
-    await amendRecord(this.#session, {
-      foundation: foundationOf(opened.cluster),
-      versions: course.to,
-      settings: settingsAt(course),
-      rollout: undefined,
-      keys: secretResources(opened.cluster).map(({ address }) => address),
-    });
-    let findings = await lastLook(this.#session, last);
-    // Who has just started may need a moment to say so; what is wrong after these looks is wrong.
-    for (let looks = 1; looks < healthLooks && findings.some(({ severity }) => severity === 'error'); looks++) {
-      await sleep(1000, undefined, { signal: this.#session.signal });
-      findings = await lastLook(this.#session, await look());
-    }
-    const errors = findings.filter(({ severity }) => severity === 'error');
-    if (errors.length > 0)
-      throw new UserError({
-        what: 'every machine is upgraded, and not everything is healthy',
-        why: errors.map(({ where, what, why }) => [where, what, why].filter(Boolean).join(': ')).join('\n'),
-        next: 'cluster status shows it all',
-      });
-    return findings;
-  }
-
-  /** What restarts, drains or replaces a machine goes by a turn: something has changed since the turns were found. */
-  #refuseTurns(plan: Plan): void {
-    const machines = new Set(this.#session.design.topology.machines.map(({ name }) => name));
-    const late = chosenOf(plan).filter(
-      ({ action, impact, address }) => action === 'update' && impact !== 'none' && machineOf(address, machines) !== undefined,
-    );
-    if (late.length === 0) return;
-    throw new UserError({
-      what: `${late.length === 1 ? 'one thing differs' : `${late.length} things differ`} again since the turns`,
-      why: late.map(({ address, fields }) => `${address}: ${fields.map(({ path }) => path).join(', ')}`).join('\n'),
-      next: 'run the same command again: these machines take another turn',
-    });
-  }
-
-  /** What is new here is read to its last byte: a corrupt program must be found before anything is restarted. */
-  async #ensureAssets(): Promise<void> {
-    const { opened, design, signal } = this.#session;
-    // Bundles of variants to come are named after these, with an `@`.
-    const inForce = [...design.bundles].flatMap(([name, bundle]) => (name.includes('@') ? [] : [bundle]));
-    const known = new Set(assetsOfBundles(inForce).map(({ path }) => path));
-    const wanted = assetsOfBundles(
-      this.#course.hops.flatMap((hop) => {
-        this.#session.redesign(variantsAt(this.#course, hop, design.topology));
-        const { topology, bundles } = this.#session.design;
-        return [...topology.machines, ...topology.groups].flatMap(({ bundle }) => bundles.get(bundle) ?? []);
-      }),
-    );
-    this.#redesign();
-    await opened.assets.ensure(wanted, signal);
-    const fresh = wanted.filter(({ path }) => !known.has(path));
-    await opened.assets.ensure(fresh, signal, { verify: true });
-  }
   #look(hop: Hop): Promise<HopLook> {
     return lookHop(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
   }
@@ -212,7 +131,7 @@ export class UpgradeRun {
   async #heal(first: HopLook, hop: Hop): Promise<HopLook> {
     let found = first;
     for (let round = 1; chosenOf(found.heal).length > 0; round++) {
-      if (round > maxRounds) throw this.#notConverging(found.heal);
+      if (round > maxRounds) throw notConverging(found.heal, this.#session);
       await runPlan(found.heal, this.#session);
       found = await this.#look(hop);
       refuseUnseen(found.look.plan);
@@ -348,44 +267,8 @@ export class UpgradeRun {
       ].join('\n'),
     });
   }
-  #notConverging(plan: Plan): UserError {
-    return new UserError({
-      what: `after ${maxRounds} rounds there are still differences`,
-      why: chosenOf(plan)
-        .slice(0, 10)
-        .map((change) => `${change.address}: ${change.fields.map((field) => field.path).join(', ') || change.reason}`)
-        .join('\n'),
-      next: `something undoes these changes. Details: cluster history show ${this.#session.runId}`,
-    });
-  }
 }
 
 export const turnsOf = ({ lanes }: Wave): readonly Turn[] =>
   lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);
 const shortOf = ({ machine, how }: Turn): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
-const lastHop = ({ hops }: Course): Hop => {
-  const last = hops.at(-1);
-  if (!last) throw new Error('a course has at least one hop');
-  return last;
-};
-
-/** Waits until a maintenance window is open; at once without any. Throws UserError outside of them where `upgrade.outside` is refuse. */
-export async function untilWindow({ opened, emit, signal }: Session, stopping: AbortSignal): Promise<void> {
-  const { windows, outside } = opened.cluster.upgrade;
-  for (;;) {
-    const now = inWindow(windows, new Date(opened.now()));
-    if (now.open) return;
-    const opens = now.opens?.toISOString() ?? 'never again';
-    if (outside === 'refuse' || !now.opens) {
-      throw new UserError({
-        what: `no maintenance window is open: the next one opens ${now.opens ? `at ${opens}` : opens}`,
-        where: 'upgrade.windows',
-        next: 'run it then; or set upgrade.outside: wait, or change the windows',
-      });
-    }
-    emit({ type: 'progress', task: 'window', message: `waits for the maintenance window, which opens at ${opens}` });
-    // In parts: a machine that sleeps meanwhile must not sleep through it.
-    const waitMs = Math.min(60_000, Math.max(0, now.opens.getTime() - opened.now()));
-    await sleep(waitMs, undefined, { signal: AbortSignal.any([signal, stopping]) });
-  }
-}

@@ -11,9 +11,11 @@ import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
+import { finishUpgrade } from './upgrade-finish.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { rolloutOf } from './upgrade-plan.ts';
-import { type RunOptions, turnsOf, UpgradeRun, untilWindow } from './upgrade-run.ts';
+import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
+import { untilWindow } from './windows.ts';
 
 export interface UpgradeOptions extends RunOptions {
   /** A dry run that was reviewed: only that, or what remains of it, is carried out. */
@@ -63,7 +65,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     const run = new UpgradeRun(session, course, options);
     const stopped = nothing ? undefined : await run.all(looks);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
-    const findings = await run.finish();
+    const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
   });
 }
