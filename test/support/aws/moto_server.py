@@ -16,7 +16,7 @@ import moto.backends
 from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
 from moto.ec2.models.core import TaggedEC2Resource
-from moto.ec2.models.instances import Instance
+from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
@@ -69,6 +69,16 @@ def terminate_and_let_go(self):
         nic.status = "available"
     return state
 
+
+get_reservations_by_instance_ids = InstanceBackend.get_reservations_by_instance_ids
+
+
+def get_reservations_by_instance_ids_once(self, instance_ids, filters=None):
+    """Who asks for an instance twice, as upstream's cloud controller does when two of its workers ask at once, is told of it once: moto breaks."""
+    return get_reservations_by_instance_ids(self, list(dict.fromkeys(instance_ids)), filters)
+
+
+InstanceBackend.get_reservations_by_instance_ids = get_reservations_by_instance_ids_once
 
 delete_nat_gateway = NatGatewayBackend.delete_nat_gateway
 describe_nat_gateways = NatGatewayBackend.describe_nat_gateways
