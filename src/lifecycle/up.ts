@@ -5,6 +5,7 @@ import type { Policy } from '../plan/choose.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
+import { onlyApiUnseen } from './api-unseen.ts';
 import { assetsOfBundles, assetsToUpload } from './assets.ts';
 import { foundationOf, refuseLostKeys } from './foundation.ts';
 import { amendRecord } from './identity.ts';
@@ -84,11 +85,25 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
           next: 'run `cluster plan` and review what is left',
         });
       changed += await runPlan(look.plan, session);
-      look = await lookSession(session, policy);
+      look = await lookWhenApiAnswers(session, policy);
     }
     return finish('done', changed);
   });
 }
+
+/**
+ * An API server whose only etcd member has just come back is ready, and yet some of its connections to etcd wait for their next try: what only the API knows
+ * is asked for again, for a while.
+ */
+async function lookWhenApiAnswers(session: Session, policy: Policy): Promise<Look> {
+  const end = session.opened.now() + apiWithinMs;
+  for (;;) {
+    const look = await lookSession(session, policy);
+    if (!onlyApiUnseen(look.plan) || session.opened.now() > end) return look;
+    await sleep(1000, undefined, { signal: session.signal });
+  }
+}
+const apiWithinMs = 45_000;
 
 /** What this run needs in the cache of this machine: what is mounted or pushed from it, or what the store does not have yet. */
 function neededAssets({ opened, design }: Session, plan: Plan) {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes, UserError } from '../errors.ts';
-import { chosenOf, unseenOf } from '../plan/make.ts';
-import { typeOf } from '../plan/resource.ts';
+import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
 import { during } from '../run/during.ts';
+import { onlyApiUnseen } from './api-unseen.ts';
 import { type Course, courseOf, type Hop } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
@@ -119,22 +119,11 @@ async function lookPatiently(
   const end = session.opened.now() + apiWithinMs;
   for (;;) {
     const found = await lookHop(session, course, hop, previous);
-    const unseen = unseenOf(found.look.plan);
-    const onlyApi = unseen.length > 0 && unseen.every(({ address }) => throughApi.has(typeOf(address)));
-    if (!onlyApi || session.opened.now() > end) return found;
+    if (!onlyApiUnseen(found.look.plan) || session.opened.now() > end) return found;
     await sleep(1000, undefined, { signal: session.signal });
   }
 }
 const apiWithinMs = 60_000;
-const throughApi = new Set([
-  'kube.node',
-  'kube.pool',
-  'kube.addon',
-  'kube.certificate',
-  'kube.holders',
-  'kube.objects',
-  'kube.ready',
-]);
 
 function refuseUnmade({ record }: Session): void {
   if (record?.settings) return;
