@@ -11,6 +11,7 @@ import { releaseGroups } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
+import { maxRounds, notConverging } from './rounds.ts';
 import { secretResources } from './secrets.ts';
 import { lookSession, type Session } from './session.ts';
 import { lastLook } from './status.ts';
