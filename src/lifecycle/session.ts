@@ -225,12 +225,14 @@ export function planFrom(
   policy: Policy,
   desired: readonly Resource[] = design.resources,
   observed: Observed = seen,
+  compared: readonly Resource[] = desired,
 ): Plan {
   return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
     desired,
+    compared,
     observed,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
@@ -238,14 +240,20 @@ export function planFrom(
   });
 }
 
-/** planFrom for one machine and what all machines share: what lies on the others is not looked through, however many there are. */
-export function planBeside(session: Session, policy: Policy, machine: string): Plan {
-  const { seen } = session;
+/** planFrom for one machine alone: neither what lies on the others nor what all share is compared, however much there is. Order leads through what is shared. */
+export const planOne = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine), session.design.of(machine));
+
+/** planFrom for one machine and what all machines share: a balancer that lets go of it. */
+export const planBeside = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine));
+
+function seenOf({ seen }: Session, machine: string): Observed {
   const names = new Set([machine]);
-  return planFrom(session, policy, designedBeside(session, machine), {
+  return {
     get: (address) => seen.get(address),
     entries: () => [...seen.named(machine)].filter(([address]) => machineOf(address, names) !== undefined),
-  });
+  };
 }
 /** Resources of one machine, and those that all share. */
 export const designedBeside = ({ design }: Pick<Session, 'design'>, machine: string): readonly Resource[] => [

@@ -12,9 +12,9 @@ import { removalPart } from '../rollout/removals.ts';
 import type { Turn } from '../rollout/rollout.ts';
 import { machineOf } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
-import { maxRounds, notConverging } from './converging.ts';
 import { runPlan } from './round.ts';
-import { designedBeside, planBeside, type Session } from './session.ts';
+import { maxRounds, notConverging } from './rounds.ts';
+import { designedBeside, planBeside, planOne, type Session } from './session.ts';
 
 /** What a turn needs besides the engine. */
 export interface TurnPorts {
@@ -91,13 +91,16 @@ async function carryOut(
   since?: number,
 ): Promise<void> {
   const desired = designedBeside(session, machine);
-  await runPlan({ steps: [...steps], command: policy.command }, session, signal, { desired, ...(since !== undefined && { since }) });
+  await runPlan({ steps: [...steps], command: policy.command }, session, signal, {
+    desired,
+    ...(since !== undefined && { since }),
+  });
 }
 
 /** What is to change of this machine, by what is seen by now. */
 const mine = ({ machine }: Turn, session: Session): Plan => {
   const names = new Set([machine]);
-  return partOf(planBeside(session, policy, machine), (address) => machineOf(address, names) !== undefined);
+  return partOf(planOne(session, policy, machine), (address) => machineOf(address, names) !== undefined);
 };
 
 const removal = ({ machine }: Turn, session: Session): Plan =>

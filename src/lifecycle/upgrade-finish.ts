@@ -5,7 +5,6 @@ import { chosenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { machineOf } from '../rollout/waves.ts';
 import { type Course, lastHop, settingsAt, variantsAt } from './course.ts';
-import { maxRounds, notConverging } from './converging.ts';
 import { foundationOf } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
 import { amendRecord } from './identity.ts';

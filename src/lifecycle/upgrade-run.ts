@@ -9,7 +9,6 @@ import { type Outcome, runWaves } from '../rollout/schedule.ts';
 import { inWindow } from '../rollout/window.ts';
 import { coalesced } from '../run/coalesced.ts';
 import { during } from '../run/during.ts';
-import { maxRounds, notConverging } from './converging.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';

@@ -8,11 +8,7 @@ import { changeTaints, NodeGone, sameTaint, type Taint } from '../taints.ts';
 const leaving: Taint = { key: 'ToBeDeletedByClusterAutoscaler', value: 'slipway', effect: 'NoSchedule' };
 
 /** Tells balancers of Services that this node goes. They need the provider's `leaveMs` to have noticed. A Node that is gone has nothing to say. */
-export async function announceLeaving(
-  api: Pick<KubeApi, 'get' | 'patch'>,
-  node: string,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function announceLeaving(api: Pick<KubeApi, 'get' | 'patch'>, node: string, signal?: AbortSignal): Promise<void> {
   try {
     await changeTaints(api, node, (all) => [...staying(all), leaving], signal ? { signal } : {});
   } catch (error) {
