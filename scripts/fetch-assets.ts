@@ -2,7 +2,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { openAssets } from '../src/assets/assets.ts';
-import { assetsOf, versionsFor } from '../src/assets/catalogue.ts';
+import { assetsOf, type Chosen, versionsFor } from '../src/assets/catalogue.ts';
 import type { Emit } from '../src/run/events.ts';
 import { ensureTestapp } from '../test/support/testapp.ts';
 
@@ -19,7 +19,7 @@ const stop = new AbortController();
 process.once('SIGINT', () => stop.abort(new Error('interrupted')));
 const assets = openAssets({ directory, emit, env: process.env });
 const asked = process.argv.slice(2);
-const chosen = Object.fromEntries(asked.flatMap((each) => (each.includes('=') ? [each.split('=')] : [])));
+const chosen: Chosen = Object.fromEntries(asked.flatMap((each) => (each.includes('=') ? [each.split('=')] : [])));
 const kubernetes = asked.filter((each) => !each.includes('='));
 for (const version of kubernetes.length > 0 ? kubernetes : ['1.36.3'])
   await assets.ensure(assetsOf(versionsFor(version, chosen)), stop.signal);

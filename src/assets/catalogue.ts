@@ -44,7 +44,7 @@ const common = {
   containerd: '2.4.2',
   runc: '1.5.2',
   cni: '1.9.1',
-  flannel: '0.28.4',
+  flannel: '0.28.10',
   coredns: '1.15.0',
   metricsServer: '0.9.0',
 } as const;
