@@ -4,10 +4,12 @@ import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import { type Addon, designAddons } from '../components/addons.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
+import { instantOf } from '../config/instant.ts';
 import type { Manifest } from '../config/manifests.ts';
 import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { poolBundleResources } from '../host/pools.ts';
+import { packagesResource } from '../host/types/packages.ts';
 import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
@@ -110,13 +112,18 @@ function assemble(
       ...identityOf(machine, own, provider.providerId?.(machine.name)),
       ...provider.machineFacts?.(machine, topology),
     };
+    const { packages } = own.cluster.os;
+    const os =
+      packages === undefined ? [] : [packagesResource(machine, instantOf(packages), [provider.machineAddress(machine.name)])];
     return [
+      ...os,
       ...hostResources(
         machine,
         bundle,
         known,
         [provider.machineAddress(machine.name), ...uploaded],
-        ...(machine.role === 'master' ? [etcd.clusters, etcd.members] : []),
+        ...(machine.role === 'master' ? ([etcd.clusters, etcd.members] as const) : ([[], []] as const)),
+        os.map(({ address }) => address),
       ),
       ...certificateResources(machine, bundle, identity),
     ];

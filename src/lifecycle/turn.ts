@@ -4,6 +4,7 @@ import { etcdClustersOf } from '../components/etcd.ts';
 import { UserError } from '../errors.ts';
 import { prepareMember } from '../etcd/turn.ts';
 import { settleUnits } from '../host/settle.ts';
+import { packagesAddress } from '../host/types/packages.ts';
 import { ledPrograms } from '../kube/leaders.ts';
 import { chosenOf } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
@@ -45,12 +46,17 @@ const settleWithinMs = 90_000;
 /** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
 export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts, signal: AbortSignal): Promise<void> {
   const { machine, how } = turn;
+  // New packages may restart the machine: then everything on it stops, and its node ports with it.
+  const upgradesPackages = how === 'in-place' && packagesSteps(mine(turn, session)).length > 0;
   if (turn.drain) await ports.drain(machine, signal);
-  if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
+  if (turn.drain && (how === 'remove' || how === 'replace' || upgradesPackages)) await ports.leave(machine, signal);
   if (turn.role === 'etcd' && (how === 'in-place' || how === 'replace')) await stepBack(machine, session, signal);
   // Programs that do not restart go on leading.
   const stopping = how === 'in-place' ? turn.restarts.filter((unit) => ledPrograms.includes(unit)) : ledPrograms;
-  const leads = turn.role === 'master' ? await ports.leads(machine, stopping, signal) : new Set<string>();
+  const leadsOf = async (programs: readonly string[]) =>
+    turn.role === 'master' ? await ports.leads(machine, programs, signal) : new Set<string>();
+  const leads = await leadsOf(stopping);
+  const leadsOfAll = upgradesPackages ? await leadsOf(ledPrograms) : leads;
   let since = session.opened.now();
   if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
@@ -63,7 +69,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
     }
     await make(turn, session, signal);
   }
-  await ports.handOver(leads, signal);
+  await ports.handOver(upgradesPackages && rebooted(turn, session) ? leadsOfAll : leads, signal);
   if (how === 'remove') return;
   await runPlan(verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
@@ -83,6 +89,15 @@ async function stepBack(machine: string, session: Session, signal: AbortSignal):
   );
 }
 
+/** Steps of the operating system's packages: they come first. */
+const packagesSteps = ({ steps }: Pick<Plan, 'steps'>): Step[] =>
+  steps.filter(({ params: { address, action } }) => typeOf(address) === 'host.packages' && action !== 'verify');
+/** By its packages, in this turn. */
+function rebooted({ machine }: Turn, { seen }: Session): boolean {
+  const found = seen.get(packagesAddress(machine));
+  return found?.state === 'present' && 'rebooted' in found.outputs && found.outputs.rebooted === true;
+}
+
 /** What is to change of this machine, by what is seen by now. */
 const mine = ({ machine }: Turn, session: Session): Plan => {
   const names = new Set([machine]);
@@ -100,17 +115,21 @@ const removal = ({ machine }: Turn, session: Session): Plan =>
  * talks to, which is its own machine's.
  */
 async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<number> {
-  const plan = mine(turn, session);
+  const all = mine(turn, session);
+  const first = packagesSteps(all);
+  await runPlan({ ...all, steps: first }, session, signal);
+  // What comes after them has nothing to wait for any more.
+  const plan = first.length > 0 ? mine(turn, session) : all;
   const steps = plan.steps.filter(({ params }) => params.action !== 'verify');
   const bundle = bundleOf(turn.machine, session);
   const apiFirst = turn.role === 'master' ? held(bundle) : [];
   const own = steps.find(({ params }) => params.address === addressOf('host.bundle', turn.machine));
   if (own && apiFirst.length > 0) {
     const before = withPredecessors(own, steps);
-    const first = before.map((step) =>
+    const api = before.map((step) =>
       step === own ? { ...step, params: { ...step.params, hold: [...step.params.hold, ...apiFirst] } } : step,
     );
-    await runPlan({ ...plan, steps: first }, session, signal);
+    await runPlan({ ...plan, steps: api }, session, signal);
     await settle(turn.machine, ['kube-apiserver.service'], session, signal);
     await runPlan({ ...plan, steps: [verify(addressOf('kube.api', turn.machine), session)] }, session, signal);
   }
@@ -194,7 +213,7 @@ async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<
 /** What lay on a machine went with it; its Node stays for the next one. */
 function forget(machine: string, { seen }: Session): void {
   const names = new Set([machine]);
-  const lay = new Set(['host.bundle', 'host.units', 'pki.certificate']);
+  const lay = new Set(['host.packages', 'host.bundle', 'host.units', 'pki.certificate']);
   for (const [address] of [...seen.entries()])
     if (lay.has(typeOf(address)) && machineOf(address, names) !== undefined) seen.delete(address);
 }

@@ -102,7 +102,7 @@ const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(ope
 async function lookAhead(session: Session, course: Course): Promise<readonly HopLook[]> {
   const looks: HopLook[] = [];
   for (const hop of course.hops) {
-    const found = await lookPatiently(session, course, hop, looks.at(-1)?.target);
+    const found = await lookPatiently(session, course, hop, looks);
     refuseUnseen(found.look.plan);
     looks.push(found);
   }
@@ -110,15 +110,10 @@ async function lookAhead(session: Session, course: Course): Promise<readonly Hop
 }
 
 /** A run that was killed may have left an API server that is just starting: the hosts are seen, and what only the API knows is seen a moment later. */
-async function lookPatiently(
-  session: Session,
-  course: Course,
-  hop: Hop,
-  previous: HopLook['target'] | undefined,
-): Promise<HopLook> {
+async function lookPatiently(session: Session, course: Course, hop: Hop, ahead: readonly HopLook[]): Promise<HopLook> {
   const end = session.opened.now() + apiWithinMs;
   for (;;) {
-    const found = await lookHop(session, course, hop, previous);
+    const found = await lookHop(session, course, hop, ahead);
     if (!onlyApiUnseen(found.look.plan) || session.opened.now() > end) return found;
     await sleep(1000, undefined, { signal: session.signal });
   }
