@@ -6,6 +6,7 @@ import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
 import { instantOf } from '../config/instant.ts';
 import type { Manifest } from '../config/manifests.ts';
+import type { Cluster } from '../config/schema.ts';
 import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { poolBundleResources } from '../host/pools.ts';
@@ -112,9 +113,8 @@ function assemble(
       ...identityOf(machine, own, provider.providerId?.(machine.name)),
       ...provider.machineFacts?.(machine, topology),
     };
-    const { packages } = own.cluster.os;
-    const os =
-      packages === undefined ? [] : [packagesResource(machine, instantOf(packages), [provider.machineAddress(machine.name)])];
+    const since = sinceOf(own.cluster);
+    const os = since === undefined ? [] : [packagesResource(machine, since, [provider.machineAddress(machine.name)])];
     return [
       ...os,
       ...hostResources(
@@ -137,7 +137,7 @@ function assemble(
   const resources = [
     ...secretResources(topology.cluster),
     ...uploads,
-    ...poolBundleResources(topology, bundles, uploaded),
+    ...poolBundleResources(topology, bundles, uploaded, sinceOf(topology.cluster)),
     ...provider.design(topology),
     ...hosts,
     ...etcdResources(topology),
@@ -145,6 +145,8 @@ function assemble(
   ];
   return { topology, bundles, addons, manifests, resources };
 }
+
+const sinceOf = ({ os: { packages } }: Cluster): string | undefined => (packages === undefined ? undefined : instantOf(packages));
 
 /** Bundles of later variants have names of their own, so that the cluster's own keep theirs. */
 const keyOf = (bundle: string, variant: number): string => (variant === 0 ? bundle : `${bundle}@${variant}`);
