@@ -48,6 +48,20 @@ describe("the operating system's packages", () => {
     expect([cluster.broken, cluster.api.cordoned(), cluster.api.tainted(), cluster.made]).toEqual([[], [], [], []]);
   });
 
+  test('a machine that may restart leaves the balancers of Services before, and its packages come before anything else on it', async () => {
+    const cluster = await standing(since(undefined));
+    for (const name of machines) cluster.restarting.add(name);
+    const file = since('2020-01-01', { kubernetes: { extraArgs: { apiserver: { 'max-requests-inflight': '500' } } } });
+    expect((await cluster.upgrade(file)).outcome).toBe('done');
+    const worker = cluster.acts.filter((act) => act.endsWith('workers-a-1'));
+    const at = worker.indexOf('update host.packages/workers-a-1');
+    expect(worker.slice(at - 2, at + 1)).toEqual(['cordon workers-a-1', 'taint workers-a-1', 'update host.packages/workers-a-1']);
+    const master = cluster.acts.filter((act) => /^update .*master-a/.test(act));
+    expect(master[0]).toBe('update host.packages/master-a');
+    expect(master.filter((act) => act === 'update host.packages/master-a')).toHaveLength(1);
+    expect([cluster.broken, await cluster.left(file), cluster.api.tainted()]).toEqual([[], [], []]);
+  });
+
   test('an earlier upgrade that was late enough is as good: no turn, nothing left', async () => {
     const cluster = await standing(since('2020-01-02'));
     expect(await cluster.left(since('2020-01-02T00:00Z'))).toEqual([]);
