@@ -19,7 +19,7 @@ type Asked = { readonly look: PackagesLook } | { readonly obstacle: Obstacle };
 export async function describePackages(
   session: Session,
   looks: readonly HopLook[],
-): Promise<{ readonly waves: readonly Wave[]; readonly obstacles: readonly Obstacle[] }> {
+): Promise<{ readonly due: boolean; readonly waves: readonly Wave[]; readonly obstacles: readonly Obstacle[] }> {
   const waves = looks.flatMap(({ waves: own }) => own);
   const due = new Set<string>(
     looks
@@ -29,7 +29,7 @@ export async function describePackages(
   const turns = new Map<string, Turn>();
   for (const turn of waves.flatMap(({ lanes }) => lanes.flatMap((lane) => lane.turns)))
     if (due.has(packagesAddress(turn.machine)) && !turns.has(turn.machine)) turns.set(turn.machine, turn);
-  if (turns.size === 0) return { waves, obstacles: [] };
+  if (turns.size === 0) return { due: false, waves, obstacles: [] };
   const limit = pLimit(atOnce);
   const asked = new Map(
     await Promise.all([...turns.values()].map(async (turn) => [turn, await limit(() => ask(session, turn.machine))] as const)),
@@ -40,6 +40,7 @@ export async function describePackages(
   };
   const lane = (each: Lane): Lane => ({ ...each, turns: each.turns.map(described) });
   return {
+    due: true,
     waves: waves.map((wave) => ({ ...wave, lanes: wave.lanes.map(lane) })),
     obstacles: [...asked.values()].flatMap((found) => ('obstacle' in found ? [found.obstacle] : [])),
   };

@@ -40,7 +40,7 @@ export async function rolloutOf(
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
-    settings: [...course.settings],
+    settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
     pods,
     obstacles: [...looks.flatMap(({ refused }) => refused), ...described.obstacles, ...obstacles],

@@ -107,6 +107,7 @@ describe("the operating system's packages", () => {
     cluster.mirrors.set('workers-b-1', { code: 0, stdout: said, stderr: '' });
     const before = cluster.digest();
     const { rollout } = await cluster.dryRun(since('2020-01-01'));
+    expect(rollout.settings).toEqual(['os.packages']);
     const turn = rollout.waves
       .flatMap(({ lanes }) => lanes.flatMap((lane) => lane.turns))
       .find((each) => each.machine === 'workers-b-1');
