@@ -7,6 +7,7 @@ import { designBundles, identityOf } from '../components/bundles.ts';
 import type { Manifest } from '../config/manifests.ts';
 import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
+import type { HostsClients } from '../host/host.ts';
 import { poolBundleResources } from '../host/pools.ts';
 import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
@@ -137,6 +138,19 @@ function assemble(
     ...kubeResources(topology, addons, manifests, provider),
   ];
   return { topology, bundles, addons, manifests, resources };
+}
+
+/** What each machine of a design holds, and may hold while an upgrade moves it. */
+export function designedHosts({ topology, bundles }: Pick<ClusterDesign, 'topology' | 'bundles'>): HostsClients['machines'] {
+  const states = Map.groupBy(bundles.values(), ({ name }) => name);
+  return new Map(
+    topology.machines.map((machine) => {
+      const bundle = bundles.get(machine.bundle);
+      if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
+      const others = states.get(bundle.name)?.filter((each) => each !== bundle) ?? [];
+      return [machine.name, { bundle, identity: identityOf(machine, topology), ...(others.length > 0 && { others }) }];
+    }),
+  );
 }
 
 /** Bundles of later variants have names of their own, so that the cluster's own keep theirs. */

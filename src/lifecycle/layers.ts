@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { storedAssets } from '../assets/stored.ts';
 import { storedAssetsType, type UploadClients } from '../assets/types/uploaded.ts';
 import { machinesOf } from '../cluster/topology.ts';
-import { identityOf } from '../components/bundles.ts';
+import { durationMs } from '../config/duration.ts';
 import { UnreachableError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import { etcdCluster } from '../etcd/types/cluster.ts';
@@ -32,7 +32,7 @@ import { type Layer, type Observed, typeOf } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
-import type { ClusterDesign } from './design.ts';
+import { type ClusterDesign, designedHosts } from './design.ts';
 import type { LayersInput, LayersOutput } from './opened.ts';
 
 /** The types of the layers that every provider shares. */
@@ -142,14 +142,7 @@ function machinesBy(design: () => ClusterDesign): () => HostsClients['machines']
   return () => {
     const now = design();
     if (of !== now) {
-      const { topology, bundles } = now;
-      machines = new Map(
-        topology.machines.map((machine) => {
-          const bundle = bundles.get(machine.bundle);
-          if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
-          return [machine.name, { bundle, identity: identityOf(machine, topology) }];
-        }),
-      );
+      machines = designedHosts(now);
       of = now;
     }
     return machines;
@@ -161,6 +154,7 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
   const { topology, addons, manifests } = design();
   return connectKube({
     uid: topology.uid,
+    readyWithinMs: durationMs(opened.cluster.upgrade.readyWithin),
     access: () => hosts.hosts.access(),
     masters: machinesOf(topology, 'master').map((machine) => machine.name),
     async credentials() {
