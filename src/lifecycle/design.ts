@@ -143,12 +143,15 @@ function assemble(
 /** What each machine of a design holds, and may hold while an upgrade moves it. */
 export function designedHosts({ topology, bundles }: Pick<ClusterDesign, 'topology' | 'bundles'>): HostsClients['machines'] {
   const states = Map.groupBy(bundles.values(), ({ name }) => name);
+  // Once a bundle, not once a machine.
+  const others = new Map(
+    [...bundles.values()].map((bundle) => [bundle, (states.get(bundle.name) ?? []).filter((each) => each !== bundle)]),
+  );
   return new Map(
     topology.machines.map((machine) => {
       const bundle = bundles.get(machine.bundle);
       if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
-      const others = states.get(bundle.name)?.filter((each) => each !== bundle) ?? [];
-      return [machine.name, { bundle, identity: identityOf(machine, topology), ...(others.length > 0 && { others }) }];
+      return [machine.name, { bundle, identity: identityOf(machine, topology), others: others.get(bundle) ?? [] }];
     }),
   );
 }
