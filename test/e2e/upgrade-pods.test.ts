@@ -202,7 +202,7 @@ test(`SIGKILL after random steps, three times (SLIPWAY_TEST_SEED=${seed}): the s
   const next = random(seed);
   const kills: string[] = [];
   for (let run = 1; run <= 3; run++) {
-    const [steps, lateMs] = [1 + Math.floor(next() * 5), Math.floor(next() * 400)];
+    const [steps, lateMs] = [1 + Math.floor(next() * 3), Math.floor(next() * 400)];
     let done = 0;
     // Looking changes nothing: only what is done counts.
     const isLast = ({ type, task }: RunEvent): boolean =>

@@ -10,8 +10,8 @@ import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host
 import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
-import { designedHosts } from '../../src/lifecycle/design.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
+import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
@@ -582,16 +582,3 @@ function holdingProps(next: Resolved<BundleProps>, old: Resolved<BundleProps>, h
 }
 const digestsOf = ({ files }: Bundle): Readonly<Record<string, string>> =>
   Object.fromEntries(files.flatMap(({ path, content }) => ('text' in content ? [[path, sha256(content.text)]] : [])));
-
-function machinesBy(design: LayersInput['design']): () => HostsClients['machines'] {
-  let of: ReturnType<typeof design> | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      machines = designedHosts(now);
-      of = now;
-    }
-    return machines;
-  };
-}
