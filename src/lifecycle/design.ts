@@ -4,10 +4,13 @@ import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import { type Addon, designAddons } from '../components/addons.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
+import { instantOf } from '../config/instant.ts';
 import type { Manifest } from '../config/manifests.ts';
+import type { Cluster } from '../config/schema.ts';
 import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { poolBundleResources } from '../host/pools.ts';
+import { packagesResource } from '../host/types/packages.ts';
 import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
@@ -182,6 +185,7 @@ function newFrame(
       topology,
       bundles,
       uploads.map(({ address }) => address),
+      sinceOf(topology.cluster),
     ),
     ...provider.design(topology),
   ];
@@ -205,14 +209,20 @@ function lyingOn(
     ...identityOf(machine, own, provider.providerId?.(machine.name)),
     ...provider.machineFacts?.(machine, topology),
   };
+  const since = sinceOf(topology.cluster);
+  const packages = since === undefined ? [] : [packagesResource(machine, since, [provider.machineAddress(machine.name)])];
+  // A master's programs need etcd first: started earlier they would only fail, wait and try again.
+  const [clusters, members] = machine.role === 'master' ? [etcdClusterAddresses(topology), etcdMemberAddresses(topology)] : [];
   return [
+    ...packages,
     ...hostResources(
       machine,
       bundle,
       known,
       [provider.machineAddress(machine.name), ...uploads.map(({ address }) => address)],
-      // A master's programs need etcd first: started earlier they would only fail, wait and try again.
-      ...(machine.role === 'master' ? [etcdClusterAddresses(topology), etcdMemberAddresses(topology)] : []),
+      clusters,
+      members,
+      packages.map(({ address }) => address),
     ),
     ...certificateResources(machine, bundle, identity),
   ];
@@ -235,6 +245,8 @@ function place(family: Family, variants: Variants): ClusterDesign {
     of: (machine) => [...(own.get(machine) ?? []), ...(placed.get(machine)?.resources ?? [])],
   };
 }
+
+const sinceOf = ({ os: { packages } }: Cluster): string | undefined => (packages === undefined ? undefined : instantOf(packages));
 
 /** Bundles of later variants have names of their own, so that the cluster's own keep theirs. */
 const keyOf = (bundle: string, variant: number): string => (variant === 0 ? bundle : `${bundle}@${variant}`);

@@ -11,6 +11,7 @@ import { readFacts } from '../host/facts.ts';
 import type { HostsClients } from '../host/host.ts';
 import { openHosts } from '../host/ssh.ts';
 import { hostBundle } from '../host/types/bundle.ts';
+import { hostPackages } from '../host/types/packages.ts';
 import { type PoolBundleClients, poolBundle } from '../host/types/pool-bundle.ts';
 import { hostUnits } from '../host/types/units.ts';
 import type { KubeClients } from '../kube/clients.ts';
@@ -37,7 +38,7 @@ import type { LayersInput, LayersOutput } from './opened.ts';
 /** The types of the layers that every provider shares. */
 export const commonTypes = {
   secrets: [pkiAuthority, secret, storedAssetsType, poolBundle],
-  hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
+  hosts: [hostPackages, hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
   kube: [kubePool, kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
 } as const;
 
