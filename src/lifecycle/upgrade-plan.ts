@@ -3,7 +3,6 @@ import type { Status } from '../health/status.ts';
 import { cordonedByUs } from '../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
 import { chosenOf } from '../plan/make.ts';
-import { resolveCap } from '../rollout/amounts.ts';
 import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
 import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
 import { preflightObstacles, readApiWorld } from '../rollout/preflight/preflight.ts';
@@ -11,11 +10,12 @@ import { versionsBetween } from '../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
-import { workerCount } from './group-look.ts';
+import { drainCap } from './group-look.ts';
 import { drainPolicy } from './node-work.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
 import type { HopLook } from './upgrade-look.ts';
+import { describePackages } from './upgrade-packages.ts';
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
 export async function rolloutOf(
@@ -30,20 +30,20 @@ export async function rolloutOf(
   const heal = chosenOf(first.heal).map(({ address }) => address);
   const healing: readonly Wave[] =
     heal.length === 0 ? [] : [{ name: 'heal', kubernetes: course.from.kubernetes, lanes: [], changes: heal }];
-  const waves = [...healing, ...looks.flatMap(({ waves: own }) => own)];
+  const described = await describePackages(session, looks);
+  const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
   const { upgrade } = session.opened.cluster;
-  const workers = workerCount(session);
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
-    settings: [...course.settings],
+    settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
     pods,
-    obstacles: [...looks.flatMap(({ refused }) => refused), ...obstacles],
+    obstacles: [...looks.flatMap(({ refused }) => refused), ...described.obstacles, ...obstacles],
     estimateSeconds: estimateSeconds(history, waves, {
-      maxDrains: resolveCap(workers, upgrade.maxDrains),
+      maxDrains: drainCap(session),
       canary: upgrade.canary,
     }),
   };
@@ -73,12 +73,11 @@ async function askApi(
       readApiWorld(kube, { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
       kube.list('v1', 'Node', { metadataOnly: true, signal }),
     ]);
-    const workers = workerCount(session);
     const before = preflightObstacles({
       file: opened.cluster,
       hops: course.hops,
       waves,
-      maxDrains: resolveCap(workers, opened.cluster.upgrade.maxDrains),
+      maxDrains: drainCap(session),
       findings,
       etcd,
       nodes,

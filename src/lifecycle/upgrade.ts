@@ -1,18 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
 import { during } from '../run/during.ts';
-import { onlyApiUnseen } from './api-unseen.ts';
-import { type Course, courseOf, type Hop } from './course.ts';
+import { untilApiSeen } from './api-unseen.ts';
+import { type Course, courseOf } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
-import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
@@ -40,9 +39,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     refuseUnmade(session);
     const started = opened.now();
     const course = courseFor(session);
-    const looks = await lookAhead(session, course);
-    refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options.forceAfterMs));
+    const { plan, ahead } = await preflight(session, course, options);
     refuseStale(plan, options.saved);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
@@ -63,11 +60,18 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       await untilWindow(session, options.stopping);
     }
     const run = new UpgradeRun(session, course, options);
-    const stopped = nothing ? undefined : await run.all(looks);
+    const stopped = nothing ? undefined : await run.all(ahead);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
   });
+}
+
+async function preflight(session: Session, course: Course, { forceAfterMs }: UpgradeOptions) {
+  const looks = await lookAhead(session, course);
+  refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
+  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, forceAfterMs));
+  return { plan, ahead: looks.map(aheadOf) };
 }
 
 /** Gives up an upgrade that was stopped: no node is cordoned or avoided by us any more. What has moved stays where it is, as the version skew policy allows. */
@@ -102,28 +106,16 @@ const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(ope
 async function lookAhead(session: Session, course: Course): Promise<readonly HopLook[]> {
   const looks: HopLook[] = [];
   for (const hop of course.hops) {
-    const found = await lookPatiently(session, course, hop, looks.at(-1)?.target);
+    const found = await untilApiSeen(
+      session,
+      () => lookHop(session, course, hop, looks),
+      ({ look }) => look.plan,
+    );
     refuseUnseen(found.look.plan);
     looks.push(found);
   }
   return looks;
 }
-
-/** A run that was killed may have left an API server that is just starting: the hosts are seen, and what only the API knows is seen a moment later. */
-async function lookPatiently(
-  session: Session,
-  course: Course,
-  hop: Hop,
-  previous: HopLook['target'] | undefined,
-): Promise<HopLook> {
-  const end = session.opened.now() + apiWithinMs;
-  for (;;) {
-    const found = await lookHop(session, course, hop, previous);
-    if (!onlyApiUnseen(found.look.plan) || session.opened.now() > end) return found;
-    await sleep(1000, undefined, { signal: session.signal });
-  }
-}
-const apiWithinMs = 60_000;
 
 function refuseUnmade({ record }: Session): void {
   if (record?.settings) return;

@@ -37,8 +37,6 @@ export interface WavesInput {
 }
 export interface Waves {
   readonly waves: readonly Wave[];
-  /** What no turn brings about: changes of what is shared, and deletions; carried out last. */
-  readonly rest: readonly Change[];
   /** What a strategy cannot do. */
   readonly refused: readonly Obstacle[];
 }
@@ -106,11 +104,12 @@ export function planWaves(input: WavesInput): Waves {
     addons: () => wave('addons', [], addons),
     pools,
   };
+  // Last: a bastion that would not come back from its restart takes the way to all others with it.
   const waves = [
-    ...wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]),
     ...input.moves.flatMap((part) => parts[part]()),
+    ...(input.moves.includes('pools') ? wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]) : []),
   ];
-  return { waves, rest: shared.filter((change) => !addons.includes(change) && !input.groups?.changes.includes(change)), refused };
+  return { waves, refused };
 }
 
 const isAddon = ({ address, action }: Change): boolean =>
@@ -163,7 +162,9 @@ function turnOf(
   const versions = input.versionsOf(machine);
   const node = machine.role === 'master' || machine.role === 'worker';
   const how = strategy === 'replace' && (replaced.length > 0 || chosen.some(isContent)) ? 'replace' : 'in-place';
-  const disturbing = versions.filter(({ what }) => underPods.has(what));
+  const disturbing = versions.filter(({ what }) => underPods.has(what)).map(({ what }) => what);
+  const packages = chosen.some(isPackages);
+  if (packages) disturbing.push("the operating system's packages");
   // The only node for pods: evicted they would start nowhere, and disruption budgets would keep the last of them for ever.
   const alone = machine.role === 'worker' && input.topology.machines.filter(({ role }) => role === 'worker').length === 1;
   const drain = node && (how === 'replace' || (disturbing.length > 0 && !alone));
@@ -176,9 +177,10 @@ function turnOf(
         ...(replaced.length > 0 ? [`${replaced.map((field) => field.path).join(', ')}: only a new machine can have that`] : []),
         ...(how === 'replace' && replaced.length === 0 ? [`${path} is replace`] : []),
         ...(alone && how === 'in-place' && disturbing.length > 0
-          ? ['no other node could take its pods: they stay, and go on']
+          ? [`no other node could take its pods: they stay, and ${packages ? 'start again if it restarts' : 'go on'}`]
           : []),
-        ...(drain && how === 'in-place' ? [`${disturbing.map(({ what }) => what).join(', ')} under its pods`] : []),
+        ...(packages && how === 'in-place' && !node ? ["the operating system's packages"] : []),
+        ...(drain && how === 'in-place' ? [`${disturbing.join(', ')} under its pods`] : []),
       ],
       versions: [...versions],
       restarts: how === 'replace' ? [] : [...input.restartsOf(machine.name)],
@@ -187,4 +189,6 @@ function turnOf(
   };
 }
 /** What a new machine gets in place of being changed. */
-const isContent = ({ address }: Change): boolean => typeOf(address) === 'host.bundle' || typeOf(address).endsWith('.machine');
+const isContent = (change: Change): boolean =>
+  typeOf(change.address) === 'host.bundle' || typeOf(change.address).endsWith('.machine') || isPackages(change);
+const isPackages = ({ address }: Change): boolean => typeOf(address) === 'host.packages';
