@@ -13,7 +13,7 @@ import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
-import { rolloutOf } from './upgrade-plan.ts';
+import { type DryRunOptions, rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
 
@@ -26,12 +26,12 @@ export interface UpgradeOptions extends RunOptions {
 }
 
 /** What `upgrade` would do now: takes no lock, and changes nothing. */
-export const planUpgrade = (opened: Opened, forceAfterMs?: number): Promise<UpgradePlan> =>
+export const planUpgrade = (opened: Opened, options?: DryRunOptions): Promise<UpgradePlan> =>
   withSession(opened, async (session) => {
     refuseUnmade(session);
     const course = courseFor(session);
     const looks = await lookAhead(session, course);
-    return rolloutOf(session, course, looks, forceAfterMs);
+    return rolloutOf(session, course, looks, options);
   });
 
 /** Moves every machine, one after the other, to what cluster.yaml says. Succeeds only when a new plan is empty, and what was seen last is well. */
@@ -42,7 +42,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     const course = courseFor(session);
     const looks = await lookAhead(session, course);
     refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options.forceAfterMs));
+    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options));
     refuseStale(plan, options.saved);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
@@ -62,7 +62,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
-    const run = new UpgradeRun(session, course, options);
+    const run = new UpgradeRun(session, course, options, plan.rollout.recoveryPoint?.what === 'take');
     const stopped = nothing ? undefined : await run.all(looks);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
