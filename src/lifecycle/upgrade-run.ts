@@ -1,7 +1,7 @@
+import { machinesOf } from '../cluster/topology.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
-import { resolveCap } from '../rollout/amounts.ts';
 import { type Only, only } from '../rollout/only.ts';
 import type { WaveResult } from '../rollout/result.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
@@ -11,17 +11,17 @@ import { during } from '../run/during.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
-import { workerCount } from './group-look.ts';
+import { drainCap } from './group-look.ts';
 import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { recoveryTask, rolloutDigest, takePoint, touchesControlPlane } from './recovery-point.ts';
 import { runPlan } from './round.ts';
+import { maxRounds, notConverging } from './rounds.ts';
 import { planFrom, type Session } from './session.ts';
 import { together } from './together.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
-import { maxRounds, notConverging } from './upgrade-finish.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
@@ -137,13 +137,10 @@ export class UpgradeRun {
 
   #partOf(waves: readonly Wave[]): readonly Wave[] {
     if (!this.#options.only) return waves;
-    const { all, at } = { ...this.#course.variants, at: this.#at };
-    const masters = this.#session.design.topology.machines.filter(({ role }) => role === 'master');
-    return only(
-      this.#options.only,
-      waves,
-      new Map(masters.map(({ name }) => [name, (all[at[name] ?? 0] ?? all[0]).versions.kubernetes])),
-    );
+    const masters = machinesOf(this.#session.design.topology, 'master');
+    const { all } = this.#course.variants;
+    const runs = (name: string): string => (all[this.#at[name] ?? 0] ?? all[0]).versions.kubernetes;
+    return only(this.#options.only, waves, new Map(masters.map(({ name }) => [name, runs(name)])));
   }
 
   #look(hop: Hop): Promise<HopLook> {
@@ -175,7 +172,6 @@ export class UpgradeRun {
     const work = nodeWork(this.#session, this.#options.forceAfterMs);
     const gates = openGates(this.#session, work);
     const began = new Map<Wave, number>();
-    const workers = workerCount(this.#session);
     const groups = openGroupPools(this.#session, work);
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
@@ -212,7 +208,7 @@ export class UpgradeRun {
     try {
       await work.release(signal, this.#withoutTurn(waves));
       return await runWaves(waves, ports, {
-        maxDrains: resolveCap(workers, upgrade.maxDrains),
+        maxDrains: drainCap(this.#session),
         canary: upgrade.canary,
         stopping: this.#options.stopping,
         signal,
@@ -285,7 +281,9 @@ export class UpgradeRun {
       ...(first?.place && { where: first.place.turn.machine }),
       why: [...failures.map(({ error }) => messageOf(error)), ...cut.map(({ turn }) => `${turn.machine}: cut`)].join('\n'),
       next: [
-        `${notBegun.length} machines have not begun, and serve as before`,
+        notBegun.length === 1
+          ? 'one machine has not begun, and serves as before'
+          : `${notBegun.length} machines have not begun, and serve as before`,
         `mend that and run the same command again: it goes on from what it finds; or cluster upgrade --abort. Details: cluster history show ${this.#session.runId}`,
       ].join('\n'),
     });

@@ -103,7 +103,7 @@ describe('cluster up, from nothing', () => {
     await cluster.kubectl('create', 'secret', 'generic', 'probe', '--from-literal=word=swordfish-in-the-clear');
     const raw = await cluster.ssh(
       'etcd-a',
-      'e=$(ls -d /opt/slipway/etcd/*/etcdctl); $e --endpoints https://127.0.0.1:2379 --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get /registry/secrets/default/probe | tr -cd "[:print:]"',
+      'e=$(ls -d /opt/slipway/etcd/*/etcdctl | tail -1); $e --endpoints https://127.0.0.1:2379 --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get /registry/secrets/default/probe | tr -cd "[:print:]"',
     );
     expect(raw).toContain('k8s:enc:secretbox');
     expect(raw).not.toContain('swordfish');
