@@ -9,6 +9,7 @@ import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
+import { recoveryNeed } from './recovery-point.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
 import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
@@ -61,7 +62,11 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
-    const run = new UpgradeRun(session, course, options, plan.rollout.recoveryPoint?.what === 'take');
+    // Asked again: the plan may have been read for long, or a window waited for.
+    const need = nothing
+      ? undefined
+      : await recoveryNeed(session, course, plan.rollout.waves, options.skipRecoveryPoint === true);
+    const run = new UpgradeRun(session, course, options, need?.what === 'take');
     const stopped = nothing ? undefined : await run.all(looks);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
