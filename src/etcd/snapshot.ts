@@ -47,14 +47,15 @@ const trailer = 32;
  * Takes a snapshot of a healthy member that has everything that any member has, with etcd's own tools on its host. Throws UserError, and UnreachableError.
  */
 export async function takeSnapshot(clients: HostsClients, cluster: EtcdCluster, signal: AbortSignal): Promise<Snapshot> {
-  const { name, view, revision } = sourceIn(cluster, (await viewCluster({ clients, cluster, signal })).views);
+  const { views, hosts } = await viewCluster({ clients, cluster, signal });
+  const { name, view, revision } = sourceIn(cluster, views);
   const where = `${name}, etcd ${cluster}`;
   const { dbSize, version } = view.status;
   const ending = new AbortController();
   try {
     const host = await clients.hosts.get(name, { signal });
     const all = AbortSignal.any([signal, ending.signal]);
-    const next = reader(await host.stream(await commandFor(cluster, dbSize), all), all, where);
+    const next = reader(await host.stream(await commandFor(cluster, hosts.get(name)?.peerUrl, dbSize), all), all, where);
     const { line, rest } = await firstLine(next, toolsMs + dbSize / toolsBytesPerMs);
     const { size, status } = await readHead(line, rest, next, where);
     if (status.revision < revision)
@@ -74,12 +75,13 @@ export async function takeSnapshot(clients: HostsClients, cluster: EtcdCluster, 
   }
 }
 
-async function commandFor(cluster: EtcdCluster, dbSize: number): Promise<string> {
+async function commandFor(cluster: EtcdCluster, peerUrl: string | undefined, dbSize: number): Promise<string> {
+  const address = peerUrl === undefined ? '127.0.0.1' : new URL(peerUrl).hostname;
   const neededKb = Math.ceil((dbSize * 1.1) / 1024) + 64 * 1024;
   const words = [
     cluster,
     etcdUnit(cluster),
-    `https://127.0.0.1:${etcdClusters[cluster].client}`,
+    `https://${address}:${etcdClusters[cluster].client}`,
     `${neededKb}`,
     trustFile('etcd'),
     certFile('etcd-server'),
