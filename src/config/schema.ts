@@ -398,6 +398,19 @@ export const clusterSchema = z.strictObject({
     .prefault({})
     .describe('The control plane'),
   pools: z.array(pool).max(100).default([]).describe('Groups of workers; 15 at most on the local provider'),
+  os: z
+    .strictObject({
+      packages: text(
+        /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z)?$/,
+        'a date such as 2026-11-21, or a time in UTC such as 2026-11-21T14:30Z',
+      )
+        .optional()
+        .describe(
+          'The packages and the kernel of every machine are to be upgraded on or after this date, by `upgrade` (a new machine before it joins): to what its own mirrors have by then, with a reboot where needed. `2026-11-21`, or a time in UTC: `2026-11-21T14:30Z`. Default: Slipway leaves them alone',
+        ),
+    })
+    .prefault({})
+    .describe('The operating system of the machines'),
   upgrade: upgrade.prefault({}).describe('How upgrades go about'),
   backup: z
     .strictObject({

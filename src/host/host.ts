@@ -78,6 +78,10 @@ export interface HostFacts {
   readonly generation: number;
   /** Undefined: converge never ran here. */
   readonly bundle: string | undefined;
+  /** When the operating system's packages were upgraded last, and since when that was asked for then. Undefined: Slipway never did. */
+  readonly packages?: { readonly since: string; readonly asked: string } | undefined;
+  /** Why a reboot is due that an upgrade of packages has left. */
+  readonly reboot?: string | undefined;
   readonly identity: Readonly<Record<string, string>>;
   /** Every file of the last applied manifest; `undefined`: it should be there and is not. Sha256 in hex, mode as '0644', owner as 'root'. */
   readonly files: ReadonlyMap<string, { readonly sha256: string; readonly mode: string } | undefined>;

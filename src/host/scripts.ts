@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'read' | 'snapshot';
+type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'packages' | 'read' | 'snapshot';
 const alone: readonly Script[] = ['fetch', 'join', 'read', 'snapshot'];
 
 const read = (name: 'common' | Script): Promise<string> =>

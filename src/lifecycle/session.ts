@@ -3,7 +3,7 @@ import type { Policy } from '../plan/choose.ts';
 import { makePlan } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type Address, type Layer, type Observed, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
+import { type Layer, type Observed, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
 import { machineOf } from '../rollout/waves.ts';
 import type { Emit } from '../run/events.ts';
@@ -18,6 +18,7 @@ import { refuseMoved } from './foundation.ts';
 import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
 import { type InForce, inForce } from './in-force.ts';
 import type { Opened, Reach } from './opened.ts';
+import { refusePackagesDate } from './packages-date.ts';
 import type { Variants } from './variants.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
@@ -217,7 +218,10 @@ export async function lookSession(
   const { connected, seen, emit } = session;
   seen.clear();
   const answers = await observe(connected, seen, session.signal, emit);
-  if (policy.command !== 'down') refuseMovedUnder(session);
+  if (policy.command !== 'down') {
+    refuseMovedUnder(session);
+    refusePackagesDate(session);
+  }
   const plan = planFrom(session, policy, desired);
   return { plan, answers };
 }
@@ -228,12 +232,14 @@ export function planFrom(
   policy: Policy,
   desired: readonly Resource[] = design.resources,
   observed: Observed = seen,
+  compared: readonly Resource[] = desired,
 ): Plan {
   return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
     desired,
+    compared,
     observed,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
@@ -241,22 +247,26 @@ export function planFrom(
   });
 }
 
-/** planFrom for one machine and what all machines share: what lies on the others is not compared, however many there are. */
-export function planBeside(session: Session, policy: Policy, machine: string): Plan {
-  const { design, seen } = session;
-  const others = new Set(design.topology.machines.map(({ name }) => name));
-  others.delete(machine);
-  const beside = (address: Address): boolean => machineOf(address, others) === undefined;
-  return planFrom(
-    session,
-    policy,
-    design.resources.filter(({ address }) => beside(address)),
-    {
-      get: (address) => seen.get(address),
-      entries: () => [...seen.entries()].filter(([address]) => beside(address)),
-    },
-  );
+/** planFrom for one machine alone: neither what lies on the others nor what all share is compared, however much there is. Order leads through what is shared. */
+export const planOne = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine), session.design.of(machine));
+
+/** planFrom for one machine and what all machines share: a balancer that lets go of it. */
+export const planBeside = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine));
+
+function seenOf({ seen }: Session, machine: string): Observed {
+  const names = new Set([machine]);
+  return {
+    get: (address) => seen.get(address),
+    entries: () => [...seen.named(machine)].filter(([address]) => machineOf(address, names) !== undefined),
+  };
 }
+/** Resources of one machine, and those that all share. */
+export const designedBeside = ({ design }: Pick<Session, 'design'>, machine: string): readonly Resource[] => [
+  ...design.shared,
+  ...design.of(machine),
+];
 
 /** With what a month costs, before and after, where the provider knows: for whoever reads the plan. */
 export async function withCost({ opened, seen, design, signal }: Session, plan: Plan): Promise<Plan> {

@@ -2,6 +2,7 @@ import { type MachineSpec, machinesOf } from '../cluster/topology.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { etcdStatus } from '../etcd/status.ts';
 import { readFacts } from '../host/facts.ts';
+import { packagesAddress } from '../host/types/packages.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -30,10 +31,11 @@ export interface HopLook extends Waves {
 }
 
 /**
- * Looks at everything, and finds who has to go on this hop. `previous`: the design of a hop that is still to be made before, by which this one is described.
+ * Looks at everything, and finds who has to go on this hop. `ahead`: hops that are still to be made before, by which this one is described.
  * Leaves the session designed as things stand.
  */
-export async function lookHop(session: Session, course: Course, hop: Hop, previous?: ClusterDesign): Promise<HopLook> {
+export async function lookHop(session: Session, course: Course, hop: Hop, ahead: readonly HopLook[] = []): Promise<HopLook> {
+  const previous = ahead.at(-1)?.target;
   session.redesign(course.variants);
   const now = session.design;
   const look = await lookSession(session, { command: 'up', allowDataLoss: false });
@@ -48,8 +50,13 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   );
   const goes = (pool: string): boolean => hop.moves.includes('pools') && indexOfKey(course.variants, poolKey(pool)) <= hop.index;
   const groups = await groupLanes(session, plan, before, target, goes);
+  let found: ReturnType<typeof sparesOf> | undefined;
+  const spares = (): ReturnType<typeof sparesOf> => {
+    found ??= sparesOf(session, target, variantsAt(course, hop, now.topology));
+    return found;
+  };
   const waves = planWaves({
-    plan,
+    plan: withoutPackages(plan, ahead),
     groups,
     leads: (machine) => leaders.has(machine),
     topology: target.topology,
@@ -59,7 +66,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     restartsOf: (name) => contents.get(name)?.restarts ?? [],
     strategyOf: (kind) => strategyOf(session, kind),
     machineAddress: (name) => session.opened.provider.machineAddress(name),
-    surgeOf: (pool) => sparesOf(session, target, pool, variantsAt(course, hop, now.topology)),
+    surgeOf: (pool) => spares().get(pool) ?? [],
     moves: hop.moves,
   });
   const last = course.hops.at(-1) === hop;
@@ -71,8 +78,8 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     machineAddress: (name) => session.opened.provider.machineAddress(name),
   });
   // A spare that a killed run has left goes with the others, after the turns.
-  const spares = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
-  const leaving = removals.turns.filter(({ machine }) => !spares.has(machine));
+  const spare = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
+  const leaving = removals.turns.filter(({ machine }) => !spare.has(machine));
   const shrinking = (turns: readonly Turn[]): readonly Wave[] =>
     removalWaves(turns, hop.versions.kubernetes, (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable);
   const masters = mastersLeaveOn(course) === hop ? shrinking(leaving.filter(({ role }) => role === 'master')) : [];
@@ -88,6 +95,16 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   };
 }
 
+/** Packages are upgraded once: with the first turn of their machine. */
+function withoutPackages(plan: Plan, ahead: readonly HopLook[]): Plan {
+  const had = new Set<Address>(
+    ahead.flatMap(({ waves }) =>
+      waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns)).map((turn) => packagesAddress(turn.machine)),
+    ),
+  );
+  return had.size === 0 ? plan : { ...plan, changes: plan.changes.filter(({ address }) => !had.has(address)) };
+}
+
 /** A master that goes keeps its version until then. No other API server may come more than one minor version ahead of it, and no kubelet ahead at all. */
 const mastersLeaveOn = ({ hops }: Course): Hop | undefined => hops.find(({ moves }) => moves.includes('masters')) ?? hops.at(-1);
 function beforeKubelets(waves: readonly Wave[], leaving: readonly Wave[]): readonly Wave[] {
@@ -95,15 +112,22 @@ function beforeKubelets(waves: readonly Wave[], leaving: readonly Wave[]): reado
   return first < 0 ? [...waves, ...leaving] : waves.toSpliced(first, 0, ...leaving);
 }
 
-/** Machines that this pool gets besides while it is replaced. */
-function sparesOf(session: Session, target: ClusterDesign, pool: string, variants: Variants): readonly MachineSpec[] {
-  const { strategy, maxSurge } = strategyOf(session, { role: 'worker', pool });
-  if (strategy !== 'replace' || maxSurge === 0) return [];
+/** Machines that pools get besides while they are replaced. */
+function sparesOf(session: Session, target: ClusterDesign, variants: Variants): ReadonlyMap<string, readonly MachineSpec[]> {
+  const surge = new Map(
+    session.opened.cluster.pools.flatMap(({ name }): [string, number][] => {
+      const { strategy, maxSurge } = strategyOf(session, { role: 'worker', pool: name });
+      return strategy === 'replace' ? [[name, maxSurge]] : [];
+    }),
+  );
   const standing = new Set(target.topology.machines.map(({ name }) => name));
-  session.redesign(withSurge(variants, new Map([[pool, maxSurge]])));
+  session.redesign(withSurge(variants, surge));
   const { machines } = session.design.topology;
   session.redesign(variants);
-  return machines.filter((machine) => machine.pool === pool && !standing.has(machine.name));
+  return Map.groupBy(
+    machines.filter(({ name }) => !standing.has(name)),
+    ({ pool }) => pool ?? '',
+  );
 }
 
 /** Of machines that a hop before this one brings to another design: what lies on them now is not what this hop finds. */

@@ -16,6 +16,7 @@ import { recoveryNeed } from './recovery-point.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
 import type { HopLook } from './upgrade-look.ts';
+import { describePackages } from './upgrade-packages.ts';
 
 export interface DryRunOptions {
   /** Instead of what the pools say, in milliseconds. */
@@ -37,7 +38,8 @@ export async function rolloutOf(
   const heal = chosenOf(first.heal).map(({ address }) => address);
   const healing: readonly Wave[] =
     heal.length === 0 ? [] : [{ name: 'heal', kubernetes: course.from.kubernetes, lanes: [], changes: heal }];
-  const waves = [...healing, ...looks.flatMap(({ waves: own }) => own)];
+  const described = await describePackages(session, looks);
+  const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
   const recoveryPoint = await recoveryNeed(session, course, waves, skipRecoveryPoint);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
@@ -45,11 +47,11 @@ export async function rolloutOf(
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
-    settings: [...course.settings],
+    settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
     ...(recoveryPoint && { recoveryPoint }),
     pods,
-    obstacles: [...looks.flatMap(({ refused }) => refused), ...obstacles],
+    obstacles: [...looks.flatMap(({ refused }) => refused), ...described.obstacles, ...obstacles],
     estimateSeconds: estimateSeconds(history, waves, {
       maxDrains: drainCap(session),
       canary: upgrade.canary,

@@ -7,6 +7,7 @@ import type { WaveResult } from '../rollout/result.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../rollout/schedule.ts';
 import { inWindow } from '../rollout/window.ts';
+import { coalesced } from '../run/coalesced.ts';
 import { during } from '../run/during.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
@@ -14,6 +15,7 @@ import { openGates } from './gates.ts';
 import { drainCap } from './group-look.ts';
 import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
+import { machineLooks } from './machine-look.ts';
 import { nodeWork } from './node-work.ts';
 import { recoveryTask, rolloutDigest, takePoint, touchesControlPlane } from './recovery-point.ts';
 import { runPlan } from './round.ts';
@@ -55,7 +57,8 @@ export class UpgradeRun {
   #at: Record<string, number>;
   /** As the record has it: only what has come to its end. */
   readonly #reached: Record<string, number>;
-  #writing: Promise<unknown> = Promise.resolve();
+  /** Each writes the whole. */
+  readonly #write: () => Promise<unknown>;
   readonly done: WaveResult[] = [];
 
   /** Spares of pools that are replaced just now. */
@@ -71,11 +74,14 @@ export class UpgradeRun {
     this.#options = options;
     this.#at = { ...course.variants.at };
     this.#reached = { ...course.variants.at };
+    this.#write = coalesced(() =>
+      amendRecord(session, { rollout: rolloutRecord(course, this.#reached, session.design.topology) }),
+    );
   }
 
   /** Undefined: all hops are done. */
   async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
-    const { opened, design } = this.#session;
+    const { opened } = this.#session;
     const first = looks[0];
     const well = first !== undefined && chosenOf(first.heal).length === 0;
     // Nothing is touched by either, and each has what the other waits for.
@@ -85,7 +91,7 @@ export class UpgradeRun {
       (signal) => (well ? this.#recoveryPoint(this.#partOf(first.waves), signal) : Promise.resolve()),
     ]);
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
-    if (this.#course.variants.all.length > 1) await this.#write(design.topology);
+    if (this.#course.variants.all.length > 1) await this.#write();
     for (const [index, hop] of this.#course.hops.entries()) {
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
       const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? (await this.#look(hop)), hop);
@@ -173,6 +179,7 @@ export class UpgradeRun {
     const gates = openGates(this.#session, work);
     const began = new Map<Wave, number>();
     const groups = openGroupPools(this.#session, work);
+    const look = machineLooks(this.#session);
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
         if (groups.owns(turn)) return groups.turn(turn, wave, own);
@@ -181,7 +188,7 @@ export class UpgradeRun {
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
-        await takeTurn(turn, this.#session, { ...work, gone: reached }, own);
+        await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
         await reached();
       },
       gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
@@ -261,14 +268,7 @@ export class UpgradeRun {
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#reached[key] = index;
-    await this.#write(this.#session.design.topology);
-  }
-  /** One after the other: each writes the whole. */
-  #write(topology: Session['design']['topology']): Promise<unknown> {
-    this.#writing = this.#writing.then(() =>
-      amendRecord(this.#session, { rollout: rolloutRecord(this.#course, this.#reached, topology) }),
-    );
-    return this.#writing;
+    await this.#write();
   }
 
   #failure({ failures, cut, notBegun }: Outcome): UserError {

@@ -108,7 +108,7 @@ async function lookAhead(session: Session, course: Course): Promise<readonly Hop
   for (const hop of course.hops) {
     const found = await untilApiSeen(
       session,
-      () => lookHop(session, course, hop, looks.at(-1)?.target),
+      () => lookHop(session, course, hop, looks),
       ({ look }) => look.plan,
     );
     refuseUnseen(found.look.plan);

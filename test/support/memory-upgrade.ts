@@ -10,6 +10,7 @@ import type { BundleProps } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
 import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
 import { diffBundle, heldPaths } from '../../src/host/types/bundle.ts';
+import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
@@ -58,6 +59,10 @@ export class UpgradableCluster {
   /** Machines that were made. */
   readonly made: string[] = [];
   onAct: Act = () => undefined;
+  /** What a machine's look at its mirrors ends with, where they have not just one newer package. */
+  readonly mirrors = new Map<string, ExecResult>();
+  /** Machines whose new packages want a restart. */
+  readonly restarting = new Set<string>();
   /** Acts of commands, and records that they wrote. */
   readonly acts: string[] = [];
   /** Nothing of a killed command reaches the world any more. */
@@ -350,6 +355,7 @@ export class UpgradableCluster {
       },
       exec: async (command, options) => {
         if (this.dead) throw new Error('killed');
+        if (command === 'sh -s look') return this.mirrors.get(name) ?? said('package openssl 1 2\ndone\n');
         const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
         if (cluster === undefined) return command === 'sh -s' ? host.exec(command, options) : said(`${Date.now()}`);
         if (command.includes('transfer-leadership')) {
@@ -450,6 +456,8 @@ export class UpgradableCluster {
     switch (base.name) {
       case 'host.bundle':
         return this.#bundles(type, clients);
+      case 'host.packages':
+        return this.#packages(type);
       case 'local.machine':
         return { ...type, observe: async (observing) => new Map([...(await type.observe(observing))].map(withRole)) };
       case 'kube.node':
@@ -461,6 +469,31 @@ export class UpgradableCluster {
       default:
         return { ...type, verify: async () => undefined };
     }
+  }
+  /** As the real one: of a machine that something of ours lies on, its packages are of no date until an upgrade; and it restarts in that. */
+  #packages(type: ResourceType): ResourceType {
+    const { world } = this;
+    const bring = (name: string): { rebooted: boolean } => ({ rebooted: this.restarting.has(name) });
+    return {
+      ...type,
+      observe: async (observing) => {
+        const found = new Map(await type.observe(observing));
+        for (const name of this.#named('host.bundle')) {
+          const address = addressOf('host.packages', name);
+          if (!found.has(address))
+            found.set(address, { state: 'present', props: { since: '', node: false }, outputs: { rebooted: false } });
+        }
+        return found;
+      },
+      diff: (desired, observed) => diffPackages(packagesProps(desired), packagesProps(observed)),
+      create: async (props, ctx) => ({ ...(await type.create?.(props, ctx)), rebooted: false }),
+      update: async (props, outputs, ctx) => {
+        await type.update?.(props, outputs, ctx);
+        const done = { ...bring(nameOf(ctx.address)), asked: packagesProps(props).since };
+        world.things.set(ctx.address, { props, outputs: done });
+        return done;
+      },
+    };
   }
   #nodes(type: ResourceType): ResourceType {
     const { world } = this;
@@ -544,6 +577,11 @@ const never = (): never => {
 function withRole([address, seen]: readonly [Address, Observation<object, object>]): [Address, Observation<object, object>] {
   const role = /^(bastion|etcd|master)/.exec(nameOf(address))?.[1] ?? 'worker';
   return [address, seen.state === 'present' ? { ...seen, outputs: { ...seen.outputs, role } } : seen];
+}
+const isPackagesProps = (props: object): props is Resolved<PackagesProps> => 'since' in props && 'node' in props;
+function packagesProps(props: object): Resolved<PackagesProps> {
+  if (!isPackagesProps(props)) throw new Error('these are no props of host.packages');
+  return props;
 }
 const isBundleProps = (props: object): props is Resolved<BundleProps> =>
   'bundle' in props && 'files' in props && 'units' in props;
