@@ -285,6 +285,11 @@ const upgrade = z.strictObject({
     .max(50)
     .default([])
     .describe('What must be well before the upgrade goes on, besides what Slipway looks at itself'),
+  readyWithin: duration
+    .default('2m')
+    .describe(
+      'How long a node may take to be Ready, when its machine is made or has had its turn; then the command stops, with the last lines of its kubelet',
+    ),
   stableFor: duration.default('2s').describe('How long a node must be Ready without a break before its turn is over'),
   apiP99: duration
     .default('1s')

@@ -148,7 +148,14 @@ function newFamily(
       const known = placed[index]?.get(machine.name);
       if (known) return known;
       const spec = index === 0 ? machine : { ...machine, bundle: keyOf(machine.bundle, index) };
-      const made = { spec, resources: lyingOn(spec, designs[index] ?? base, parts, provider) };
+      let resources: readonly Resource[] | undefined;
+      const made: Placed = {
+        spec,
+        get resources() {
+          resources ??= lyingOn(spec, designs[index] ?? base, parts, provider);
+          return resources;
+        },
+      };
       placed[index]?.set(machine.name, made);
       return made;
     },
@@ -234,13 +241,17 @@ function place(family: Family, variants: Variants): ClusterDesign {
   const indexOf = indexesOf(variants, base.topology.machines);
   const placed = new Map(base.topology.machines.map((machine) => [machine.name, family.at(machine, indexOf(machine))]));
   const { groups, addons, before, after, own, shared } = family.frame(variants);
-  const lying = [...placed.values()].flatMap(({ resources }) => resources);
+  let resources: readonly Resource[] | undefined;
   return {
     topology: { ...base.topology, machines: [...placed.values()].map(({ spec }) => spec), groups },
     bundles,
     addons,
     manifests: family.manifests,
-    resources: [...before, ...lying, ...after],
+    get resources() {
+      // A turn asks for those of its machine, and never for all.
+      resources ??= [...before, ...[...placed.values()].flatMap(({ resources: own }) => own), ...after];
+      return resources;
+    },
     shared,
     of: (machine) => [...(own.get(machine) ?? []), ...(placed.get(machine)?.resources ?? [])],
   };

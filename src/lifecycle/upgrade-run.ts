@@ -24,7 +24,7 @@ import { planFrom, type Session } from './session.ts';
 import { together } from './together.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
-import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { type Ahead, aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
 
@@ -80,7 +80,7 @@ export class UpgradeRun {
   }
 
   /** Undefined: all hops are done. */
-  async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
+  async all(looks: readonly Ahead[]): Promise<Stopped | undefined> {
     const { opened } = this.#session;
     const first = looks[0];
     const well = first !== undefined && chosenOf(first.heal).length === 0;
@@ -94,7 +94,7 @@ export class UpgradeRun {
     if (this.#course.variants.all.length > 1) await this.#write();
     for (const [index, hop] of this.#course.hops.entries()) {
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
-      const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? (await this.#look(hop)), hop);
+      const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
       if (this.#options.pauseAfter !== undefined && later().length > 0)
         return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
@@ -103,8 +103,8 @@ export class UpgradeRun {
   }
 
   /** One hop, in as many windows as it takes where `upgrade.outside` is wait. */
-  async #hopInWindows(first: HopLook, hop: Hop): Promise<Stopped | undefined> {
-    for (let found = first; ; found = await this.#look(hop)) {
+  async #hopInWindows(first: Ahead, hop: Hop): Promise<Stopped | undefined> {
+    for (let found = first; ; found = aheadOf(await this.#look(hop))) {
       found = await this.#heal(found, hop);
       const part = this.#partOf(found.waves);
       await this.#recoveryPoint(part, this.#session.signal);
@@ -154,13 +154,14 @@ export class UpgradeRun {
   }
 
   /** Heals and grows at what is in force, until nothing of that is left. */
-  async #heal(first: HopLook, hop: Hop): Promise<HopLook> {
+  async #heal(first: Ahead, hop: Hop): Promise<Ahead> {
     let found = first;
     for (let round = 1; chosenOf(found.heal).length > 0; round++) {
       if (round > maxRounds) throw notConverging(found.heal, this.#session);
       await runPlan(found.heal, this.#session);
-      found = await this.#look(hop);
-      refuseUnseen(found.look.plan);
+      const again = await this.#look(hop);
+      refuseUnseen(again.look.plan);
+      found = aheadOf(again);
     }
     return found;
   }

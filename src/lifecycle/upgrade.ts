@@ -12,7 +12,7 @@ import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
-import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
@@ -40,9 +40,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     refuseUnmade(session);
     const started = opened.now();
     const course = courseFor(session);
-    const looks = await lookAhead(session, course);
-    refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options));
+    const { plan, ahead } = await preflight(session, course, options);
     refuseStale(plan, options.saved);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
@@ -67,11 +65,18 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       ? undefined
       : await recoveryNeed(session, course, plan.rollout.waves, options.skipRecoveryPoint === true);
     const run = new UpgradeRun(session, course, options, need?.what === 'take');
-    const stopped = nothing ? undefined : await run.all(looks);
+    const stopped = nothing ? undefined : await run.all(ahead);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
   });
+}
+
+async function preflight(session: Session, course: Course, options: UpgradeOptions) {
+  const looks = await lookAhead(session, course);
+  refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
+  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options));
+  return { plan, ahead: looks.map(aheadOf) };
 }
 
 /** Gives up an upgrade that was stopped: no node is cordoned or avoided by us any more. What has moved stays where it is, as the version skew policy allows. */

@@ -2,18 +2,18 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
-import { identityOf } from '../../src/components/bundles.ts';
 import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
-import type { BundleProps } from '../../src/host/design.ts';
+import { type BundleProps, propsOf } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
 import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
-import { diffBundle, heldPaths } from '../../src/host/types/bundle.ts';
+import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
+import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
@@ -414,6 +414,7 @@ export class UpgradableCluster {
       },
       state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
       uid: 'uid',
+      readyWithinMs: 120_000,
       hosts: undefined,
       now: opened.now,
       addonKinds: [],
@@ -546,7 +547,7 @@ export class UpgradableCluster {
       observe: async (observing) => {
         await observing.read(readFacts);
         const found = await type.observe({ clients: this.world, signal: observing.signal, read: async () => never() });
-        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen)]));
+        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen, clients)]));
       },
       diff: (desired, observed) => diffBundle(bundleProps(desired), bundleProps(observed)),
       create: (props, ctx) => {
@@ -559,14 +560,17 @@ export class UpgradableCluster {
     return bundles;
   }
   /** With what a change of each file would restart, and what of that serves. */
-  #serving(address: Address, seen: Observation<object, object>): Observation<object, object> {
+  #serving(address: Address, seen: Observation<object, object>, { machines }: HostsClients): Observation<object, object> {
     const bundle = this.#hosts.held.get(nameOf(address))?.bundle;
     if (seen.state !== 'present' || !bundle || !this.serves(nameOf(address))) return seen;
     const restarts: Record<string, string[]> = {};
     for (const { name, inputs } of bundle.units)
       for (const path of [name, ...inputs]) restarts[path] = [...(restarts[path] ?? []), name];
     const serving = bundle.units.filter((unit) => unit.serving).map(({ name }) => name);
-    return { ...seen, props: { ...seen.props, restarts, serving } };
+    const designed = machines.get(nameOf(address));
+    const kubelet = propsOf(bundle).bundle.units['kubelet.service'];
+    const turned = designed !== undefined && kubelet !== undefined && isOfOther(kubelet, designed);
+    return { ...seen, props: { ...seen.props, restarts, serving, turned } };
   }
 }
 
@@ -627,26 +631,8 @@ function holdingProps(next: Resolved<BundleProps>, old: Resolved<BundleProps>, h
       ...Object.entries(now).filter(([key]) => !held.has(key)),
       ...Object.entries(before).filter(([key]) => held.has(key)),
     ]);
-  const { restarts: _, serving: __, ...props } = next;
+  const { restarts: _, serving: __, turned: ___, ...props } = next;
   return { ...props, files: pick(next.files, old.files), units: pick(next.units, old.units) };
 }
 const digestsOf = ({ files }: Bundle): Readonly<Record<string, string>> =>
   Object.fromEntries(files.flatMap(({ path, content }) => ('text' in content ? [[path, sha256(content.text)]] : [])));
-
-function machinesBy(design: LayersInput['design']): () => HostsClients['machines'] {
-  let of: ReturnType<typeof design> | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      machines = new Map(
-        now.topology.machines.flatMap((machine) => {
-          const bundle = now.bundles.get(machine.bundle);
-          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, now.topology) }]] : [];
-        }),
-      );
-      of = now;
-    }
-    return machines;
-  };
-}
