@@ -285,6 +285,11 @@ const upgrade = z.strictObject({
     .max(50)
     .default([])
     .describe('What must be well before the upgrade goes on, besides what Slipway looks at itself'),
+  readyWithin: duration
+    .default('2m')
+    .describe(
+      'How long a node may take to be Ready, when its machine is made or has had its turn; then the command stops, with the last lines of its kubelet',
+    ),
   stableFor: duration.default('2s').describe('How long a node must be Ready without a break before its turn is over'),
   apiP99: duration
     .default('1s')
@@ -416,8 +421,13 @@ export const clusterSchema = z.strictObject({
     .strictObject({
       schedule: any('a cron schedule such as "0 3 * * *"')
         .optional()
-        .describe('Cron schedule in UTC: "0 3 * * *"; default: by hand only'),
-      keep: z.int().min(1).max(10_000).default(14).describe('Recovery points that are kept'),
+        .describe('Cron schedule in UTC: "0 3 * * *"; default: by hand, and before upgrades'),
+      keep: z.int().min(1).max(10_000).default(14).describe('Recovery points that are kept; each new one removes what is beyond'),
+      maxAge: duration
+        .default('10m')
+        .describe(
+          'An upgrade takes a recovery point before it touches etcd or a master, unless there is one younger than this; 0s: always',
+        ),
     })
     .prefault({})
     .describe('Recovery points'),

@@ -24,6 +24,8 @@ export interface BundleProps {
   readonly restarts?: Readonly<Record<string, readonly string[]>>;
   /** Observed only: active units that `up` must not restart. */
   readonly serving?: readonly string[];
+  /** Observed only: a turn of an upgrade was begun here and not brought to its end: its kubelet runs what another state of the upgrade brings. */
+  readonly turned?: boolean;
 }
 
 export interface UnitProps {

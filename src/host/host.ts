@@ -108,11 +108,18 @@ export interface UnitFacts {
   readonly waitsFor: string | undefined;
 }
 
+export interface DesignedHost {
+  readonly bundle: Bundle;
+  readonly identity: Readonly<Record<string, string>>;
+  /** While an upgrade is under way: what its like holds that is at another of the upgrade's states. */
+  readonly others?: readonly Bundle[];
+}
+
 /** The hosts layer's clients: what types of host, pki and etcd talk through. */
 export interface HostsClients {
   readonly hosts: Hosts;
   /** Machines of the design, by name, with what they should hold. */
-  readonly machines: ReadonlyMap<string, { readonly bundle: Bundle; readonly identity: Readonly<Record<string, string>> }>;
+  readonly machines: ReadonlyMap<string, DesignedHost>;
   readonly uid: string;
   /** The lock's generation: converge refuses a lower one than it has seen. 0 outside of a lock. */
   readonly generation: number;

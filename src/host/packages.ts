@@ -37,7 +37,9 @@ export async function lookAtPackages(host: Host, signal: AbortSignal): Promise<P
   return {
     moves: lines
       .filter(([first]) => first === 'package')
-      .map(([, what = '', before = '', after = '']) => ({ what, before, after })),
+      .map(([, what = '', before = '', after = '']) => ({ what, before, after }))
+      // apt's order is one in which they can be installed: another one on each machine.
+      .sort((a, b) => (a.what < b.what ? -1 : 1)),
     held: rest('held'),
     reboot: rest('reboot'),
   };

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { storedAssets } from '../assets/stored.ts';
 import { storedAssetsType, type UploadClients } from '../assets/types/uploaded.ts';
 import { machinesOf } from '../cluster/topology.ts';
+import { durationMs } from '../config/duration.ts';
 import { UnreachableError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import { etcdCluster } from '../etcd/types/cluster.ts';
@@ -89,6 +90,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   return {
     layers: [secretsLayer, opened.provider, hostsLayer, kubeLayer],
     secrets: secretsOf(sealing),
+    seal: sealing.sealStream,
     reach: { hosts: () => hosts, kube: () => kube },
   };
 }
@@ -139,6 +141,7 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
   const { topology, addons, manifests } = design();
   return connectKube({
     uid: topology.uid,
+    readyWithinMs: durationMs(opened.cluster.upgrade.readyWithin),
     access: () => hosts.hosts.access(),
     masters: machinesOf(topology, 'master').map((machine) => machine.name),
     async credentials() {

@@ -11,7 +11,7 @@ export function refusePackagesDate({ opened, seen }: Pick<Session, 'opened' | 's
   const refuse = (what: string, why: string, next: string): never => {
     throw new UserError({ what, where: opened.file, why, next }, exitCodes.config);
   };
-  const now = new Date(opened.now()).toISOString();
+  const now = new Date(opened.now()).toISOString().replace(/\.\d+Z$/, 'Z');
   if (since > now)
     refuse(
       `os.packages: ${packages} has not come yet`,

@@ -1,18 +1,19 @@
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
-import { identityOf } from '../../src/components/bundles.ts';
 import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
-import type { BundleProps } from '../../src/host/design.ts';
+import { type BundleProps, propsOf } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
 import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
-import { diffBundle, heldPaths } from '../../src/host/types/bundle.ts';
+import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
+import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
@@ -28,6 +29,7 @@ import {
   type Resolved,
   type ResourceType,
 } from '../../src/plan/resource.ts';
+import { parsePoint, type RecoveryPoint, recoveryPrefix } from '../../src/recovery/point.ts';
 import type { UpgradeResult } from '../../src/rollout/result.ts';
 import type { UpgradePlan } from '../../src/rollout/upgrade-plan.ts';
 import { lockKey } from '../../src/run/lockRecord.ts';
@@ -37,6 +39,7 @@ import { MemoryWorld, memoryLayers, worldDigest } from './memory.ts';
 import { MemoryApi } from './memory-api.ts';
 import { memoryOpened } from './memory-cluster.ts';
 import { MemoryHosts } from './memory-hosts.ts';
+import { snapshotAnswer, snapshotFile } from './snapshot.ts';
 import type { VirtualTimers } from './virtual-timers.ts';
 
 type Act = (act: string) => void | Promise<void>;
@@ -48,7 +51,9 @@ type Act = (act: string) => void | Promise<void>;
 export class UpgradableCluster {
   readonly world = new MemoryWorld();
   readonly api: MemoryApi;
-  readonly objects = new Map<string, Uint8Array>();
+  readonly objects = new Map<string, Uint8Array>([['secrets/ssh.age', Buffer.from('sealed')]]);
+  /** What a member sends when it is asked for a snapshot. */
+  snapshot = (member: string, cluster: string): Buffer => snapshotAnswer(snapshotFile(`${cluster} of ${member}`));
   /** What did not hold, and after which act. */
   readonly broken: string[] = [];
   /** Machines that were made. */
@@ -129,6 +134,10 @@ export class UpgradableCluster {
     const { changes } = await this.planned(file);
     return changes.map(({ address, action, fields }) => `${action} ${address} ${fields.map(({ path }) => path).join(', ')}`);
   }
+  /** Recovery points, oldest first. */
+  points(): readonly RecoveryPoint[] {
+    return [...this.objects].flatMap(([key, bytes]) => (key.startsWith(recoveryPrefix) ? (parsePoint(bytes) ?? []) : []));
+  }
   async record(): Promise<ClusterRecord> {
     const record = await readRecord(memoryStore(this.objects));
     if (!record) throw new Error('there is no record');
@@ -201,6 +210,7 @@ export class UpgradableCluster {
         if (this.dead) throw new Error('killed');
         const version = await store.put(key, body, condition);
         if (key === recordKey) await this.#after('write record');
+        if (key.startsWith(recoveryPrefix)) await this.#after(`write ${key.split('/').at(-1)}`);
         return version;
       },
     };
@@ -318,7 +328,7 @@ export class UpgradableCluster {
     const members = all.map((name) => ({ ID: idOf(name), name, peerURLs: [`https://${name}`], clientURLs: [`https://${name}`] }));
     const version = this.#program(host, 'etcd') ?? '';
     const status = {
-      header: { member_id: idOf(host), cluster_id: '1' },
+      header: { member_id: idOf(host), cluster_id: '1', revision: '9' },
       version,
       leader: idOf(leader),
       raftTerm: '2',
@@ -338,6 +348,11 @@ export class UpgradableCluster {
     const said = (stdout: string): ExecResult => ({ code: 0, stdout, stderr: '' });
     return {
       ...host,
+      stream: async (command) => {
+        const asked = etcdClusterNames.find((each) => new RegExp(`:${etcdClusters[each].client}\\b`).test(command));
+        if (this.dead || asked === undefined || !this.serves(name)) throw new Error('a host in memory streams snapshots only');
+        return Readable.from([this.snapshot(name, asked)]);
+      },
       exec: async (command, options) => {
         if (this.dead) throw new Error('killed');
         if (command === 'sh -s look') return this.mirrors.get(name) ?? said('package openssl 1 2\ndone\n');
@@ -399,6 +414,7 @@ export class UpgradableCluster {
       },
       state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
       uid: 'uid',
+      readyWithinMs: 120_000,
       hosts: undefined,
       now: opened.now,
       addonKinds: [],
@@ -419,6 +435,7 @@ export class UpgradableCluster {
     return {
       layers,
       secrets: { reveal: async () => new Uint8Array() },
+      seal: async (material) => ({ sealed: material, recipients: [] }),
       reach: { hosts: () => clients, kube: () => kube },
     };
   }
@@ -530,7 +547,7 @@ export class UpgradableCluster {
       observe: async (observing) => {
         await observing.read(readFacts);
         const found = await type.observe({ clients: this.world, signal: observing.signal, read: async () => never() });
-        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen)]));
+        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen, clients)]));
       },
       diff: (desired, observed) => diffBundle(bundleProps(desired), bundleProps(observed)),
       create: (props, ctx) => {
@@ -543,14 +560,17 @@ export class UpgradableCluster {
     return bundles;
   }
   /** With what a change of each file would restart, and what of that serves. */
-  #serving(address: Address, seen: Observation<object, object>): Observation<object, object> {
+  #serving(address: Address, seen: Observation<object, object>, { machines }: HostsClients): Observation<object, object> {
     const bundle = this.#hosts.held.get(nameOf(address))?.bundle;
     if (seen.state !== 'present' || !bundle || !this.serves(nameOf(address))) return seen;
     const restarts: Record<string, string[]> = {};
     for (const { name, inputs } of bundle.units)
       for (const path of [name, ...inputs]) restarts[path] = [...(restarts[path] ?? []), name];
     const serving = bundle.units.filter((unit) => unit.serving).map(({ name }) => name);
-    return { ...seen, props: { ...seen.props, restarts, serving } };
+    const designed = machines.get(nameOf(address));
+    const kubelet = propsOf(bundle).bundle.units['kubelet.service'];
+    const turned = designed !== undefined && kubelet !== undefined && isOfOther(kubelet, designed);
+    return { ...seen, props: { ...seen.props, restarts, serving, turned } };
   }
 }
 
@@ -611,26 +631,8 @@ function holdingProps(next: Resolved<BundleProps>, old: Resolved<BundleProps>, h
       ...Object.entries(now).filter(([key]) => !held.has(key)),
       ...Object.entries(before).filter(([key]) => held.has(key)),
     ]);
-  const { restarts: _, serving: __, ...props } = next;
+  const { restarts: _, serving: __, turned: ___, ...props } = next;
   return { ...props, files: pick(next.files, old.files), units: pick(next.units, old.units) };
 }
 const digestsOf = ({ files }: Bundle): Readonly<Record<string, string>> =>
   Object.fromEntries(files.flatMap(({ path, content }) => ('text' in content ? [[path, sha256(content.text)]] : [])));
-
-function machinesBy(design: LayersInput['design']): () => HostsClients['machines'] {
-  let of: ReturnType<typeof design> | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      machines = new Map(
-        now.topology.machines.flatMap((machine) => {
-          const bundle = now.bundles.get(machine.bundle);
-          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, now.topology) }]] : [];
-        }),
-      );
-      of = now;
-    }
-    return machines;
-  };
-}
