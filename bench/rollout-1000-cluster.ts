@@ -263,12 +263,15 @@ export class ThousandNodes {
     const path = '/api/v1/namespaces/default/pods';
     await Promise.all(pods.map((body) => limit(() => http.text(path, { method: 'POST', body, timeoutMs: 60_000 }))));
     http.close();
-    const signal = AbortSignal.timeout(300_000);
+    const watching = new AbortController();
+    const signal = AbortSignal.any([watching.signal, AbortSignal.timeout(300_000)]);
     const seen = watchPods(this.#api, signal);
     for (;;) {
       const nodes = await seen.next(signal);
       const running = [...nodes.values()].flatMap((own) => [...own.values()]).filter(({ phase }) => phase === 'Running');
-      if (running.length === pods.length) return pods.length;
+      if (running.length < pods.length) continue;
+      watching.abort();
+      return pods.length;
     }
   }
   #server() {
