@@ -5,6 +5,7 @@ import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
 import { chosenOf } from '../plan/make.ts';
 import { resolveCap } from '../rollout/amounts.ts';
 import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
+import { aloneObstacles } from '../rollout/preflight/alone.ts';
 import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
 import { preflightObstacles, readApiWorld } from '../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../rollout/reasons.ts';
@@ -41,7 +42,11 @@ export async function rolloutOf(
     settings: [...course.settings],
     waves,
     pods,
-    obstacles: [...looks.flatMap(({ refused }) => refused), ...obstacles],
+    obstacles: [
+      ...looks.flatMap(({ refused }) => refused),
+      ...obstacles,
+      ...aloneObstacles(waves, session.design.topology.machines),
+    ],
     estimateSeconds: estimateSeconds(history, waves, {
       maxDrains: resolveCap(workers, upgrade.maxDrains),
       canary: upgrade.canary,
@@ -82,7 +87,10 @@ async function askApi(
       findings,
       etcd,
       nodes,
-      underWay: new Set(marked.filter(cordonedByUs).map(({ metadata }) => metadata.name)),
+      underWay: new Set([
+        ...marked.filter(cordonedByUs).map(({ metadata }) => metadata.name),
+        ...(session.record?.rollout?.turning ?? []),
+      ]),
       api,
       pods: demands,
     });

@@ -20,7 +20,8 @@ import { planFrom, type Session } from './session.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
 import { maxRounds, notConverging } from './upgrade-finish.ts';
-import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { lookPatiently } from './upgrade-patience.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
 
@@ -51,6 +52,8 @@ export class UpgradeRun {
   #at: Record<string, number>;
   /** As the record has it: only what has come to its end. */
   readonly #reached: Record<string, number>;
+  /** etcd machines whose turn is not at its end, also of a run that was killed. */
+  readonly #turning: Set<string>;
   #writing: Promise<unknown> = Promise.resolve();
   readonly done: WaveResult[] = [];
 
@@ -63,6 +66,7 @@ export class UpgradeRun {
     this.#options = options;
     this.#at = { ...course.variants.at };
     this.#reached = { ...course.variants.at };
+    this.#turning = new Set(session.record?.rollout?.turning);
   }
 
   /** Undefined: all hops are done. */
@@ -124,7 +128,7 @@ export class UpgradeRun {
   }
 
   #look(hop: Hop): Promise<HopLook> {
-    return lookHop(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
+    return lookPatiently(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
   }
 
   /** Heals and grows at what is in force, until nothing of that is left. */
@@ -161,8 +165,10 @@ export class UpgradeRun {
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
+        if (turn.role === 'etcd') await this.#turns(turn);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
         await takeTurn(turn, this.#session, { ...work, gone: reached }, own);
+        this.#turning.delete(turn.machine);
         await reached();
       },
       gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
@@ -239,6 +245,11 @@ export class UpgradeRun {
     await this.#reach(addonsKey, hop);
   }
 
+  async #turns({ machine }: Turn): Promise<void> {
+    if (this.#course.variants.all.length === 1) return;
+    this.#turning.add(machine);
+    await this.#write(this.#session.design.topology);
+  }
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#reached[key] = index;
@@ -247,7 +258,9 @@ export class UpgradeRun {
   /** One after the other: each writes the whole. */
   #write(topology: Session['design']['topology']): Promise<unknown> {
     this.#writing = this.#writing.then(() =>
-      amendRecord(this.#session, { rollout: rolloutRecord(this.#course, this.#reached, topology) }),
+      amendRecord(this.#session, {
+        rollout: rolloutRecord(this.#course, topology, { at: this.#reached, turning: this.#turning }),
+      }),
     );
     return this.#writing;
   }

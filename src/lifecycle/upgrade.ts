@@ -1,18 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
 import { during } from '../run/during.ts';
-import { onlyApiUnseen } from './api-unseen.ts';
-import { type Course, courseOf, type Hop } from './course.ts';
+import { type Course, courseOf } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
-import { type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { bringsApiBack, lookPatiently } from './upgrade-patience.ts';
 import { rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
@@ -103,27 +102,11 @@ async function lookAhead(session: Session, course: Course): Promise<readonly Hop
   const looks: HopLook[] = [];
   for (const hop of course.hops) {
     const found = await lookPatiently(session, course, hop, looks.at(-1)?.target);
-    refuseUnseen(found.look.plan);
+    if (!bringsApiBack(session, found)) refuseUnseen(found.look.plan);
     looks.push(found);
   }
   return looks;
 }
-
-/** A run that was killed may have left an API server that is just starting: the hosts are seen, and what only the API knows is seen a moment later. */
-async function lookPatiently(
-  session: Session,
-  course: Course,
-  hop: Hop,
-  previous: HopLook['target'] | undefined,
-): Promise<HopLook> {
-  const end = session.opened.now() + apiWithinMs;
-  for (;;) {
-    const found = await lookHop(session, course, hop, previous);
-    if (!onlyApiUnseen(found.look.plan) || session.opened.now() > end) return found;
-    await sleep(1000, undefined, { signal: session.signal });
-  }
-}
-const apiWithinMs = 60_000;
 
 function refuseUnmade({ record }: Session): void {
   if (record?.settings) return;
