@@ -1,8 +1,8 @@
-// Fills the asset cache for development and tests: `node scripts/fetch-assets.ts [KUBERNETES-VERSION...]`, then the test workload.
+// Fills the asset cache for development and tests: `node scripts/fetch-assets.ts [KUBERNETES-VERSION|COMPONENT=VERSION...]`, then the test workload.
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { openAssets } from '../src/assets/assets.ts';
-import { assetsOf, versionsFor } from '../src/assets/catalogue.ts';
+import { assetsOf, type Chosen, versionsFor } from '../src/assets/catalogue.ts';
 import type { Emit } from '../src/run/events.ts';
 import { ensureTestapp } from '../test/support/testapp.ts';
 
@@ -19,5 +19,8 @@ const stop = new AbortController();
 process.once('SIGINT', () => stop.abort(new Error('interrupted')));
 const assets = openAssets({ directory, emit, env: process.env });
 const asked = process.argv.slice(2);
-for (const version of asked.length > 0 ? asked : ['1.36.3']) await assets.ensure(assetsOf(versionsFor(version)), stop.signal);
+const chosen: Chosen = Object.fromEntries(asked.flatMap((each) => (each.includes('=') ? [each.split('=')] : [])));
+const kubernetes = asked.filter((each) => !each.includes('='));
+for (const version of kubernetes.length > 0 ? kubernetes : ['1.36.3'])
+  await assets.ensure(assetsOf(versionsFor(version, chosen)), stop.signal);
 console.log(await ensureTestapp(directory));

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { forProvider, knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
+import { forProvider, knownComponents, knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
 import { layOut, pinsOf } from '../src/assets/go-build.ts';
 import { runProgram } from '../src/assets/process.ts';
 import { type GoBuild, recipesOf } from '../src/assets/recipes.ts';
@@ -81,8 +81,15 @@ async function pin(build: GoBuild): Promise<void> {
 
 const wanted = process.argv.slice(2);
 const builds = new Map<string, GoBuild>();
-for (const kubernetes of knownKubernetes) {
-  for (const { build } of recipesOf(forProvider(versionsFor(kubernetes), { aws: {} })))
+const [newest = ''] = knownKubernetes;
+const sets = [
+  ...knownKubernetes.map((kubernetes) => versionsFor(kubernetes)),
+  ...Object.entries(knownComponents).flatMap(([component, all]) =>
+    all.map((version) => versionsFor(newest, { [component]: version })),
+  ),
+];
+for (const versions of sets) {
+  for (const { build } of recipesOf(forProvider(versions, { aws: {} })))
     if (build) builds.set(`${build.name}/${build.version}`, build);
 }
 for (const [key, build] of builds) {

@@ -1,9 +1,17 @@
 /** Adds up the JSON reports of the test runs in a directory and prints the closing line: `N passed, N failed[, N skipped]`, skips explained before it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { z } from 'zod';
 
-const assertion = z.object({ status: z.string(), fullName: z.string(), meta: z.record(z.string(), z.unknown()).optional() });
+const assertion = z.object({
+  status: z.string(),
+  fullName: z.string(),
+  failureMessages: z.array(z.string()).default([]),
+  meta: z.record(z.string(), z.unknown()).optional(),
+});
+/** So much of a failure stands at the end, where a log that was cut still has it; the whole is where it happened. */
+const failureLines = 30;
 const report = z.object({
   numPassedTests: z.number(),
   numFailedTests: z.number(),
@@ -30,7 +38,10 @@ for (const file of readdirSync(directory)) {
       console.log(`failed to run: ${suite.name}\n${suite.message}`);
     }
     for (const test of suite.assertionResults) {
-      if (test.status === 'failed') console.log(`failed: ${test.fullName}`);
+      if (test.status === 'failed') {
+        const said = stripVTControlCharacters(test.failureMessages.join('\n')).split('\n').slice(0, failureLines);
+        console.log(`failed: ${test.fullName}\n${said.map((line) => `    ${line}`).join('\n')}`);
+      }
       if (test.status === 'pending' || test.status === 'skipped')
         console.log(`skipped: ${test.fullName}: ${JSON.stringify(test.meta ?? {})}`);
     }

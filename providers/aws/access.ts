@@ -22,7 +22,7 @@ export function access(topology: Topology, seen: Observed): Access {
     if (typeOf(address) !== 'aws.machine') continue;
     const name = nameOf(address);
     if (observation.state === 'unknown') hosts.set(name, { state: 'unreachable', why: observation.why });
-    else hosts.set(name, hostAccess(name, machineSchema.parse(observation.outputs), bastion));
+    else hosts.set(name, hostAccess(name, machineOf(observation.outputs), bastion));
   }
   const balancer = seen.get('aws.balancer/api');
   return {
@@ -37,6 +37,13 @@ export function access(topology: Topology, seen: Observed): Access {
 
 type Bastion = { readonly endpoint: Endpoint } | { readonly endpoint: undefined; readonly why: string };
 type Machine = z.infer<typeof machineSchema>;
+/** Asked for at every turn of a machine, of all machines. */
+const known = new WeakMap<object, Machine>();
+function machineOf(outputs: object): Machine {
+  const parsed = known.get(outputs) ?? machineSchema.parse(outputs);
+  known.set(outputs, parsed);
+  return parsed;
+}
 
 function bastionOf(seen: Observed): Bastion {
   const found = seen.get('aws.machine/bastion');

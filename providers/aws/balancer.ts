@@ -92,8 +92,12 @@ export const balancer: ResourceType<BalancerProps, BalancerOutputs, AwsClients> 
     const { arn } = outputs;
     await setAttributes(ctx.clients, arn);
     const [there] = await describe(ctx.clients, { LoadBalancerArns: [arn] });
-    const kept = (there ? subnetsOf(there) : []).filter((subnet) => ctx.hold.includes(pathOf(subnet)));
-    await elb.send(new SetSubnetsCommand({ LoadBalancerArn: arn, Subnets: [...new Set([...props.subnets, ...kept])] }));
+    const subnets = there ? subnetsOf(there) : [];
+    const kept = subnets.filter((subnet) => ctx.hold.includes(pathOf(subnet)));
+    const Subnets = [...new Set([...props.subnets, ...kept])].sort();
+    // A tag or a group by hand is no reason to move network interfaces about.
+    if (JSON.stringify(Subnets) !== JSON.stringify(subnets))
+      await elb.send(new SetSubnetsCommand({ LoadBalancerArn: arn, Subnets }));
     await elb.send(new SetSecurityGroupsCommand({ LoadBalancerArn: arn, SecurityGroups: [...props.securityGroups] }));
     await elb.send(new AddTagsCommand({ ResourceArns: [arn], Tags: tagList(props.tags) }));
     return outputs;

@@ -13,9 +13,17 @@ export function access(topology: Topology, seen: Observed): Access {
     if (typeOf(address) !== machine.name) continue;
     const name = nameOf(address);
     if (observation.state === 'unknown') hosts.set(name, { state: 'unreachable', why: observation.why });
-    else hosts.set(name, hostAccess(name, machineOutputs.parse(observation.outputs), bastion));
+    else hosts.set(name, hostAccess(name, outputsOf(observation.outputs), bastion));
   }
   return { bastion: bastion.endpoint, hosts, api: apiOf(topology, seen) };
+}
+
+/** Asked for at every turn of a machine, of all machines. */
+const known = new WeakMap<object, MachineOutputs>();
+function outputsOf(outputs: object): MachineOutputs {
+  const parsed = known.get(outputs) ?? machineOutputs.parse(outputs);
+  known.set(outputs, parsed);
+  return parsed;
 }
 
 type Bastion = { readonly endpoint: Endpoint } | { readonly endpoint: undefined; readonly why: string };

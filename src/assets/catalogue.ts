@@ -44,7 +44,7 @@ const common = {
   containerd: '2.4.2',
   runc: '1.5.2',
   cni: '1.9.1',
-  flannel: '0.28.4',
+  flannel: '0.28.10',
   coredns: '1.15.0',
   metricsServer: '0.9.0',
 } as const;
@@ -55,10 +55,31 @@ const common = {
  */
 const releases: readonly Versions[] = [
   { kubernetes: '1.36.3', etcd: '3.6.16', pause: '3.10.2', ...common },
+  { kubernetes: '1.36.2', etcd: '3.6.16', pause: '3.10.2', ...common },
   { kubernetes: '1.35.4', etcd: '3.6.16', pause: '3.10.1', ...common },
+  { kubernetes: '1.35.3', etcd: '3.6.16', pause: '3.10.1', ...common },
   { kubernetes: '1.34.4', etcd: '3.6.16', pause: '3.10.1', ...common },
   { kubernetes: '1.33.13', etcd: '3.5.35', pause: '3.10', ...common },
 ];
+
+/** What cluster.yaml may choose a version of, apart from Kubernetes itself. */
+export type Component = Exclude<keyof Versions, 'kubernetes' | 'pause' | 'aws'>;
+/** Versions to choose from, instead of the one that goes with the Kubernetes version. Each runs with every Kubernetes version of the catalogue. */
+export type Chosen = { readonly [each in Component]?: string | undefined };
+
+/**
+ * Versions of each component that can be installed, newest first: those that the releases above run, and earlier ones to come from or go back to.
+ * Each has pins (scripts/pin-builds.ts).
+ */
+export const knownComponents: Readonly<Record<Component, readonly string[]>> = {
+  etcd: ['3.6.16', '3.6.15', '3.5.35', '3.5.34'],
+  containerd: ['2.4.2', '2.4.1', '2.3.7'],
+  runc: ['1.5.2', '1.4.3'],
+  cni: ['1.9.1', '1.9.0'],
+  flannel: ['0.28.10', '0.28.4'],
+  coredns: ['1.15.0', '1.14.7'],
+  metricsServer: ['0.9.0'],
+};
 
 /** The sidecars are those that this release of the EBS CSI driver is published with; it serves every Kubernetes version of the catalogue. */
 const ebsCsi = {
@@ -85,8 +106,8 @@ const onAws: Readonly<Record<string, AwsVersions>> = {
 /** Kubernetes versions that can be installed, newest first. */
 export const knownKubernetes: readonly string[] = releases.map((release) => release.kubernetes);
 
-/** Versions of everything that a cluster of this Kubernetes version runs; `overrides` replace single ones. Throws UserError for an unknown version. */
-export function versionsFor(kubernetes: string, overrides: Partial<Omit<Versions, 'kubernetes'>> = {}): Versions {
+/** Versions of everything that a cluster of this Kubernetes version runs; `chosen` replaces single ones. Throws UserError for an unknown Kubernetes version. */
+export function versionsFor(kubernetes: string, chosen: Chosen = {}): Versions {
   const plain = kubernetes.replace(/^v/, '');
   const release = releases.find((each) => each.kubernetes === plain);
   if (!release) {
@@ -99,8 +120,17 @@ export function versionsFor(kubernetes: string, overrides: Partial<Omit<Versions
       exitCodes.config,
     );
   }
-  return { ...release, ...overrides };
+  return { ...release, ...Object.fromEntries(Object.entries(chosen).filter(([, version]) => version !== undefined)) };
 }
+
+/** What cluster.yaml asks for, as a whole. */
+export const versionsAsked = ({
+  kubernetes: { version, components },
+  provider,
+}: {
+  readonly kubernetes: { readonly version: string; readonly components: Chosen };
+  readonly provider: { readonly aws?: unknown };
+}): Versions => forProvider(versionsFor(version, components), provider);
 
 /** With what runs only at this provider, where it is not named yet. `aws` is `provider.aws` of cluster.yaml. */
 export function forProvider(versions: Versions, { aws }: { readonly aws?: unknown }): Versions {

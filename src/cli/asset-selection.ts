@@ -31,23 +31,19 @@ export async function selectAssets(
   flags: { readonly kubernetes: readonly string[] | undefined; readonly mirror?: string | undefined },
   names: readonly string[],
 ): Promise<Selection> {
-  const { assetsOf, forProvider, knownKubernetes, versionsFor } = await import('../assets/catalogue.ts');
+  const { assetsOf, forProvider, knownKubernetes, versionsAsked, versionsFor } = await import('../assets/catalogue.ts');
   const { openAssets } = await import('../assets/assets.ts');
   let { mirror } = flags;
-  let versions = flags.kubernetes ?? [];
-  let provider = {};
+  // Named ones may be of any provider; all of them are those of the cluster's.
+  const anyProvider = names.length > 0 ? { aws: {} } : {};
+  let versions = (flags.kubernetes ?? []).map((version) => forProvider(versionsFor(version), anyProvider));
   if (versions.length === 0) {
     const { loadCluster } = await import('../config/load.ts');
     const { cluster } = await loadCluster(file);
-    versions = [cluster.kubernetes.version];
-    provider = cluster.provider;
+    versions = [forProvider(versionsAsked(cluster), anyProvider)];
     mirror ??= cluster.assets.mirror;
   }
-  // Named ones may be of any provider; all of them are those of the cluster's.
-  const from = names.length > 0 ? { aws: {} } : provider;
-  const all = new Map(
-    versions.flatMap((version) => assetsOf(forProvider(versionsFor(version), from))).map((asset) => [asset.path, asset]),
-  );
+  const all = new Map(versions.flatMap(assetsOf).map((asset) => [asset.path, asset]));
   const known = new Set([...all.values()].map(({ name }) => name));
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) {

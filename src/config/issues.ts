@@ -30,7 +30,7 @@ function unknownKey(parent: Path, key: string): RuleFinding {
     path: [...parent, key],
     onKey: true,
     what: `Unknown key ${shown(key)} ${where}; known: ${known.join(', ')}`,
-    ...suggestKey(key, known),
+    ...(moved[pathText([...parent, key])] ?? suggestKey(key, known)),
   };
 }
 
@@ -43,6 +43,11 @@ const synonyms: Readonly<Record<string, string>> = {
   controlplane: 'masters',
   k8s: 'kubernetes',
   networking: 'network',
+};
+
+/** Where people look for it. */
+const moved: Readonly<Record<string, { readonly next: string }>> = {
+  'etcd.version': { next: "etcd's version is kubernetes.components.etcd" },
 };
 
 function suggestKey(key: string, known: readonly string[]): { readonly next?: string } {

@@ -1,3 +1,4 @@
+import * as components from './rules/components.ts';
 import * as etcd from './rules/etcd.ts';
 import * as kubernetes from './rules/kubernetes.ts';
 import * as machines from './rules/machines.ts';
@@ -31,6 +32,7 @@ export const rules: readonly Rule[] = [
   network.allowedCidrs,
   network.bastionReachable,
   kubernetes.version,
+  components.versions,
   kubernetes.extraArgs,
   kubernetes.featureGates,
   kubernetes.optionsOfVersion,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { newestKubernetes } from './versions.ts';
+import { type Component, componentVersions, newestKubernetes } from './versions.ts';
 
 /**
  * cluster.yaml. Descriptions become the reference and the JSON Schema that editors use. What a shape alone cannot say is in rules/;
@@ -131,11 +131,30 @@ const machine = z.strictObject({
     ),
 });
 
+const componentVersion = (component: Component, what: string) =>
+  text(/^\d+\.\d+\.\d+$/, `a full version such as ${componentVersions[component][0]}`)
+    .optional()
+    .describe(`${what}, one of ${componentVersions[component].join(', ')}`);
+const components = z.strictObject({
+  etcd: componentVersion('etcd', 'etcd, which never goes back by a minor version'),
+  containerd: componentVersion('containerd', 'containerd'),
+  runc: componentVersion('runc', 'runc'),
+  cni: componentVersion('cni', 'CNI plugins'),
+  flannel: componentVersion('flannel', 'flannel'),
+  coredns: componentVersion('coredns', 'CoreDNS'),
+  metricsServer: componentVersion('metricsServer', 'metrics-server'),
+});
+
 const kubernetes = z
   .strictObject({
     version: text(/^\d+\.\d+\.\d+$/, `a full version such as ${newestKubernetes}`)
       .default(newestKubernetes)
       .describe('Version of Kubernetes; etcd, containerd and the rest follow from it'),
+    components: components
+      .prefault({})
+      .describe(
+        'Versions of what goes with Kubernetes, where they are not to follow from kubernetes.version. `cluster upgrade` moves them',
+      ),
     api: z
       .strictObject({
         allowedCidrs: z

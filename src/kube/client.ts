@@ -69,6 +69,7 @@ export interface KubeApi {
 }
 
 export interface WatchFrom {
+  readonly namespace?: string | undefined;
   readonly resourceVersion: string;
   readonly seconds: number;
   readonly signal?: AbortSignal;
@@ -118,7 +119,7 @@ export function openKube(server: ApiServer): KubeApi {
       }, []);
     },
     pages,
-    async *watch(apiVersion, kind, { resourceVersion, seconds, signal }) {
+    async *watch(apiVersion, kind, { namespace, resourceVersion, seconds, signal }) {
       const query = new URLSearchParams({
         watch: 'true',
         allowWatchBookmarks: 'true',
@@ -127,7 +128,7 @@ export function openKube(server: ApiServer): KubeApi {
       });
       // Twice the time: the server ends it, unless it is frozen.
       const call = { signal, timeoutMs: seconds * 2000 };
-      for await (const line of http.lines(`${await path({ apiVersion, kind }, signal)}?${query}`, call)) {
+      for await (const line of http.lines(`${await path({ apiVersion, kind, namespace }, signal)}?${query}`, call)) {
         const event = watchSchema.parse(JSON.parse(line));
         if (event.type === 'ERROR') throw watchRefusal(apiVersion, kind, event.object);
         if (event.type !== 'BOOKMARK') yield { type: event.type, object: parse({ ...event.object, apiVersion, kind }) };

@@ -6,7 +6,7 @@ import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
 import type { Credentials, KubeClients } from './clients.ts';
-import { type Kept, watchAll } from './feed.ts';
+import { type Followed, type Kept, watchAll } from './feed.ts';
 import { KubeRefusal, type Way } from './http.ts';
 import { type KubeObject, keyOf, marks, nameOfObject } from './objects.ts';
 import { type SharedPoll, sharedPoll } from './wait.ts';
@@ -92,14 +92,8 @@ export function connectKube(options: ConnectOptions): KubeClients {
       const master = options.masters.some((name) => access.hosts.has(name));
       return master && access.api && (await options.initialised()) ? 'there' : 'absent';
     },
-    nodes: fewOrMany(
-      async () => (await api()).list('v1', 'Node'),
-      watchAll(live, { apiVersion: 'v1', kind: 'Node', what: 'the nodes' }, new NodesKept(), closing.signal),
-    ),
-    leases: sharedPoll(
-      async () => listLeases(await api()),
-      () => 300,
-    ),
+    nodes: fewOrMany(live, { apiVersion: 'v1', kind: 'Node', what: 'the nodes', everyMs: 150 }, (node) => node, closing.signal),
+    leases: fewOrMany(live, kubeletLeases, renewedAt, closing.signal),
     workloads: sharedPoll(
       async () => listWorkloads(await api()),
       () => 200,
@@ -111,33 +105,48 @@ export function connectKube(options: ConnectOptions): KubeClients {
   };
 }
 
-type Nodes = ReadonlyMap<string, KubeObject>;
-/** More are watched: a list of 5,000 is 50 MB, and not for several times a second. */
+/** More are watched: a list of 5,000 nodes is 50 MB, and not for several times a second. */
 const few = 100;
-function fewOrMany(list: () => Promise<readonly KubeObject[]>, feed: SharedPoll<Nodes>): SharedPoll<Nodes> {
+function fewOrMany<T>(
+  api: Pick<KubeApi, 'pages' | 'watch'>,
+  { everyMs, ...followed }: Followed & { readonly everyMs: number },
+  read: (object: KubeObject) => T,
+  signal: AbortSignal,
+): SharedPoll<ReadonlyMap<string, T>> {
+  const { apiVersion, kind, namespace } = followed;
   let many = false;
-  const poll = sharedPoll(
+  const list = sharedPoll(
     async () => {
-      const nodes = await list();
-      many = nodes.length > few;
-      return new Map(nodes.map((node) => [node.metadata.name, node]));
+      const found = new Map<string, T>();
+      for await (const { items } of api.pages(apiVersion, kind, namespace === undefined ? {} : { namespace }))
+        for (const item of items) found.set(item.metadata.name, read(item));
+      many = found.size > few;
+      return found;
     },
-    () => 150,
+    () => everyMs,
   );
-  return { next: (signal) => (many ? feed : poll).next(signal) };
+  const feed = watchAll(api, followed, new KeptByName(read), signal);
+  return { next: (asking) => (many ? feed : list).next(asking) };
 }
-class NodesKept implements Kept<KubeObject, Nodes> {
-  readonly view = new Map<string, KubeObject>();
-  read = (node: KubeObject): KubeObject => node;
-  replace(nodes: readonly KubeObject[]): void {
+type Named<T> = readonly [string, T];
+class KeptByName<T> implements Kept<Named<T>, ReadonlyMap<string, T>> {
+  readonly view = new Map<string, T>();
+  readonly #of: (object: KubeObject) => T;
+  constructor(of: (object: KubeObject) => T) {
+    this.#of = of;
+  }
+  read(object: KubeObject): Named<T> {
+    return [object.metadata.name, this.#of(object)];
+  }
+  replace(all: readonly Named<T>[]): void {
     this.view.clear();
-    for (const node of nodes) this.put(node);
+    for (const one of all) this.put(one);
   }
-  put(node: KubeObject): void {
-    this.view.set(node.metadata.name, node);
+  put([name, one]: Named<T>): void {
+    this.view.set(name, one);
   }
-  remove(node: KubeObject): void {
-    this.view.delete(node.metadata.name);
+  remove([name]: Named<T>): void {
+    this.view.delete(name);
   }
 }
 
@@ -148,10 +157,14 @@ function throughBastion(access: Access, hosts: Hosts | undefined): Way {
 }
 
 const leaseSchema = z.looseObject({ spec: z.looseObject({ renewTime: z.string().default('') }).prefault({}) });
-async function listLeases(api: KubeApi): Promise<ReadonlyMap<string, number>> {
-  const leases = await api.list('coordination.k8s.io/v1', 'Lease', { namespace: 'kube-node-lease' });
-  return new Map(leases.map((lease) => [lease.metadata.name, Date.parse(leaseSchema.parse(lease).spec.renewTime)]));
-}
+const kubeletLeases = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  namespace: 'kube-node-lease',
+  what: 'the leases of kubelets',
+  everyMs: 300,
+};
+const renewedAt = (lease: KubeObject): number => Date.parse(leaseSchema.parse(lease).spec.renewTime);
 
 const workloadKinds = [
   ['apps/v1', 'Deployment'],

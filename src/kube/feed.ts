@@ -22,13 +22,22 @@ export interface Kept<T, View> {
   readonly view: View;
 }
 
+export interface Followed {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Default: all. */
+  readonly namespace?: string;
+  /** For the error. */
+  readonly what: string;
+}
+
 /**
  * All objects of a kind for all who ask, however many: one LIST, and then a watch that begins with the first question and ends with `signal`. Where
- * the API is away for a while nothing old is told: who asks gets an UnreachableError, and asks again. `what`: for that error.
+ * the API is away for a while nothing old is told: who asks gets an UnreachableError, and asks again.
  */
 export function watchAll<T, View>(
   api: Pick<KubeApi, 'pages' | 'watch'>,
-  { apiVersion, kind, what }: { readonly apiVersion: string; readonly kind: string; readonly what: string },
+  { apiVersion, kind, namespace, what }: Followed,
   kept: Kept<T, View>,
   signal: AbortSignal,
 ): SharedPoll<View> {
@@ -38,20 +47,21 @@ export function watchAll<T, View>(
   const listed = async (): Promise<string> => {
     const all: T[] = [];
     let version = '';
-    for await (const page of api.pages(apiVersion, kind, { signal })) {
+    for await (const page of api.pages(apiVersion, kind, { signal, ...(namespace !== undefined && { namespace }) })) {
       for (const item of page.items) all.push(kept.read(item));
       version = page.resourceVersion;
     }
     kept.replace(all);
     return version;
   };
+  const from = (resourceVersion: string) => ({ namespace, resourceVersion, seconds: watchSeconds, signal });
   const follow = async (): Promise<void> => {
     for (let version = ''; ; ) {
       const began = performance.now();
       try {
         if (version === '') version = await listed();
         [current, changed, broken] = [true, true, undefined];
-        for await (const event of api.watch(apiVersion, kind, { resourceVersion: version, seconds: watchSeconds, signal })) {
+        for await (const event of api.watch(apiVersion, kind, from(version))) {
           if (event.type === 'BOOKMARK') {
             version = event.resourceVersion;
             continue;

@@ -75,14 +75,19 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   const base = new URL(server);
   const { host, port } = hostAndPort(server);
   const where = way ? `${server} ${way.name}` : server;
-  const options = { keepAlive: true, maxSockets: 8, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
-  const agent = way ? new TunnelAgent(options, () => way.connect(host, port)) : new Agent(options);
+  const options = { keepAlive: true, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
+  const agentOf = (maxSockets: number): Agent =>
+    way ? new TunnelAgent({ ...options, maxSockets }, () => way.connect(host, port)) : new Agent({ ...options, maxSockets });
+  const calls = agentOf(8);
+  // An answer that goes on keeps its connection: no call waits for one of those.
+  const streams = agentOf(Number.POSITIVE_INFINITY);
   /** Rejects until the answer begins; `failed` says what an error while it is read means. */
-  const begin = (path: string, call: Call): Promise<Begun> =>
+  const begin = (path: string, call: Call, agent: Agent): Promise<Begun> =>
     new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
       const { timeoutMs = 15_000 } = call;
-      const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(call.signal ? [call.signal] : [])]);
+      const late = new AbortController();
+      const signal = AbortSignal.any([late.signal, ...(call.signal ? [call.signal] : [])]);
       const request = httpsRequest(new URL(path, base), {
         agent,
         method: call.method ?? 'GET',
@@ -105,6 +110,11 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         const again = signal.aborted ? (call.method ?? 'GET') !== 'GET' : request.reusedSocket || isCut(error);
         return again ? new WorthAnotherTry(unreachable, signal.aborted ? 1 : cutAttempts) : unreachable;
       };
+      // From when it has a connection: behind others it waits for us, not for the server.
+      request.once('socket', () => {
+        const timeout = AbortSignal.timeout(timeoutMs);
+        timeout.addEventListener('abort', () => late.abort(timeout.reason), { once: true });
+      });
       request.on('error', (error) => reject(failed(error)));
       request.on('response', (response) => resolve({ response, failed }));
       request.end(body);
@@ -122,7 +132,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
       retryAfter: Number(response.headers['retry-after'] ?? 0),
     };
   };
-  const once = async (path: string, call: Call): Promise<Answer> => read(await begin(path, call));
+  const once = async (path: string, call: Call): Promise<Answer> => read(await begin(path, call, calls));
 
   const text = async (path: string, call: Call = {}): Promise<string> => {
     for (let attempt = 1; ; attempt++) {
@@ -146,7 +156,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   async function* lines(path: string, call: Call = {}): AsyncGenerator<string> {
     const plain = (error: unknown): unknown => (error instanceof WorthAnotherTry ? error.unreachable : error);
     try {
-      const begun = await begin(path, call);
+      const begun = await begin(path, call, streams);
       if ((begun.response.statusCode ?? 0) >= 300) throw toRefusal(path, await read(begun));
       let rest = '';
       const chunks: AsyncIterator<string> = begun.response.setEncoding('utf8')[Symbol.asyncIterator]();
@@ -167,7 +177,10 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
     text,
     lines,
     json: async (path, call) => JSON.parse(await text(path, call)),
-    close: () => agent.destroy(),
+    close: () => {
+      calls.destroy();
+      streams.destroy();
+    },
   };
 }
 

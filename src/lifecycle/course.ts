@@ -1,4 +1,4 @@
-import { forProvider, type Versions, versionsFor } from '../assets/catalogue.ts';
+import { forProvider, type Versions, versionsAsked } from '../assets/catalogue.ts';
 import { minorOf } from '../assets/version-order.ts';
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import { withoutRefused } from '../config/kubernetes-options.ts';
@@ -33,7 +33,7 @@ const everyone: readonly Part[] = ['etcd', 'masters', 'addons', 'pools'];
  * A last hop of the same versions carries out settings, and what else was left to `upgrade`. Throws UserError for a way that Kubernetes or etcd do not allow.
  */
 export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | undefined): Course {
-  const to = forProvider(versionsFor(file.kubernetes.version), file.provider);
+  const to = versionsAsked(file);
   const at = { ...record?.rollout?.at };
   const used = usedHops(record?.rollout);
   const last = used.at(-1) ?? { versions: base.versions, settings: settingsOf(base.cluster) };

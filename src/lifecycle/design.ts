@@ -12,6 +12,7 @@ import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
+import { machineOf } from '../rollout/waves.ts';
 import { assetsOfBundles } from './assets.ts';
 import { type ClusterRecord, identityFrom } from './identity.ts';
 import { refuseOwn } from './manifests.ts';
@@ -25,6 +26,10 @@ export interface ClusterDesign {
   readonly manifests: readonly Manifest[];
   /** Every resource of the cluster, of all layers. */
   readonly resources: readonly Resource[];
+  /** Those of no machine: what machines share, or what stands on all of them. */
+  readonly shared: readonly Resource[];
+  /** Those of one machine, of all layers. */
+  of(machine: string): readonly Resource[];
 }
 
 type Designing = Pick<
@@ -42,33 +47,37 @@ export const designCluster = (
 
 /**
  * designCluster for one who designs again and again: an upgrade of 1,000 machines does so 1,000 times, and each time one machine has moved. What follows
- * from a variant alone, and what lies on a machine at a variant, is derived once.
+ * from the variants alone, and what lies on a machine at one of them, is derived once.
  */
 export function designer(
   record: ClusterRecord | undefined,
   provider: Designing,
   manifests: readonly Manifest[] = [],
 ): (variants: Variants) => ClusterDesign {
-  let all: readonly Variant[] = [];
-  let designs: readonly VariantDesign[] = [];
+  const known = new WeakMap<Variant, VariantDesign>();
+  const designOf = (variant: Variant): VariantDesign => {
+    const { cluster, versions } = variant;
+    const found = known.get(variant) ?? designVariant(designTopology(cluster, identityFrom(record), versions), provider);
+    known.set(variant, found);
+    return found;
+  };
+  let families: readonly Family[] = [];
   return (variants) => {
-    if (all.length !== variants.all.length || all.some((variant, index) => variant !== variants.all[index])) {
-      all = variants.all;
-      designs = all.map(({ cluster, versions }) =>
-        designVariant(designTopology(cluster, identityFrom(record), versions), provider),
-      );
-    }
-    return assemble(variants, designs, provider, manifests);
+    const { all } = variants;
+    const found = families.find((each) => each.all.length === all.length && each.all.every((one, i) => one === all[i]));
+    const family = found ?? newFamily(all, all.map(designOf), provider, manifests);
+    if (!found) families = [...families.slice(1 - familiesKept), family];
+    return place(family, variants);
   };
 }
+/** A look at an upgrade goes to and fro between a few: as things stand, the hops, and the spares of pools. */
+const familiesKept = 4;
 
 /** What one variant makes of the file, for all machines. */
 interface VariantDesign {
   readonly topology: Topology;
   readonly bundles: ReadonlyMap<string, Bundle>;
   readonly addons: () => readonly Addon[];
-  /** Resources of hosts that are at this variant, by machine. */
-  readonly hosts: Map<string, readonly Resource[]>;
 }
 function designVariant(topology: Topology, { cloudEndpoints }: Designing): VariantDesign {
   let addons: readonly Addon[] | undefined;
@@ -79,81 +88,153 @@ function designVariant(topology: Topology, { cloudEndpoints }: Designing): Varia
       addons ??= designAddons(topology, { cloudEndpoints });
       return addons;
     },
-    hosts: new Map(),
   };
 }
 
-function assemble(
-  variants: Variants,
+/** Variants that machines are at, whoever is at which. */
+interface Family {
+  readonly all: readonly Variant[];
+  readonly base: VariantDesign;
+  readonly bundles: ReadonlyMap<string, Bundle>;
+  readonly manifests: readonly Manifest[];
+  /** Where hosts fetch their programs from. */
+  readonly uploads: readonly Resource[];
+  /** A machine at one of them, and what lies on it then. */
+  at(machine: MachineSpec, index: number): Placed;
+  frame(variants: Variants): Frame;
+}
+type Parts = Pick<Family, 'base' | 'bundles' | 'uploads'>;
+interface Placed {
+  readonly spec: MachineSpec;
+  readonly resources: readonly Resource[];
+}
+
+/** Everything but what lies on machines: it follows from where addons and pools are. */
+interface Frame {
+  readonly groups: Topology['groups'];
+  readonly addons: readonly Addon[];
+  /** In the order of the whole, before what lies on machines and after it. */
+  readonly before: readonly Resource[];
+  readonly after: readonly Resource[];
+  readonly shared: readonly Resource[];
+  readonly own: ReadonlyMap<string, readonly Resource[]>;
+}
+
+function newFamily(
+  all: readonly Variant[],
   designs: readonly VariantDesign[],
   provider: Designing,
   manifests: readonly Manifest[],
-): ClusterDesign {
+): Family {
   const [base] = designs;
   if (!base) throw new Error('a cluster has at least one variant');
-  const indexOf = indexesOf(variants, base.topology.machines);
-  const topology = placed(base.topology, variants, indexOf);
   const bundles = new Map(
     designs.flatMap((each, index) => [...each.bundles].map(([name, bundle]) => [keyOf(name, index), bundle] as const)),
   );
+  const uploads = provider.delivery === 'fetched' ? [storedAssetsResource(assetsOfBundles(bundles.values()))] : [];
+  const parts = { base, bundles, uploads };
+  const placed = designs.map(() => new Map<string, Placed>());
+  const frames = new Map<string, Frame>();
+  return {
+    all,
+    base,
+    bundles,
+    manifests,
+    uploads,
+    at(machine, index) {
+      const known = placed[index]?.get(machine.name);
+      if (known) return known;
+      const spec = index === 0 ? machine : { ...machine, bundle: keyOf(machine.bundle, index) };
+      const made = { spec, resources: lyingOn(spec, designs[index] ?? base, parts, provider) };
+      placed[index]?.set(machine.name, made);
+      return made;
+    },
+    frame(variants) {
+      const where = [addonsKey, ...base.topology.groups.map(({ pool }) => poolKey(pool))].map((key) => indexOfKey(variants, key));
+      const key = where.join(' ');
+      const known = frames.get(key);
+      if (known) return known;
+      const made = newFrame(variants, parts, designs, provider, manifests);
+      frames.set(key, made);
+      return made;
+    },
+  };
+}
+
+function newFrame(
+  variants: Variants,
+  { base, bundles, uploads }: Parts,
+  designs: readonly VariantDesign[],
+  provider: Designing,
+  manifests: readonly Manifest[],
+): Frame {
+  const groups = base.topology.groups.map((group) => ({
+    ...group,
+    bundle: keyOf(group.bundle, indexOfKey(variants, poolKey(group.pool))),
+  }));
+  const topology = { ...base.topology, groups };
   const addons = (designs[indexOfKey(variants, addonsKey)] ?? base).addons();
   refuseOwn(manifests, addons);
-  // A master's programs need etcd first: started earlier they would only fail, wait and try again.
-  const etcd = { clusters: etcdClusterAddresses(topology), members: etcdMemberAddresses(topology) };
-  const uploads = provider.delivery === 'fetched' ? [storedAssetsResource(assetsOfBundles(bundles.values()))] : [];
-  const uploaded = uploads.map(({ address }) => address);
-  const lyingOn = (machine: MachineSpec, own: Topology): readonly Resource[] => {
-    const bundle = bundles.get(machine.bundle);
-    if (!bundle) throw new Error(`no bundle ${machine.bundle} for ${machine.name}`);
-    const identity = identityOf(machine, own);
-    const known = {
-      ...identityOf(machine, own, provider.providerId?.(machine.name)),
-      ...provider.machineFacts?.(machine, topology),
-    };
-    return [
-      ...hostResources(
-        machine,
-        bundle,
-        known,
-        [provider.machineAddress(machine.name), ...uploaded],
-        ...(machine.role === 'master' ? [etcd.clusters, etcd.members] : []),
-      ),
-      ...certificateResources(machine, bundle, identity),
-    ];
-  };
-  const hosts = topology.machines.flatMap((machine) => {
-    const own = designs[indexOf(machine)] ?? base;
-    const found = own.hosts.get(machine.name) ?? lyingOn(machine, own.topology);
-    own.hosts.set(machine.name, found);
-    return found;
-  });
-  const resources = [
+  const before = [
     ...secretResources(topology.cluster),
     ...uploads,
-    ...poolBundleResources(topology, bundles, uploaded),
+    ...poolBundleResources(
+      topology,
+      bundles,
+      uploads.map(({ address }) => address),
+    ),
     ...provider.design(topology),
-    ...hosts,
-    ...etcdResources(topology),
-    ...kubeResources(topology, addons, manifests, provider),
   ];
-  return { topology, bundles, addons, manifests, resources };
+  const after = [...etcdResources(topology), ...kubeResources(topology, addons, manifests, provider)];
+  const names = new Set(topology.machines.map(({ name }) => name));
+  const byMachine = Map.groupBy([...before, ...after], ({ address }) => machineOf(address, names));
+  const own = new Map([...byMachine].flatMap(([machine, resources]) => (machine === undefined ? [] : [[machine, resources]])));
+  return { groups, addons, before, after, own, shared: byMachine.get(undefined) ?? [] };
+}
+
+function lyingOn(
+  machine: MachineSpec,
+  { topology: own }: VariantDesign,
+  { base: { topology }, bundles, uploads }: Parts,
+  provider: Designing,
+): readonly Resource[] {
+  const bundle = bundles.get(machine.bundle);
+  if (!bundle) throw new Error(`no bundle ${machine.bundle} for ${machine.name}`);
+  const identity = identityOf(machine, own);
+  const known = {
+    ...identityOf(machine, own, provider.providerId?.(machine.name)),
+    ...provider.machineFacts?.(machine, topology),
+  };
+  return [
+    ...hostResources(
+      machine,
+      bundle,
+      known,
+      [provider.machineAddress(machine.name), ...uploads.map(({ address }) => address)],
+      // A master's programs need etcd first: started earlier they would only fail, wait and try again.
+      ...(machine.role === 'master' ? [etcdClusterAddresses(topology), etcdMemberAddresses(topology)] : []),
+    ),
+    ...certificateResources(machine, bundle, identity),
+  ];
+}
+
+/** The design of all, each machine and group with the bundle of the variant that it is at. */
+function place(family: Family, variants: Variants): ClusterDesign {
+  const { base, bundles } = family;
+  const indexOf = indexesOf(variants, base.topology.machines);
+  const placed = new Map(base.topology.machines.map((machine) => [machine.name, family.at(machine, indexOf(machine))]));
+  const { groups, addons, before, after, own, shared } = family.frame(variants);
+  const lying = [...placed.values()].flatMap(({ resources }) => resources);
+  return {
+    topology: { ...base.topology, machines: [...placed.values()].map(({ spec }) => spec), groups },
+    bundles,
+    addons,
+    manifests: family.manifests,
+    resources: [...before, ...lying, ...after],
+    shared,
+    of: (machine) => [...(own.get(machine) ?? []), ...(placed.get(machine)?.resources ?? [])],
+  };
 }
 
 /** Bundles of later variants have names of their own, so that the cluster's own keep theirs. */
 const keyOf = (bundle: string, variant: number): string => (variant === 0 ? bundle : `${bundle}@${variant}`);
-
-/** The topology of all, each machine and group with the bundle of the variant that it is at. */
-function placed(topology: Topology, variants: Variants, indexOf: (machine: MachineSpec) => number): Topology {
-  if (variants.all.length === 1) return topology;
-  return {
-    ...topology,
-    machines: topology.machines.map((machine) => ({
-      ...machine,
-      bundle: keyOf(machine.bundle, indexOf(machine)),
-    })),
-    groups: topology.groups.map((group) => ({
-      ...group,
-      bundle: keyOf(group.bundle, indexOfKey(variants, poolKey(group.pool))),
-    })),
-  };
-}

@@ -1,6 +1,7 @@
 import type { Plan } from '../plan/plan.ts';
 import { nameOf, typeOf } from '../plan/resource.ts';
 import type { GroupsPort } from '../provider.ts';
+import { resolveCap } from '../rollout/amounts.ts';
 import { describeDesigns } from '../rollout/describe.ts';
 import { type GroupLanes, planGroupLanes } from '../rollout/groups.ts';
 import type { ClusterDesign } from './design.ts';
@@ -42,8 +43,12 @@ export async function groupLanes(
   });
 }
 
+/** How many nodes may drain at once in all: `upgrade.maxDrains`. */
+export const drainCap = (session: Pick<Session, 'opened' | 'design' | 'seen'>): number =>
+  resolveCap(workerCount(session), session.opened.cluster.upgrade.maxDrains);
+
 /** Workers of the design, and those that groups have made: what shares of all workers are counted of. */
-export function workerCount({ design: { topology }, seen }: Pick<Session, 'design' | 'seen'>): number {
+function workerCount({ design: { topology }, seen }: Pick<Session, 'design' | 'seen'>): number {
   const named = topology.machines.filter(({ role }) => role === 'worker').length;
   if (topology.groups.length === 0) return named;
   const designed = new Set(topology.machines.map(({ name }) => name));

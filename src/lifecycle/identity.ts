@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Versions } from '../assets/catalogue.ts';
-import { forProvider, versionsFor } from '../assets/catalogue.ts';
+import { forProvider, versionsAsked } from '../assets/catalogue.ts';
 import { noSlots } from '../cluster/addresses.ts';
 import { type ClusterIdentity, noIdentity, slotsFor } from '../cluster/design.ts';
 import type { Cluster } from '../config/schema.ts';
@@ -147,5 +147,5 @@ async function writeRecord(store: Store, before: ClusterRecord | undefined, reco
 export const identityFrom = (record: ClusterRecord | undefined): ClusterIdentity =>
   record ? { uid: record.uid, slots: record.foundation ? record.slots : noSlots } : noIdentity;
 /** Those in force. A record from before a provider's own versions were kept gets those that go with its Kubernetes. */
-export const versionsFrom = (record: ClusterRecord | undefined, { kubernetes, provider }: Cluster): Versions =>
-  forProvider(record?.versions ?? versionsFor(kubernetes.version), provider);
+export const versionsFrom = (record: ClusterRecord | undefined, cluster: Cluster): Versions =>
+  record ? forProvider(record.versions, cluster.provider) : versionsAsked(cluster);

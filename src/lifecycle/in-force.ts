@@ -1,11 +1,14 @@
+import { type Versions, versionsAsked } from '../assets/catalogue.ts';
 import { designTopology } from '../cluster/design.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { designBundles } from '../components/bundles.ts';
 import type { Cluster } from '../config/schema.ts';
+import { UserError } from '../errors.ts';
 import { canonicalJson, digestOf } from '../plan/canonical.ts';
 import { toJson } from '../plan/fields.ts';
 import type { Change } from '../plan/plan.ts';
 import type { FieldChange } from '../plan/resource.ts';
+import { upgradePath } from '../rollout/path.ts';
 import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
 import { isForVersion, settings, withSettings } from './settings.ts';
 import { type Variants, variantsOf } from './variants.ts';
@@ -88,18 +91,39 @@ function underWay(record: ClusterRecord | undefined): readonly Change[] {
 }
 
 function versionsLeft(cluster: Cluster, record: ClusterRecord | undefined): readonly Change[] {
-  if (!record || record.versions.kubernetes === cluster.kubernetes.version) return [];
+  if (!record) return [];
+  const [before, after] = [versionsFrom(record, cluster), versionsAsked(cluster)];
+  const fields = [...fieldsOf(before, after), ...fieldsOf(before.aws, after.aws)];
+  if (fields.length === 0) return [];
   return [
     {
       address: 'rollout/kubernetes',
       action: 'update',
-      fields: [{ path: 'version', before: record.versions.kubernetes, after: cluster.kubernetes.version, impact: 'drain' }],
+      fields,
       impact: 'drain',
-      reason: 'cluster.yaml asks for another version than the one in force',
-      when: { left: 'upgrade', because: 'a version moves machine by machine, gated' },
+      reason: 'cluster.yaml asks for other versions than those in force',
+      when: { left: 'upgrade', because: refusalOf(before, after) ?? 'a version moves machine by machine, gated' },
     },
   ];
 }
+/** Where `upgrade` would refuse the way: said here already. */
+function refusalOf(before: Versions, after: Versions): string | undefined {
+  try {
+    upgradePath(before, after);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return [error.problem.what, error.problem.next].filter(Boolean).join('; ');
+  }
+}
+const fieldsOf = (before: object = {}, after: object = {}): readonly FieldChange[] => {
+  const of = new Map<string, unknown>(Object.entries(before));
+  return Object.entries(after).flatMap(([path, version]): readonly FieldChange[] =>
+    typeof version !== 'string' || version === of.get(path)
+      ? []
+      : [{ path: path === 'kubernetes' ? 'version' : path, before: toJson(of.get(path)), after: version, impact: 'drain' }],
+  );
+};
 
 /** What a serving unit reads at its start: another digest means a restart. */
 function servingDigest(cluster: Cluster, record: ClusterRecord): string {

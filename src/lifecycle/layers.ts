@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { storedAssets } from '../assets/stored.ts';
 import { storedAssetsType, type UploadClients } from '../assets/types/uploaded.ts';
 import { machinesOf } from '../cluster/topology.ts';
-import { identityOf } from '../components/bundles.ts';
 import { UnreachableError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import { etcdCluster } from '../etcd/types/cluster.ts';
@@ -27,12 +26,11 @@ import type { SecretsClients } from '../pki/clients.ts';
 import { pkiAuthority } from '../pki/types/authority.ts';
 import { pkiCertificate } from '../pki/types/certificate.ts';
 import { secret } from '../pki/types/secret.ts';
-import { ObservedMap } from '../plan/observed.ts';
-import { type Layer, type Observed, typeOf } from '../plan/resource.ts';
+import { type Layer, typeOf } from '../plan/resource.ts';
 import { emptyStore } from '../store/empty.ts';
 import { openSealing, type Sealing, secretsOf } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
-import type { ClusterDesign } from './design.ts';
+import { type AccessBy, accessBy, machinesBy } from './live.ts';
 import type { LayersInput, LayersOutput } from './opened.ts';
 
 /** The types of the layers that every provider shares. */
@@ -51,8 +49,8 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
     recipients: opened.cluster.secrets.recipients,
     identityFile: join(opened.directories.config, 'identity.txt'),
   });
-  let seen: Observed = new ObservedMap();
-  const hosts = hostsClients(input, store, sealing, () => seen);
+  const access = accessBy(opened.provider, () => design().topology);
+  const hosts = hostsClients(input, store, sealing, access);
   const kube = kubeClients(input, sealing, hosts);
   const machine = typeOf(opened.provider.machineAddress('any'));
 
@@ -75,7 +73,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
     name: 'hosts',
     types: commonTypes.hosts.map((type) => (type === hostBundle ? { ...hostBundle, dependsOn: [machine] } : type)),
     async connect(below) {
-      seen = below;
+      access.above(below);
       return hosts;
     },
     close: (clients) => clients.hosts.close(),
@@ -98,14 +96,14 @@ function hostsClients(
   { opened, design, generation }: LayersInput,
   store: Store,
   sealing: Sealing,
-  seen: () => Observed,
+  { access }: AccessBy,
 ): HostsClients {
   const { uid } = design().topology;
   const machines = machinesBy(design);
   const text = new TextDecoder();
   return {
     hosts: openHosts({
-      access: () => opened.provider.access(design().topology, seen()),
+      access,
       privateKey: async () => {
         // Hosts without a key to reach them are unknown; that the records are lost is `up`'s to say.
         if (!(await sealing.has('ssh')))
@@ -132,27 +130,6 @@ function hostsClients(
     storedAssets: () => storedAssets(store),
     assetFile: (path) => opened.assets.file(path),
     now: opened.now,
-  };
-}
-
-/** What each machine should hold, made once a design. */
-function machinesBy(design: () => ClusterDesign): () => HostsClients['machines'] {
-  let of: ClusterDesign | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      const { topology, bundles } = now;
-      machines = new Map(
-        topology.machines.map((machine) => {
-          const bundle = bundles.get(machine.bundle);
-          if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
-          return [machine.name, { bundle, identity: identityOf(machine, topology) }];
-        }),
-      );
-      of = now;
-    }
-    return machines;
   };
 }
 

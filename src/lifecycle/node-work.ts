@@ -5,7 +5,7 @@ import { cordon, cordonedByUs, preferNoSchedule, uncordon } from '../kube/drain/
 import { drain } from '../kube/drain/drain.ts';
 import type { PodsByNode } from '../kube/drain/feed.ts';
 import { watchPods } from '../kube/drain/feed.ts';
-import { announceLeaving, announceStaying } from '../kube/drain/leaving.ts';
+import { announceLeaving } from '../kube/drain/leaving.ts';
 import { podKey } from '../kube/drain/pod.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
 import { markGone } from '../kube/gone.ts';
@@ -85,13 +85,8 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       await markGone(await api(signal), machine, signal);
     },
     async uncordon(machine, signal) {
-      const connected = await api(signal);
-      await announceStaying(connected, machine, signal);
-      await uncordon(connected, machine, signal);
-      if (!due.delete(machine)) return;
-      // Its own mark only: a list of all nodes at each turn is a million of them for 1,000 machines.
-      const node = await connected.get({ apiVersion: 'v1', kind: 'Node', name: machine }, signal);
-      if (node) await preferNoSchedule(connected, [node], due, signal);
+      await uncordon(await api(signal), machine, signal);
+      due.delete(machine);
     },
     async daemonsReady(machine, signal) {
       pods ??= watchPods(await api(signal), lifetime);
@@ -117,10 +112,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       const connected = await api(signal);
       const nodes = (await nodesNow(signal)).filter(({ metadata }) => of(metadata.name));
       const ours = nodes.filter(cordonedByUs).map(({ metadata }) => metadata.name);
-      for (const name of ours) {
-        await announceStaying(connected, name, signal);
-        await uncordon(connected, name, signal);
-      }
+      for (const name of ours) await uncordon(connected, name, signal);
       await preferNoSchedule(connected, nodes, new Set(), signal);
       return ours;
     },

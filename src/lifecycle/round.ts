@@ -1,23 +1,31 @@
 import { exitCodes, messageOf, UserError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { Resource } from '../plan/resource.ts';
 import { run } from '../run/runner.ts';
 import type { Session } from './session.ts';
 
 /** Steps of one lane that run at once. Docker and sshd answer fastest with a few at a time. */
 const lanes = { infrastructure: 16, hosts: 64, kube: 32 };
 
+interface RoundOptions {
+  /** Since when a sign of life counts, in milliseconds since the epoch. Default: now. */
+  readonly since?: number;
+  /** Where the resources of all steps are among a few. */
+  readonly desired?: readonly Resource[];
+}
+
 /** Carries out one plan. Returns how many steps were done; throws UserError with everything that failed. */
 export async function runPlan(
-  plan: Plan,
+  plan: Pick<Plan, 'steps' | 'command'>,
   session: Session,
   signal: AbortSignal = session.signal,
-  since: number = session.opened.now(),
+  { since = session.opened.now(), desired = session.design.resources }: RoundOptions = {},
 ): Promise<number> {
   const { opened, lock } = session;
   if (plan.steps.length === 0) return 0;
   const outcome = await run({
     steps: plan.steps,
-    desired: session.design.resources,
+    desired,
     connected: session.connected,
     seen: session.seen,
     secrets: session.secrets,

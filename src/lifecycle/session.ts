@@ -3,7 +3,7 @@ import type { Policy } from '../plan/choose.ts';
 import { makePlan } from '../plan/make.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type Address, type Layer, type Observed, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
+import { type Layer, type Observed, type Resource, type Secrets, typeOf } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
 import { machineOf } from '../rollout/waves.ts';
 import type { Emit } from '../run/events.ts';
@@ -225,12 +225,14 @@ export function planFrom(
   policy: Policy,
   desired: readonly Resource[] = design.resources,
   observed: Observed = seen,
+  compared: readonly Resource[] = desired,
 ): Plan {
   return makePlan({
     tool: opened.tool,
     cluster: opened.cluster.name,
     specDigest: opened.specDigest,
     desired,
+    compared,
     observed,
     types: new Map(connected.flatMap(({ layer }) => layer.types.map((type) => [type.name, type]))),
     policy,
@@ -238,22 +240,26 @@ export function planFrom(
   });
 }
 
-/** planFrom for one machine and what all machines share: what lies on the others is not compared, however many there are. */
-export function planBeside(session: Session, policy: Policy, machine: string): Plan {
-  const { design, seen } = session;
-  const others = new Set(design.topology.machines.map(({ name }) => name));
-  others.delete(machine);
-  const beside = (address: Address): boolean => machineOf(address, others) === undefined;
-  return planFrom(
-    session,
-    policy,
-    design.resources.filter(({ address }) => beside(address)),
-    {
-      get: (address) => seen.get(address),
-      entries: () => [...seen.entries()].filter(([address]) => beside(address)),
-    },
-  );
+/** planFrom for one machine alone: neither what lies on the others nor what all share is compared, however much there is. Order leads through what is shared. */
+export const planOne = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine), session.design.of(machine));
+
+/** planFrom for one machine and what all machines share: a balancer that lets go of it. */
+export const planBeside = (session: Session, policy: Policy, machine: string): Plan =>
+  planFrom(session, policy, designedBeside(session, machine), seenOf(session, machine));
+
+function seenOf({ seen }: Session, machine: string): Observed {
+  const names = new Set([machine]);
+  return {
+    get: (address) => seen.get(address),
+    entries: () => [...seen.named(machine)].filter(([address]) => machineOf(address, names) !== undefined),
+  };
 }
+/** Resources of one machine, and those that all share. */
+export const designedBeside = ({ design }: Pick<Session, 'design'>, machine: string): readonly Resource[] => [
+  ...design.shared,
+  ...design.of(machine),
+];
 
 /** With what a month costs, before and after, where the provider knows: for whoever reads the plan. */
 export async function withCost({ opened, seen, design, signal }: Session, plan: Plan): Promise<Plan> {

@@ -21,7 +21,7 @@ const kubeletsOf = (pools: Cluster['pools']): Settings['pools'] =>
 /** The file with these settings; everything else follows it at once. A pool that they do not know is new. */
 export const withSettings = (cluster: Cluster, { kubernetes, etcd, pools }: Settings): Cluster => ({
   ...cluster,
-  kubernetes: { ...kubernetes, version: cluster.kubernetes.version },
+  kubernetes: { ...kubernetes, version: cluster.kubernetes.version, components: cluster.kubernetes.components },
   etcd: { ...cluster.etcd, ...etcd },
   pools: withKubelets(cluster.pools, pools),
 });
@@ -36,7 +36,7 @@ interface Setting {
   copy(from: Cluster, to: Cluster): Cluster;
 }
 type Kubernetes = Cluster['kubernetes'];
-type KubernetesKey = Exclude<keyof Kubernetes, 'version' | 'extraArgs'>;
+type KubernetesKey = Exclude<keyof Kubernetes, 'version' | 'components' | 'extraArgs'>;
 
 const kubernetesKey = (key: KubernetesKey): Setting => ({
   path: `kubernetes.${key}`,

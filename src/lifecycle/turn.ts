@@ -1,13 +1,12 @@
 import { machinesOf } from '../cluster/topology.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
-import { UnreachableError, UserError } from '../errors.ts';
+import { UnreachableError } from '../errors.ts';
 import { prepareMember } from '../etcd/turn.ts';
 import { stopUnits } from '../host/converge.ts';
 import { settleUnits } from '../host/settle.ts';
 import { ledPrograms } from '../kube/leaders.ts';
 import { chosenOf } from '../plan/make.ts';
-import { ObservedMap } from '../plan/observed.ts';
 import { partOf } from '../plan/part.ts';
 import type { Plan, Step } from '../plan/plan.ts';
 import { type Address, addressOf, typeOf } from '../plan/resource.ts';
@@ -15,9 +14,9 @@ import { removalPart } from '../rollout/removals.ts';
 import type { Turn } from '../rollout/rollout.ts';
 import { machineOf } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
-import { observe } from '../run/observe.ts';
 import { runPlan } from './round.ts';
-import { planBeside, type Session } from './session.ts';
+import { maxRounds, notConverging } from './rounds.ts';
+import { designedBeside, planBeside, planOne, type Session } from './session.ts';
 
 /** What a turn needs besides the engine. */
 export interface TurnPorts {
@@ -35,12 +34,13 @@ export interface TurnPorts {
   uncordon(machine: string, signal: AbortSignal): Promise<void>;
 }
 export interface MachinePorts extends TurnPorts {
+  /** What is seen of this machine becomes what is so. */
+  look(machine: string): Promise<void>;
   /** The old machine is no more. Before that nobody may take the machine for moved: whoever heals would change it as it stands, its kubelet before its API server. */
   gone(): Promise<void>;
 }
 const policy = { command: 'upgrade', allowDataLoss: false } as const;
-/** What a new machine uncovers takes another round, as with `up`. */
-const maxRounds = 4;
+const apiUnit = 'kube-apiserver.service';
 const settleWithinMs = 90_000;
 
 /** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
@@ -54,20 +54,20 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
   const leads = turn.role === 'master' ? await ports.leads(machine, stopping, signal) : new Set<string>();
   let since = session.opened.now();
   if (how === 'in-place') since = await converge(turn, session, signal);
-  else if (how === 'remove') await runPlan(removal(turn, session), session, signal);
+  else if (how === 'remove') await carryOut(turn, removal(turn, session).steps, session, signal);
   else {
     if (how === 'replace') {
       await retire(turn, session, signal);
-      await runPlan(deletion(turn, session), session, signal);
+      await carryOut(turn, deletion(turn, session), session, signal);
       await ports.gone();
       if (turn.role === 'worker' || (turn.role === 'master' && machinesOf(session.design.topology, 'master').length > 1))
         await ports.unready(machine, signal);
     }
-    await make(turn, session, signal);
+    await make(turn, session, ports, signal);
   }
   await ports.handOver(leads, signal);
   if (how === 'remove') return;
-  await runPlan(verification(turn, session), session, signal, since);
+  await carryOut(turn, verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
 }
 
@@ -85,10 +85,25 @@ async function stepBack(machine: string, session: Session, signal: AbortSignal):
   );
 }
 
+/** Steps of this machine alone: what is theirs is looked for among its own resources, not the cluster's. */
+async function carryOut(
+  { machine }: Turn,
+  steps: readonly Step[],
+  session: Session,
+  signal: AbortSignal,
+  since?: number,
+): Promise<void> {
+  const desired = designedBeside(session, machine);
+  await runPlan({ steps: [...steps], command: policy.command }, session, signal, {
+    desired,
+    ...(since !== undefined && { since }),
+  });
+}
+
 /** What is to change of this machine, by what is seen by now. */
 const mine = ({ machine }: Turn, session: Session): Plan => {
   const names = new Set([machine]);
-  return partOf(planBeside(session, policy, machine), (address) => machineOf(address, names) !== undefined);
+  return partOf(planOne(session, policy, machine), (address) => machineOf(address, names) !== undefined);
 };
 
 const removal = ({ machine }: Turn, session: Session): Plan =>
@@ -102,8 +117,7 @@ const removal = ({ machine }: Turn, session: Session): Plan =>
  * talks to, which is its own machine's.
  */
 async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<number> {
-  const plan = mine(turn, session);
-  const steps = plan.steps.filter(({ params }) => params.action !== 'verify');
+  const steps = mine(turn, session).steps.filter(({ params }) => params.action !== 'verify');
   const bundle = bundleOf(turn.machine, session);
   const apiFirst = turn.role === 'master' ? held(bundle) : [];
   const own = steps.find(({ params }) => params.address === addressOf('host.bundle', turn.machine));
@@ -112,11 +126,11 @@ async function converge(turn: Turn, session: Session, signal: AbortSignal): Prom
     const first = before.map((step) =>
       step === own ? { ...step, params: { ...step.params, hold: [...step.params.hold, ...apiFirst] } } : step,
     );
-    await runPlan({ ...plan, steps: first }, session, signal);
-    await settle(turn.machine, ['kube-apiserver.service'], session, signal);
-    await runPlan({ ...plan, steps: [verify(addressOf('kube.api', turn.machine), session)] }, session, signal);
+    await carryOut(turn, first, session, signal);
+    await settle(turn.machine, [apiUnit], session, signal);
+    await carryOut(turn, [verify(addressOf('kube.api', turn.machine), session)], session, signal);
   }
-  await runPlan({ ...plan, steps }, session, signal);
+  await carryOut(turn, steps, session, signal);
   const started = await settle(
     turn.machine,
     bundle.units.map(({ name }) => name),
@@ -135,7 +149,6 @@ function withPredecessors(step: Step, steps: readonly Step[]): Step[] {
   return steps.filter(({ id }) => wanted.has(id));
 }
 
-const apiUnit = 'kube-apiserver.service';
 /** Everything that would restart another unit than the API server, as fields of `host.bundle`. */
 function held({ units, files }: Bundle): readonly string[] {
   const own = units.find(({ name }) => name === apiUnit);
@@ -175,7 +188,9 @@ async function retire({ machine, role }: Turn, session: Session, signal: AbortSi
   const task = `stop units of ${machine}`;
   await during(task, session.emit, async () => {
     try {
-      await stopUnits(await hosts.get(machine, { signal }), { generation, units }, signal);
+      // etcd answers requests in milliseconds, and then waits seven seconds for watches, which never end by themselves.
+      const bound = role === 'etcd' ? { seconds: 2 } : {};
+      await stopUnits(await hosts.get(machine, { signal }), { generation, units, ...bound }, signal);
     } catch (error) {
       // One that does not answer any more serves nobody, and it goes.
       if (!(error instanceof UnreachableError)) throw error;
@@ -184,33 +199,21 @@ async function retire({ machine, role }: Turn, session: Session, signal: AbortSi
   });
 }
 
-function deletion({ machine }: Turn, session: Session): Plan {
-  const plan = planBeside(session, policy, machine);
+function deletion({ machine }: Turn, session: Session): readonly Step[] {
   const address = session.opened.provider.machineAddress(machine);
-  const there = session.seen.get(address)?.state === 'present';
-  return { ...plan, changes: [], steps: there ? [step(address, 'delete', session)] : [] };
+  return session.seen.get(address)?.state === 'present' ? [step(address, 'delete', session)] : [];
 }
 
 /** A machine that is not there, or no longer: made, installed, joined. */
-async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+async function make(turn: Turn, session: Session, { look }: MachinePorts, signal: AbortSignal): Promise<void> {
   for (let round = 1; ; round++) {
     // Of a worker that was deleted just now nothing is left to be seen.
     if (round === 1 && turn.how === 'replace' && turn.role === 'worker') forget(turn.machine, session);
-    else await lookAt(turn.machine, session);
+    else await look(turn.machine);
     const plan = mine(turn, session);
     if (chosenOf(plan).length === 0) break;
-    if (round > maxRounds) {
-      throw new UserError({
-        what: `after ${maxRounds} rounds there are still differences`,
-        where: turn.machine,
-        why: chosenOf(plan)
-          .slice(0, 10)
-          .map(({ address, fields, reason }) => `${address}: ${fields.map(({ path }) => path).join(', ') || reason}`)
-          .join('\n'),
-        next: `cluster logs ${turn.machine}, then run the same command again`,
-      });
-    }
-    await runPlan(plan, session, signal);
+    if (round > maxRounds) throw notConverging(plan, session, turn.machine);
+    await carryOut(turn, plan.steps, session, signal);
   }
 }
 
@@ -218,23 +221,12 @@ async function make(turn: Turn, session: Session, signal: AbortSignal): Promise<
 function forget(machine: string, { seen }: Session): void {
   const names = new Set([machine]);
   const lay = new Set(['host.bundle', 'host.units', 'pki.certificate']);
-  for (const [address] of [...seen.entries()])
+  for (const [address] of [...seen.named(machine)])
     if (lay.has(typeOf(address)) && machineOf(address, names) !== undefined) seen.delete(address);
 }
 
-/** What is seen of this machine becomes what is so; of others nothing is learnt, for others may be in their own turn. */
-async function lookAt(machine: string, { connected, seen, signal }: Session): Promise<void> {
-  const found = new ObservedMap();
-  await observe(connected, found, signal, () => undefined);
-  const names = new Set([machine]);
-  const own = (address: Address): boolean => machineOf(address, names) !== undefined;
-  for (const [address] of [...seen.entries()]) if (own(address)) seen.delete(address);
-  for (const [address, observation] of found.entries()) if (own(address)) seen.set(address, observation);
-}
-
 /** Everything of this machine that can say that it is well, asked for evidence that is younger than now. */
-function verification({ machine, role }: Turn, session: Session): Plan {
-  const plan = planBeside(session, policy, machine);
+function verification({ machine, role }: Turn, session: Session): readonly Step[] {
   const { topology } = session.design;
   const addresses: Address[] = [
     ...(role === 'etcd' ? etcdClustersOf(topology).map((cluster) => addressOf('etcd.member', `${cluster}.${machine}`)) : []),
@@ -243,7 +235,7 @@ function verification({ machine, role }: Turn, session: Session): Plan {
   ];
   const steps: Step[] = [];
   for (const address of addresses) steps.push({ ...verify(address, session), after: steps.slice(-1).map(({ id }) => id) });
-  return { ...plan, changes: [], steps };
+  return steps;
 }
 
 const verify = (address: Address, session: Session): Step => step(address, 'verify', session);

@@ -5,13 +5,14 @@ import type { Policy } from '../plan/choose.ts';
 import { chosenOf, isRemainder, leftOf, samePlan, unseenOf } from '../plan/make.ts';
 import type { Plan } from '../plan/plan.ts';
 import { typeOf } from '../plan/resource.ts';
-import { onlyApiUnseen } from './api-unseen.ts';
+import { untilApiSeen } from './api-unseen.ts';
 import { assetsOfBundles, assetsToUpload } from './assets.ts';
 import { foundationOf, refuseLostKeys } from './foundation.ts';
 import { amendRecord } from './identity.ts';
 import type { Opened } from './opened.ts';
 import { errorsOfPlace, refuseErrors } from './preflight.ts';
 import { runPlan } from './round.ts';
+import { maxRounds, notConverging } from './rounds.ts';
 import { secretResources } from './secrets.ts';
 import { type Look, lookSession, type Session, withCost, withLockedSession } from './session.ts';
 import { settingsOf } from './settings.ts';
@@ -36,9 +37,6 @@ export interface UpResult {
   /** What the last look found worth a warning. */
   readonly findings: readonly Finding[];
 }
-
-/** What healing uncovers (a machine that was stopped, an API that was down) takes another round; more than these is not converging. */
-const maxRounds = 4;
 
 /**
  * Converges the world to cluster.yaml where that interrupts nobody: observe, plan, run, observe again. Succeeds only when the last look
@@ -85,25 +83,15 @@ export async function up(opened: Opened, options: UpOptions): Promise<UpResult> 
           next: 'run `cluster plan` and review what is left',
         });
       changed += await runPlan(look.plan, session);
-      look = await lookWhenApiAnswers(session, policy);
+      look = await untilApiSeen(
+        session,
+        () => lookSession(session, policy),
+        ({ plan }) => plan,
+      );
     }
     return finish('done', changed);
   });
 }
-
-/**
- * An API server whose only etcd member has just come back is ready, and yet some of its connections to etcd wait for their next try: what only the API knows
- * is asked for again, for a while.
- */
-async function lookWhenApiAnswers(session: Session, policy: Policy): Promise<Look> {
-  const end = session.opened.now() + apiWithinMs;
-  for (;;) {
-    const look = await lookSession(session, policy);
-    if (!onlyApiUnseen(look.plan) || session.opened.now() > end) return look;
-    await sleep(1000, undefined, { signal: session.signal });
-  }
-}
-const apiWithinMs = 45_000;
 
 /** What this run needs in the cache of this machine: what is mounted or pushed from it, or what the store does not have yet. */
 function neededAssets({ opened, design }: Session, plan: Plan) {
@@ -201,15 +189,4 @@ function refuseBlind(plan: Plan): void {
     },
     exitCodes.unreachable,
   );
-}
-
-function notConverging(plan: Plan, session: Session): UserError {
-  return new UserError({
-    what: `after ${maxRounds} rounds there are still differences`,
-    why: chosenOf(plan)
-      .slice(0, 10)
-      .map((change) => `${change.address}: ${change.fields.map((field) => field.path).join(', ') || change.reason}`)
-      .join('\n'),
-    next: `something undoes these changes. Details: cluster history show ${session.runId}`,
-  });
 }

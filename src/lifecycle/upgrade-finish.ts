@@ -10,13 +10,12 @@ import { releaseGroups } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
+import { maxRounds, notConverging } from './rounds.ts';
 import { secretResources } from './secrets.ts';
 import { lookSession, type Session } from './session.ts';
 import { lastLook } from './status.ts';
 import { refuseUnseen } from './upgrade-look.ts';
 
-/** Healing may uncover what needs more of it. */
-export const maxRounds = 4;
 const healthLooks = 4;
 
 /** Everyone is there: what is left is carried out, nothing differs any more, the record says so, and what was seen last is well. Throws UserError. */
@@ -71,16 +70,5 @@ function refuseTurns(plan: Plan, session: Session): void {
     what: `${late.length === 1 ? 'one thing differs' : `${late.length} things differ`} again since the turns`,
     why: late.map(({ address, fields }) => `${address}: ${fields.map(({ path }) => path).join(', ')}`).join('\n'),
     next: 'run the same command again: these machines take another turn',
-  });
-}
-
-export function notConverging(plan: Plan, session: Session): UserError {
-  return new UserError({
-    what: `after ${maxRounds} rounds there are still differences`,
-    why: chosenOf(plan)
-      .slice(0, 10)
-      .map((change) => `${change.address}: ${change.fields.map((field) => field.path).join(', ') || change.reason}`)
-      .join('\n'),
-    next: `something undoes these changes. Details: cluster history show ${session.runId}`,
   });
 }

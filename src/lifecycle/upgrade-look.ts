@@ -48,6 +48,11 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
   const ailing = new Set(members.filter(({ state }) => state !== 'healthy').map(({ host }) => host));
   const goes = (pool: string): boolean => hop.moves.includes('pools') && indexOfKey(course.variants, poolKey(pool)) <= hop.index;
   const groups = await groupLanes(session, plan, before, target, goes);
+  let found: ReturnType<typeof sparesOf> | undefined;
+  const spares = (): ReturnType<typeof sparesOf> => {
+    found ??= sparesOf(session, target, variantsAt(course, hop, now.topology));
+    return found;
+  };
   const waves = planWaves({
     plan,
     groups,
@@ -60,7 +65,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     restartsOf: (name) => contents.get(name)?.restarts ?? [],
     strategyOf: (kind) => strategyOf(session, kind),
     machineAddress: (name) => session.opened.provider.machineAddress(name),
-    surgeOf: (pool) => sparesOf(session, target, pool, variantsAt(course, hop, now.topology)),
+    surgeOf: (pool) => spares().get(pool) ?? [],
     moves: hop.moves,
   });
   const last = course.hops.at(-1) === hop;
@@ -72,8 +77,8 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     machineAddress: (name) => session.opened.provider.machineAddress(name),
   });
   // A spare that a killed run has left goes with the others, after the turns.
-  const spares = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
-  const leaving = removals.turns.filter(({ machine }) => !spares.has(machine));
+  const spare = new Set(waves.waves.flatMap(({ lanes }) => lanes.flatMap(({ first }) => first.map(({ machine }) => machine))));
+  const leaving = removals.turns.filter(({ machine }) => !spare.has(machine));
   const shrinking = (turns: readonly Turn[]): readonly Wave[] =>
     removalWaves(turns, hop.versions.kubernetes, (pool) => strategyOf(session, { role: 'worker', pool }).maxUnavailable);
   const masters = mastersLeaveOn(course) === hop ? shrinking(leaving.filter(({ role }) => role === 'master')) : [];
@@ -96,15 +101,22 @@ function beforeKubelets(waves: readonly Wave[], leaving: readonly Wave[]): reado
   return first < 0 ? [...waves, ...leaving] : waves.toSpliced(first, 0, ...leaving);
 }
 
-/** Machines that this pool gets besides while it is replaced. */
-function sparesOf(session: Session, target: ClusterDesign, pool: string, variants: Variants): readonly MachineSpec[] {
-  const { strategy, maxSurge } = strategyOf(session, { role: 'worker', pool });
-  if (strategy !== 'replace' || maxSurge === 0) return [];
+/** Machines that pools get besides while they are replaced. */
+function sparesOf(session: Session, target: ClusterDesign, variants: Variants): ReadonlyMap<string, readonly MachineSpec[]> {
+  const surge = new Map(
+    session.opened.cluster.pools.flatMap(({ name }): [string, number][] => {
+      const { strategy, maxSurge } = strategyOf(session, { role: 'worker', pool: name });
+      return strategy === 'replace' ? [[name, maxSurge]] : [];
+    }),
+  );
   const standing = new Set(target.topology.machines.map(({ name }) => name));
-  session.redesign(withSurge(variants, new Map([[pool, maxSurge]])));
+  session.redesign(withSurge(variants, surge));
   const { machines } = session.design.topology;
   session.redesign(variants);
-  return machines.filter((machine) => machine.pool === pool && !standing.has(machine.name));
+  return Map.groupBy(
+    machines.filter(({ name }) => !standing.has(name)),
+    ({ pool }) => pool ?? '',
+  );
 }
 
 /** Of machines that a hop before this one brings to another design: what lies on them now is not what this hop finds. */

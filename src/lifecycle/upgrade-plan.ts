@@ -3,7 +3,6 @@ import type { Status } from '../health/status.ts';
 import { cordonedByUs } from '../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
 import { chosenOf } from '../plan/make.ts';
-import { resolveCap } from '../rollout/amounts.ts';
 import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
 import { aloneObstacles } from '../rollout/preflight/alone.ts';
 import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
@@ -12,7 +11,7 @@ import { versionsBetween } from '../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../rollout/rollout.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
-import { workerCount } from './group-look.ts';
+import { drainCap } from './group-look.ts';
 import { drainPolicy } from './node-work.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
@@ -35,7 +34,6 @@ export async function rolloutOf(
   const status = await statusIn(session, first.look);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
   const { upgrade } = session.opened.cluster;
-  const workers = workerCount(session);
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
@@ -48,7 +46,7 @@ export async function rolloutOf(
       ...aloneObstacles(waves, session.design.topology.machines),
     ],
     estimateSeconds: estimateSeconds(history, waves, {
-      maxDrains: resolveCap(workers, upgrade.maxDrains),
+      maxDrains: drainCap(session),
       canary: upgrade.canary,
     }),
   };
@@ -78,12 +76,11 @@ async function askApi(
       readApiWorld(kube, { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
       kube.list('v1', 'Node', { metadataOnly: true, signal }),
     ]);
-    const workers = workerCount(session);
     const before = preflightObstacles({
       file: opened.cluster,
       hops: course.hops,
       waves,
-      maxDrains: resolveCap(workers, opened.cluster.upgrade.maxDrains),
+      maxDrains: drainCap(session),
       findings,
       etcd,
       nodes,

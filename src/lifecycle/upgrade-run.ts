@@ -1,25 +1,27 @@
+import { machinesOf } from '../cluster/topology.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
-import { resolveCap } from '../rollout/amounts.ts';
 import { type Only, only } from '../rollout/only.ts';
 import type { WaveResult } from '../rollout/result.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../rollout/schedule.ts';
 import { inWindow } from '../rollout/window.ts';
+import { coalesced } from '../run/coalesced.ts';
 import { during } from '../run/during.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
-import { workerCount } from './group-look.ts';
+import { drainCap } from './group-look.ts';
 import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
+import { machineLooks } from './machine-look.ts';
 import { nodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
+import { maxRounds, notConverging } from './rounds.ts';
 import { planFrom, type Session } from './session.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
-import { maxRounds, notConverging } from './upgrade-finish.ts';
 import { type HopLook, refuseUnseen } from './upgrade-look.ts';
 import { lookPatiently } from './upgrade-patience.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
@@ -54,7 +56,8 @@ export class UpgradeRun {
   readonly #reached: Record<string, number>;
   /** etcd machines whose turn is not at its end, also of a run that was killed. */
   readonly #turning: Set<string>;
-  #writing: Promise<unknown> = Promise.resolve();
+  /** Each writes the whole. */
+  readonly #write: () => Promise<unknown>;
   readonly done: WaveResult[] = [];
 
   /** Spares of pools that are replaced just now. */
@@ -67,14 +70,19 @@ export class UpgradeRun {
     this.#at = { ...course.variants.at };
     this.#reached = { ...course.variants.at };
     this.#turning = new Set(session.record?.rollout?.turning);
+    this.#write = coalesced(() =>
+      amendRecord(session, {
+        rollout: rolloutRecord(course, session.design.topology, { at: this.#reached, turning: this.#turning }),
+      }),
+    );
   }
 
   /** Undefined: all hops are done. */
   async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
-    const { opened, design } = this.#session;
+    const { opened } = this.#session;
     await during('assets of the upgrade', this.#session.emit, () => ensureAssets(this.#session, this.#course));
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
-    if (this.#course.variants.all.length > 1) await this.#write(design.topology);
+    if (this.#course.variants.all.length > 1) await this.#write();
     for (const [index, hop] of this.#course.hops.entries()) {
       const first = index === 0 ? looks[0] : undefined;
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
@@ -118,13 +126,10 @@ export class UpgradeRun {
 
   #partOf(waves: readonly Wave[]): readonly Wave[] {
     if (!this.#options.only) return waves;
-    const { all, at } = { ...this.#course.variants, at: this.#at };
-    const masters = this.#session.design.topology.machines.filter(({ role }) => role === 'master');
-    return only(
-      this.#options.only,
-      waves,
-      new Map(masters.map(({ name }) => [name, (all[at[name] ?? 0] ?? all[0]).versions.kubernetes])),
-    );
+    const masters = machinesOf(this.#session.design.topology, 'master');
+    const { all } = this.#course.variants;
+    const runs = (name: string): string => (all[this.#at[name] ?? 0] ?? all[0]).versions.kubernetes;
+    return only(this.#options.only, waves, new Map(masters.map(({ name }) => [name, runs(name)])));
   }
 
   #look(hop: Hop): Promise<HopLook> {
@@ -156,8 +161,8 @@ export class UpgradeRun {
     const work = nodeWork(this.#session, this.#options.forceAfterMs);
     const gates = openGates(this.#session, work);
     const began = new Map<Wave, number>();
-    const workers = workerCount(this.#session);
     const groups = openGroupPools(this.#session, work);
+    const look = machineLooks(this.#session);
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
         if (groups.owns(turn)) return groups.turn(turn, wave, own);
@@ -167,7 +172,7 @@ export class UpgradeRun {
         const reached = () => this.#reach(turn.machine, hop);
         if (turn.role === 'etcd') await this.#turns(turn);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
-        await takeTurn(turn, this.#session, { ...work, gone: reached }, own);
+        await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
         this.#turning.delete(turn.machine);
         await reached();
       },
@@ -195,7 +200,7 @@ export class UpgradeRun {
     try {
       await work.release(signal, this.#withoutTurn(waves));
       return await runWaves(waves, ports, {
-        maxDrains: resolveCap(workers, upgrade.maxDrains),
+        maxDrains: drainCap(this.#session),
         canary: upgrade.canary,
         stopping: this.#options.stopping,
         signal,
@@ -248,21 +253,12 @@ export class UpgradeRun {
   async #turns({ machine }: Turn): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#turning.add(machine);
-    await this.#write(this.#session.design.topology);
+    await this.#write();
   }
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#reached[key] = index;
-    await this.#write(this.#session.design.topology);
-  }
-  /** One after the other: each writes the whole. */
-  #write(topology: Session['design']['topology']): Promise<unknown> {
-    this.#writing = this.#writing.then(() =>
-      amendRecord(this.#session, {
-        rollout: rolloutRecord(this.#course, topology, { at: this.#reached, turning: this.#turning }),
-      }),
-    );
-    return this.#writing;
+    await this.#write();
   }
 
   #failure({ failures, cut, notBegun }: Outcome): UserError {
@@ -275,7 +271,9 @@ export class UpgradeRun {
       ...(first?.place && { where: first.place.turn.machine }),
       why: [...failures.map(({ error }) => messageOf(error)), ...cut.map(({ turn }) => `${turn.machine}: cut`)].join('\n'),
       next: [
-        `${notBegun.length} machines have not begun, and serve as before`,
+        notBegun.length === 1
+          ? 'one machine has not begun, and serves as before'
+          : `${notBegun.length} machines have not begun, and serve as before`,
         `mend that and run the same command again: it goes on from what it finds; or cluster upgrade --abort. Details: cluster history show ${this.#session.runId}`,
       ].join('\n'),
     });

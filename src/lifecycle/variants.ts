@@ -61,5 +61,11 @@ export function withSurge(variants: Variants, surge: ReadonlyMap<string, number>
     versions,
   });
   const [first, ...rest] = variants.all;
-  return { ...variants, all: [grown(first), ...rest.map(grown)] };
+  const sizes = JSON.stringify([...surge].filter(([, count]) => count > 0).toSorted());
+  const known = surged.get(variants.all) ?? new Map<string, Variants['all']>();
+  const all: Variants['all'] = known.get(sizes) ?? [grown(first), ...rest.map(grown)];
+  surged.set(variants.all, known.set(sizes, all));
+  return { ...variants, all };
 }
+/** The same each time: a design is of its variants, and made anew for others. */
+const surged = new WeakMap<Variants['all'], Map<string, Variants['all']>>();

@@ -10,6 +10,8 @@ export interface PlanInput {
   readonly cluster: string;
   readonly specDigest: string;
   readonly desired: readonly Resource[];
+  /** Of these, the ones that are compared with what is; steps are ordered through all. Default: all. */
+  readonly compared?: readonly Resource[];
   readonly observed: Observed;
   readonly types: Types;
   readonly policy: Policy;
@@ -18,8 +20,18 @@ export interface PlanInput {
 }
 
 /** The whole pure way from what is wanted and what is to what will be done. */
-export function makePlan({ tool, cluster, specDigest, desired, observed, types, policy, left = [] }: PlanInput): Plan {
-  const changes = [...choose(diff(desired, observed, types), desired, types, policy), ...left];
+export function makePlan({
+  tool,
+  cluster,
+  specDigest,
+  desired,
+  compared = desired,
+  observed,
+  types,
+  policy,
+  left = [],
+}: PlanInput): Plan {
+  const changes = [...choose(diff(compared, observed, types), desired, types, policy), ...left];
   return {
     formatVersion: 1,
     tool,

@@ -1,4 +1,3 @@
-import type { Versions } from '../assets/catalogue.ts';
 import { compareVersions, minorName, minorOf, oldestFirst } from '../assets/version-order.ts';
 import { exitCodes, UserError } from '../errors.ts';
 
@@ -13,14 +12,14 @@ const leastToLeave: Readonly<Record<string, string>> = { '3.5': '3.5.32', '3.6':
  * Versions at which all members of an etcd cluster must have arrived before `to`, in order: one minor version at a time, and none is left from too early
  * a patch. Throws UserError where there is no way, as back to an older minor version.
  */
-export function etcdStopovers(members: readonly string[], to: string, known: readonly Versions[]): readonly string[] {
+export function etcdStopovers(members: readonly string[], to: string, known: readonly string[]): readonly string[] {
   const [oldest, newest] = [oldestFirst(members)[0] ?? to, oldestFirst(members).at(-1) ?? to];
   if (minorOf(newest) > minorOf(to)) {
     throw new UserError(
       {
         what: `etcd cannot go back from ${newest} to ${to}`,
         why: 'the newer minor version has written data that the older one does not read',
-        next: 'restore a recovery point from before the upgrade, or keep the newer version',
+        next: `restore a recovery point from before the upgrade, or keep the newer version: kubernetes.components.etcd: ${newest}`,
       },
       exitCodes.config,
     );
@@ -31,7 +30,7 @@ export function etcdStopovers(members: readonly string[], to: string, known: rea
     const early = least !== undefined && compareVersions(at, least) < 0;
     const minor = early ? minorOf(at) : minorOf(at) + 1;
     if (minor === minorOf(to)) break;
-    const next = oldestFirst(known.map(({ etcd }) => etcd).filter((version) => minorOf(version) === minor)).at(-1);
+    const next = oldestFirst(known.filter((version) => minorOf(version) === minor)).at(-1);
     if (next === undefined || (early && compareVersions(next, least) < 0)) throw noStop(at, to, early ? least : `a 3.${minor}`);
     stops.push(next);
     at = next;

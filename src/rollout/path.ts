@@ -1,4 +1,4 @@
-import { forProvider, knownKubernetes, type Versions, versionsFor } from '../assets/catalogue.ts';
+import { forProvider, knownComponents, knownKubernetes, type Versions, versionsFor } from '../assets/catalogue.ts';
 import { compareVersions, minorName, minorOf } from '../assets/version-order.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { etcdStopovers } from './etcd-path.ts';
@@ -25,19 +25,36 @@ const kubeletsBehind = 3;
 /**
  * The way from what stands to `to`. Masters go through every minor version, etcd too, workers only where a kubelet would otherwise be left too far
  * behind. The last hop names all four parts, whether or not their versions differ: settings come into force with it. Back within a minor version it
- * goes the other way round: pools first. Throws UserError where there is no way. `known`: what can be installed.
+ * goes the other way round: pools first. Everything else than Kubernetes and etcd moves with the last hop. Throws UserError where there is no way.
+ * `known`: what can be installed, if not the catalogue.
  */
-export function upgradePath(from: Versions | Standing, to: Versions, known: readonly Versions[] = catalogue()): readonly Hop[] {
+export function upgradePath(from: Versions | Standing, to: Versions, known?: readonly Versions[]): readonly Hop[] {
   const standing: Standing = 'masters' in from ? from : { etcd: [from], masters: [from], pools: [from] };
-  if (!known.some(({ kubernetes }) => kubernetes === to.kubernetes)) throw unknown(to.kubernetes, known);
+  return pathWithin(
+    { releases: known ?? catalogue(), etcd: known?.map(({ etcd }) => etcd) ?? knownComponents.etcd },
+    standing,
+    to,
+  );
+}
+/** What can be installed. */
+interface Known {
+  readonly releases: readonly Versions[];
+  readonly etcd: readonly string[];
+}
+
+function pathWithin(known: Known, standing: Standing, to: Versions): readonly Hop[] {
+  if (!known.releases.some(({ kubernetes }) => kubernetes === to.kubernetes)) throw unknown(to.kubernetes, known.releases);
   const masters = standing.masters.toSorted(byKubernetes);
   const [oldest = to, newest = to] = [masters[0], masters.at(-1)];
   if (minorOf(newest.kubernetes) > minorOf(to.kubernetes)) throw noWayBack(newest.kubernetes, to.kubernetes);
   if (compareVersions(newest.kubernetes, to.kubernetes) > 0) {
-    etcdStopovers(etcdOf(standing), to.etcd, known);
-    return [{ versions: to, moves: ['pools', 'masters', 'addons', 'etcd'] }];
+    const stops = etcdStopovers(etcdOf(standing), to.etcd, known.etcd);
+    return [
+      ...stops.map((etcd): Hop => ({ versions: { ...oldest, etcd }, moves: ['etcd'] })),
+      { versions: to, moves: ['pools', 'masters', 'addons', 'etcd'] },
+    ];
   }
-  return forwards(standing, oldest, masterSteps(oldest, newest, to, known), known);
+  return forwards(standing, oldest, masterSteps(oldest, newest, to, known.releases), known.etcd);
 }
 
 const catalogue = (): readonly Versions[] => knownKubernetes.map((version) => versionsFor(version));
@@ -58,12 +75,25 @@ function masterSteps(oldest: Versions, newest: Versions, to: Versions, known: re
         .toSorted(byKubernetes)
         .at(-1);
     if (!step) throw noStep(oldest.kubernetes, to.kubernetes, minor);
-    steps.push(forProvider(step, { aws: to.aws }));
+    steps.push(reached ?? passing(step, oldest, to));
   }
   return [...steps, to];
 }
 
-function forwards(standing: Standing, oldest: Versions, steps: readonly Versions[], known: readonly Versions[]): readonly Hop[] {
+/** On the way only what must move does: a version that the file chooses would else be passed by and come back to. */
+const passing = (step: Versions, from: Versions, to: Versions): Versions =>
+  forProvider(
+    {
+      ...from,
+      kubernetes: step.kubernetes,
+      pause: step.pause,
+      etcd: compareVersions(step.etcd, to.etcd) > 0 ? to.etcd : step.etcd,
+      aws: undefined,
+    },
+    { aws: to.aws },
+  );
+
+function forwards(standing: Standing, oldest: Versions, steps: readonly Versions[], known: readonly string[]): readonly Hop[] {
   const hops: Hop[] = [];
   let etcd = etcdOf(standing);
   let masters = oldest;

@@ -39,8 +39,6 @@ export interface WavesInput {
 }
 export interface Waves {
   readonly waves: readonly Wave[];
-  /** What no turn brings about: changes of what is shared, and deletions; carried out last. */
-  readonly rest: readonly Change[];
   /** What a strategy cannot do. */
   readonly refused: readonly Obstacle[];
 }
@@ -112,7 +110,7 @@ export function planWaves(input: WavesInput): Waves {
     ...wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]),
     ...input.moves.flatMap((part) => parts[part]()),
   ];
-  return { waves, rest: shared.filter((change) => !addons.includes(change) && !input.groups?.changes.includes(change)), refused };
+  return { waves, refused };
 }
 
 const isAddon = ({ address, action }: Change): boolean =>

@@ -10,6 +10,7 @@ import type { Connected } from './observe.ts';
 
 export interface RunInput {
   readonly steps: readonly Step[];
+  /** With those of all steps. */
   readonly desired: readonly Resource[];
   readonly connected: readonly Connected[];
   /** Live: outputs of a step appear here as soon as it is done. */
@@ -49,7 +50,10 @@ export async function run(input: RunInput): Promise<RunResult> {
       layer.types.map((type) => [type.name, { type, clients, lane: type.lane ?? layer.name }]),
     ),
   );
-  const resources = new Map(input.desired.map((resource) => [resource.address, resource]));
+  const own = new Set(steps.map(({ params }) => params.address));
+  const resources = new Map(
+    input.desired.filter(({ address }) => own.has(address)).map((resource) => [resource.address, resource]),
+  );
   const waiting = new Map(steps.map((step) => [step.id, new Set(step.after)]));
   const successors = new Map<string, string[]>();
   for (const step of steps) for (const before of step.after) successors.set(before, [...(successors.get(before) ?? []), step.id]);

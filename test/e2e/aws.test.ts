@@ -134,7 +134,7 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
         lab.containerOf(id),
         'sh',
         '-c',
-        '$(ls -d /opt/slipway/containerd/*/ctr) -n k8s.io images import /root/testapp.tar',
+        '$(ls -d /opt/slipway/containerd/*/ctr | tail -1) -n k8s.io images import /root/testapp.tar',
       );
     }
     const app = { app: 'web' };

@@ -103,7 +103,7 @@ describe('cluster up, from nothing', () => {
     await cluster.kubectl('create', 'secret', 'generic', 'probe', '--from-literal=word=swordfish-in-the-clear');
     const raw = await cluster.ssh(
       'etcd-a',
-      'e=$(ls -d /opt/slipway/etcd/*/etcdctl); $e --endpoints https://127.0.0.1:2379 --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get /registry/secrets/default/probe | tr -cd "[:print:]"',
+      'e=$(ls -d /opt/slipway/etcd/*/etcdctl | tail -1); $e --endpoints https://127.0.0.1:2379 --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get /registry/secrets/default/probe | tr -cd "[:print:]"',
     );
     expect(raw).toContain('k8s:enc:secretbox');
     expect(raw).not.toContain('swordfish');
@@ -228,14 +228,18 @@ describe('damage is shown exactly, and healed exactly', () => {
     const zone = ['etcd-c', 'master-c', 'workers-c-1'];
     await Promise.all(zone.map((machine) => container(machine).stop({ t: 0 })));
     await eventually(async () => expect(await cluster.kubectl('get', '--raw', '/readyz')).toBe('ok'), 60_000);
-    // Workloads in the other zones serve on: asked from a pod of one of them, by the Service's name.
+    // Workloads in the other zones serve on: asked from a pod of one of them, by the Service's name. Until the dead Node is noticed (50 s)
+    // its endpoints get their share of the requests: asked again and again, and not by restarts, which wait longer and longer.
     await applyYaml(
       cluster,
-      client.replaceAll('client', 'client-of-b').replace('restartPolicy', 'nodeName: workers-b-1\n  restartPolicy'),
+      client
+        .replaceAll('client', 'client-of-b')
+        .replace('restartPolicy: OnFailure', 'nodeName: workers-b-1\n  restartPolicy: Never')
+        .replace('[get,', '[get, -retry, 60s, -timeout, 2s,'),
     );
     await eventually(
       async () => expect(await cluster.kubectl('get', 'pod', 'client-of-b', '-o', 'jsonpath={.status.phase}')).toBe('Succeeded'),
-      60_000,
+      80_000,
     );
     const changes = await planned();
     expect(changes.filter((c) => c.startsWith('update local.machine'))).toEqual(

@@ -54,7 +54,7 @@ const rolledOut = (thing: string, namespace = 'work'): Promise<string> =>
 const inEtcd = (port: number, prefix: string, more = ''): Promise<string> =>
   cluster.ssh(
     'etcd-a',
-    `e=$(ls /opt/slipway/etcd/*/etcdctl); $e --endpoints https://127.0.0.1:${port} --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get ${prefix} ${more} | od -An -c | tr -d ' \\n'`,
+    `e=$(ls /opt/slipway/etcd/*/etcdctl | tail -1); $e --endpoints https://127.0.0.1:${port} --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-probe.pem --key /etc/slipway/pki/etcd-probe-key.pem get ${prefix} ${more} | od -An -c | tr -d ' \\n'`,
   );
 
 beforeAll(async () => {

@@ -17,6 +17,7 @@ import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
 import { abortUpgrade, planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
+import type { Plan } from '../../src/plan/plan.ts';
 import {
   type Address,
   addressOf,
@@ -115,9 +116,12 @@ export class UpgradableCluster {
   dryRun(file: Cluster): Promise<UpgradePlan> {
     return this.#time.until(planUpgrade(this.opened(file)));
   }
+  planned(file: Cluster): Promise<Plan> {
+    return this.#time.until(planCluster(this.opened(file)));
+  }
   /** What `plan` shows: empty when all is as the file says. */
   async left(file: Cluster): Promise<readonly string[]> {
-    const { changes } = await this.#time.until(planCluster(this.opened(file)));
+    const { changes } = await this.planned(file);
     return changes.map(({ address, action, fields }) => `${action} ${address} ${fields.map(({ path }) => path).join(', ')}`);
   }
   async record(): Promise<ClusterRecord> {
@@ -230,7 +234,8 @@ export class UpgradableCluster {
         for (const [name, version] of this.running(program)) {
           // On a master everything talks to the master's own API server.
           const [least, most] = name.startsWith('master') ? this.#ownApi(name) : [lowest, highest];
-          if (least !== undefined && compareVersions(version, least) > 0)
+          // Patches are of no account in the version skew policy: on the way back a master's API server goes first, too.
+          if (least !== undefined && minorOf(version) > minorOf(least))
             found.push(`${program} of ${name} ${version}, an API server at ${least}`);
           if (most !== undefined && minorOf(most) - minorOf(version) > 3)
             found.push(`${program} of ${name} ${version}, an API server at ${most}`);

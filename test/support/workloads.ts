@@ -15,7 +15,10 @@ export async function applyYaml(cluster: TestCluster, yaml: string): Promise<voi
 export async function importTestImage(cluster: TestCluster, nodes: readonly string[]): Promise<void> {
   await Promise.all(
     nodes.map((node) =>
-      cluster.ssh(node, '$(ls -d /opt/slipway/containerd/*/ctr) -n k8s.io images import /opt/slipway/images/testapp-1.tar'),
+      cluster.ssh(
+        node,
+        '$(ls -d /opt/slipway/containerd/*/ctr | tail -1) -n k8s.io images import /opt/slipway/images/testapp-1.tar',
+      ),
     ),
   );
 }

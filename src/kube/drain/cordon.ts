@@ -4,6 +4,7 @@ import type { KubeApi } from '../client.ts';
 import { type KubeObject, marks } from '../objects.ts';
 import { changeTaints, NodeGone, type Taint, taintKey, taintsOf } from '../taints.ts';
 import { patiently } from '../wait.ts';
+import { staying } from './leaving.ts';
 
 /** Owns our cordons, and nothing else. */
 const manager = 'slipway-cordon';
@@ -28,15 +29,15 @@ export async function cordon(
 }
 
 /**
- * Takes away our cordon, of whichever run (one that was killed left its own), and the mark that the node is due. A node that somebody else cordoned stays
- * so, and one that is gone needs nothing.
+ * Takes away our cordon, of whichever run (one that was killed left its own), the mark that the node is due, and what told balancers that it goes. A node that
+ * somebody else cordoned stays so, and one that is gone needs nothing. Three calls.
  */
 export async function uncordon(api: Pick<KubeApi, 'get' | 'apply' | 'patch'>, node: string, signal?: AbortSignal): Promise<void> {
   await patiently(async () => {
     const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
     if (!found) return;
     // First: pods that come now prefer it to those which are due.
-    if (taintsOf(found).some(isSoft)) await setSoftTaint(api, found, false, signal);
+    await setTaints(api, found, (all) => staying(all).filter((taint) => !isSoft(taint)), signal);
     if (!cordonedByUs(found)) return;
     // What this manager applied before and does not apply now goes, unless it has another owner.
     await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node, uid: found.metadata.uid } }, options(signal));
@@ -85,10 +86,18 @@ async function setSoftTaint(
   due: boolean,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { name } = node.metadata;
   const change = (all: readonly Taint[]) => [...all.filter((taint) => !isSoft(taint)), ...(due ? [softTaint] : [])];
+  await patiently(() => setTaints(api, node, change, signal), signal);
+}
+
+async function setTaints(
+  api: Pick<KubeApi, 'get' | 'patch'>,
+  node: KubeObject,
+  change: (all: readonly Taint[]) => readonly Taint[],
+  signal?: AbortSignal,
+): Promise<void> {
   try {
-    await patiently(() => changeTaints(api, name, change, { from: node, ...(signal ? { signal } : {}) }), signal);
+    await changeTaints(api, node.metadata.name, change, { from: node, ...(signal ? { signal } : {}) });
   } catch (error) {
     // Gone in between, perhaps with its machine: nothing to mark.
     if (!(error instanceof NodeGone)) throw error;

@@ -1,5 +1,7 @@
+import { CreateOrUpdateTagsCommand } from '@aws-sdk/client-auto-scaling';
 import { DescribeInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2';
 import {
+  AddTagsCommand,
   DeleteListenerCommand,
   DeregisterTargetsCommand,
   DescribeListenersCommand,
@@ -8,7 +10,7 @@ import {
   DescribeTargetHealthCommand,
   ModifyTargetGroupCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { PutRolePolicyCommand } from '@aws-sdk/client-iam';
+import { PutRolePolicyCommand, TagRoleCommand } from '@aws-sdk/client-iam';
 import { ChangeResourceRecordSetsCommand, ListHostedZonesCommand, ListResourceRecordSetsCommand } from '@aws-sdk/client-route-53';
 import { type AwsSdk, openSdk } from '../../../providers/aws/clients.ts';
 import type { Drift, Place } from '../../contract/provider.ts';
@@ -26,7 +28,7 @@ function byHand(name: string, expected: readonly string[], act: (sdk: AwsSdk) =>
     },
   };
 }
-const targetGroup = async ({ elb }: AwsSdk) =>
+const targetGroup = async ({ elb }: Pick<AwsSdk, 'elb'>) =>
   (await elb.send(new DescribeTargetGroupsCommand({}))).TargetGroups?.[0]?.TargetGroupArn;
 
 /** What is done by hand to the ways to the API, to machines, and to what they may do. */
@@ -53,6 +55,20 @@ export const edgeDrifts: readonly Drift[] = [
     const ChangeBatch = { Changes: [{ Action: 'DELETE' as const, ResourceRecordSet: bastion }] };
     await route53.send(new ChangeResourceRecordSetsCommand({ HostedZoneId, ChangeBatch }));
   }),
+  byHand(
+    "tags of what is not EC2's are changed",
+    ['update aws.balancer/api', 'update aws.pool/workers-eu-west-1a', 'update aws.role/worker', 'update aws.target-group/api'],
+    async ({ elb, iam, autoscaling }) => {
+      const { LoadBalancers } = await elb.send(new DescribeLoadBalancersCommand({}));
+      const Tags = [{ Key: 'Name', Value: 'renamed' }];
+      const ResourceArns = [LoadBalancers?.[0]?.LoadBalancerArn, await targetGroup({ elb })].flatMap((arn) => arn ?? []);
+      await elb.send(new AddTagsCommand({ ResourceArns, Tags }));
+      await iam.send(new TagRoleCommand({ RoleName: 'demo-eu-west-1-worker', Tags }));
+      const ResourceId = 'demo-workers-eu-west-1a';
+      const tag = { ResourceId, ResourceType: 'auto-scaling-group', PropagateAtLaunch: true };
+      await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: Tags.map((each) => ({ ...tag, ...each })) }));
+    },
+  ),
   byHand("a role's policy is changed", ['update aws.role/worker'], ({ iam }) =>
     iam.send(
       new PutRolePolicyCommand({

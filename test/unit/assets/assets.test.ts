@@ -161,16 +161,16 @@ describe('upstream', () => {
   });
 
   test("flannel's checksum is the one that GitHub states for the release", async () => {
-    server.files.set('/flannel-io/flannel/releases/download/v0.28.4/flanneld-amd64', program);
+    server.files.set('/flannel-io/flannel/releases/download/v0.28.10/flanneld-amd64', program);
     const release = {
       assets: [
         { name: 'flanneld-amd64', digest: `sha256:${sha256(program)}` },
         { name: 'x', digest: null },
       ],
     };
-    server.files.set('/repos/flannel-io/flannel/releases/tags/v0.28.4', Buffer.from(JSON.stringify(release)));
+    server.files.set('/repos/flannel-io/flannel/releases/tags/v0.28.10', Buffer.from(JSON.stringify(release)));
     const found = await open().ensure([asset('flanneld', versions)], never);
-    expect(found.get('flannel/0.28.4/flanneld')?.sha256).toBe(sha256(program));
+    expect(found.get('flannel/0.28.10/flanneld')?.sha256).toBe(sha256(program));
   });
 
   test('an image is pulled from its registry for linux/amd64, each blob once, and becomes an archive', async () => {

@@ -263,6 +263,37 @@ describe('what does not fit together', () => {
     ],
     ['an unknown patch', `${base}kubernetes: { version: 1.36.1 }\n`, '=> use 1.36.3'],
     [
+      'an unknown version of a component',
+      `${base}kubernetes: { components: { containerd: 2.3.2 } }\n`,
+      'error c.yaml:8:41 Version 2.3.2 of containerd is not among those that Slipway installs: 2.4.2, 2.4.1, 2.3.7 => use 2.3.7, or remove the key',
+    ],
+    [
+      'an etcd that Kubernetes is too new for',
+      `${base}kubernetes: { components: { etcd: 3.5.16 } }\n`,
+      /error c\.yaml:8:35 Kubernetes 1\.36\.3 does not run with etcd 3\.5\.16 => use 3\.5\.34/,
+    ],
+    [
+      'a component by a part of its version',
+      `${base}kubernetes: { components: { runc: 1.5 } }\n`,
+      '8:35 kubernetes.components.runc is 1.5; it must be a full version such as 1.5.2 => put it in quotes: "1.5"',
+    ],
+    [
+      'an unknown component',
+      `${base}kubernetes: { components: { etc: 3.6.16 } }\n`,
+      '8:29 Unknown key "etc" in kubernetes.components',
+    ],
+    [
+      "etcd's version among its settings",
+      `${base}etcd: { version: 3.5.35 }\n`,
+      "=> etcd's version is kubernetes.components.etcd",
+    ],
+    ['a component at the top', `${base}containerd: { version: 2.3.7 }\n`, '=> containerd belongs in kubernetes.components'],
+    [
+      'flannel, where there is none',
+      `${base}network: { plugin: none }\nkubernetes: { components: { flannel: 0.28.4 } }\n`,
+      'warning c.yaml:9:38 kubernetes.components.flannel has no effect: network.plugin is none',
+    ],
+    [
       'a flag that Slipway owns',
       `${base}kubernetes: { extraArgs: { apiserver: { etcd-servers: x } } }\n`,
       '8:41 Slipway sets --etcd-servers itself => remove it from kubernetes.extraArgs.apiserver',

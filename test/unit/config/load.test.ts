@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { knownKubernetes } from '../../../src/assets/catalogue.ts';
+import { knownComponents, knownKubernetes } from '../../../src/assets/catalogue.ts';
 import { isBech32 } from '../../../src/config/bech32.ts';
 import { ConfigError, loadCluster, readCluster } from '../../../src/config/load.ts';
 import { explainReadError } from '../../../src/config/read.ts';
-import { kubernetesVersions } from '../../../src/config/versions.ts';
+import { componentVersions, isOlder, kubernetesVersions, oldestEtcd } from '../../../src/config/versions.ts';
 import { UserError } from '../../../src/errors.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -136,7 +136,11 @@ test('manifests are looked for beside the file', async () => {
   );
 });
 
-test('the versions known to config are those of the catalogue', () => expect(kubernetesVersions).toEqual(knownKubernetes));
+test('the versions known to config are those of the catalogue', () => {
+  expect(kubernetesVersions).toEqual(knownKubernetes);
+  expect(componentVersions).toEqual(knownComponents);
+  for (const version of componentVersions.etcd) expect(isOlder(version, oldestEtcd)).toBe(false);
+});
 
 test('age recipients are checked by their checksum', () => {
   expect(isBech32('age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p', 'age')).toBe(true);

@@ -303,7 +303,7 @@ describe('edits of a cluster that stands', () => {
       file({ kubernetes: { version: '1.36.3', maxPods: 60, extraArgs: { kubelet: { 'new-in-1-36': 'true' } } } }),
     );
     expect(left.map(({ address, fields }) => [address, fields.map(({ path }) => path)])).toEqual([
-      ['rollout/kubernetes', ['version']],
+      ['rollout/kubernetes', ['version', 'pause']],
       ['rollout/settings', ['kubernetes.extraArgs.kubelet']],
     ]);
     expect(world.log.filter((act) => act.startsWith('update host.bundle/workers'))).toHaveLength(3);

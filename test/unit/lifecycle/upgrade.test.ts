@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { versionsAsked } from '../../../src/assets/catalogue.ts';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
 import { aCluster } from '../../support/builders.ts';
 import { UpgradableCluster } from '../../support/memory-upgrade.ts';
@@ -23,7 +24,7 @@ async function isDone(cluster: UpgradableCluster, file: Cluster, result: { reado
   expect(result.outcome).toBe('done');
   expect(await cluster.left(file)).toEqual([]);
   expect((await cluster.record()).rollout).toBeUndefined();
-  expect((await cluster.record()).versions.kubernetes).toBe(file.kubernetes.version);
+  expect((await cluster.record()).versions).toEqual(versionsAsked(file));
   expect([...new Set(cluster.running('kubelet').values())]).toEqual([file.kubernetes.version]);
   expect([...new Set(cluster.running('kube-apiserver').values())]).toEqual([file.kubernetes.version]);
   expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
@@ -73,6 +74,65 @@ describe('upgrade in memory, from up to an empty plan, the skew policy and quoru
       'pools 1.36.3',
     ]);
     expect([...new Set(cluster.running('etcd').values())]).toEqual(['3.6.16']);
+  });
+
+  const older = { etcd: '3.5.35', containerd: '2.3.7', runc: '1.4.3', cni: '1.9.0', coredns: '1.14.7' };
+  const components = (file: Cluster): readonly (readonly [string, string])[] => Object.entries(versionsAsked(file));
+  test.each(['in-place', 'replace'] as const)('components alone, etcd by a minor version: %s', async (strategy) => {
+    const over: Partial<ClusterInput> = {
+      masters: { count: 2, upgrade: { strategy } },
+      etcd: { count: 3, upgrade: { strategy } },
+      pools: [{ name: 'workers', count: 2, upgrade: { strategy } }],
+    };
+    const before = at('1.36.3', { ...over, kubernetes: { components: older } });
+    const file = at('1.36.3', over);
+    const cluster = await standing(before);
+    expect([...new Set(cluster.running('etcd').values())]).toEqual(['3.5.35']);
+    const plan = await cluster.planned(file);
+    const [left] = plan.changes.filter(({ address }) => address === 'rollout/kubernetes');
+    const was = new Map(components(before));
+    expect(left?.fields.map(({ path, before, after }) => [path, before, after])).toEqual(
+      components(file).flatMap(([name, version]) => (was.get(name) === version ? [] : [[name, was.get(name), version]])),
+    );
+    const result = await cluster.upgrade(file);
+    await isDone(cluster, file, result);
+    expect(result.waves.map(({ name }) => name)).toEqual(['etcd', 'masters', 'addons', 'pools']);
+    expect([...new Set(cluster.running('etcd').values())]).toEqual(['3.6.16']);
+    expect([...new Set(cluster.running('containerd').values())]).toEqual(['2.4.2']);
+  });
+
+  test('a component that the file chooses stays through an upgrade of Kubernetes, and goes back when it says so', async () => {
+    const chosen = { kubernetes: { components: { containerd: '2.4.1', coredns: '1.14.7' } } };
+    const cluster = await standing(at('1.34.4', chosen));
+    await isDone(cluster, at('1.36.3', chosen), await cluster.upgrade(at('1.36.3', chosen)));
+    expect([...new Set(cluster.running('containerd').values())]).toEqual(['2.4.1']);
+    const back = at('1.36.3', { kubernetes: { components: { containerd: '2.3.7' } } });
+    await isDone(cluster, back, await cluster.upgrade(back));
+    expect([...new Set(cluster.running('containerd').values())]).toEqual(['2.3.7']);
+  });
+
+  test.each(['in-place', 'replace'] as const)('back by a patch version, pools first: %s', async (strategy) => {
+    const over: Partial<ClusterInput> = {
+      masters: { count: 2, upgrade: { strategy } },
+      etcd: { count: 1 },
+      pools: [{ name: 'workers', count: 2, upgrade: { strategy } }],
+    };
+    const cluster = await standing(at('1.36.3', over));
+    const result = await cluster.upgrade(at('1.36.2', over));
+    await isDone(cluster, at('1.36.2', over), result);
+    expect(result.waves.map(({ name }) => name)).toEqual(['pools', 'masters']);
+    await isDone(cluster, at('1.36.3', over), await cluster.upgrade(at('1.36.3', over)));
+  });
+
+  test.each([
+    ['Kubernetes', at('1.35.4'), 'Kubernetes cannot go back from 1.36.3 to 1.35.4'],
+    ['etcd', at('1.36.3', { kubernetes: { components: { etcd: '3.5.35' } } }), 'etcd cannot go back from 3.6.16 to 3.5.35'],
+  ])('back by a minor version of %s is refused with the way to restore, as the plan says already', async (_, file, what) => {
+    const cluster = await standing(at('1.36.3'));
+    const left = (await cluster.planned(file)).changes.find(({ address }) => address === 'rollout/kubernetes');
+    expect(left?.when).toMatchObject({ left: 'upgrade', because: expect.stringContaining(what) });
+    await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { what, next: expect.stringContaining('restore') } });
+    expect(cluster.world.log).toEqual([]);
   });
 
   test('a setting alone: API servers one after the other, no drain, no other version', async () => {
