@@ -158,15 +158,22 @@ export const measurements: readonly Measurement[] = [
   },
   // A real API server with kwok for kubelets, machines in memory; what counts as overhead: bench/rollout-1000.ts.
   {
-    names: ['rollout-1000-overhead', 'rollout-1000-plan', 'rollout-1000-memory'],
+    names: ['rollout-1000-overhead', 'rollout-1000-plan', 'rollout-1000-memory', 'rollout-1000-calls'],
     budgets: {
       'rollout-1000-overhead': { unit: 's', most: 1 },
       'rollout-1000-plan': { unit: 's', most: 5 },
       'rollout-1000-memory': { unit: 'MB', most: 500 },
+      // A node: six of its own, four evictions, and its share of what is asked for all.
+      'rollout-1000-calls': { unit: 'calls', most: 11 },
     },
     async measure() {
-      const { overhead, plan, memory } = await script('bench/rollout-1000.ts');
-      return numbers({ 'rollout-1000-overhead': overhead, 'rollout-1000-plan': plan, 'rollout-1000-memory': memory });
+      const { overhead, plan, memory, calls } = await script('bench/rollout-1000.ts');
+      return numbers({
+        'rollout-1000-overhead': overhead,
+        'rollout-1000-plan': plan,
+        'rollout-1000-memory': memory,
+        'rollout-1000-calls': calls,
+      });
     },
   },
 ];

@@ -5,7 +5,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { identityOf } from '../src/components/bundles.ts';
 import { clusterSchema } from '../src/config/schema.ts';
 import type { BundleProps } from '../src/host/design.ts';
 import type { Access, HostsClients } from '../src/host/host.ts';
@@ -17,7 +16,7 @@ import type { Credentials, KubeClients } from '../src/kube/clients.ts';
 import { connectKube } from '../src/kube/connect.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
 import { kubeNode } from '../src/kube/types/node.ts';
-import type { ClusterDesign } from '../src/lifecycle/design.ts';
+import { machinesBy } from '../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../src/lifecycle/opened.ts';
 import { keyedDigest, sha256 } from '../src/plan/canonical.ts';
 import { type Address, type Layer, nameOf, type Resolved, type ResourceType } from '../src/plan/resource.ts';
@@ -40,8 +39,8 @@ interface Saved {
     { readonly identity: Readonly<Record<string, string>>; readonly digests: Readonly<Record<string, string>> },
   ][];
 }
-const poolSize = 100;
-const podsPerNode = 4;
+export const poolSize = 100;
+export const podsPerNode = 4;
 const uid = 'uid-1';
 
 export class ThousandNodes {
@@ -88,18 +87,6 @@ export class ThousandNodes {
   #file = (): string => join(this.#place.directory, 'world.json');
   close(): void {
     this.#api.close();
-  }
-
-  /** How often the API server was asked for all of a kind, by resource. */
-  async lists(): Promise<readonly (readonly [string, number])[]> {
-    const text = await this.#api.raw('/metrics', { timeoutMs: 60_000 });
-    return ['nodes', 'pods', 'leases'].map((resource) => {
-      const lines = text
-        .split('\n')
-        .filter((line) => line.startsWith('apiserver_request_total{') && line.includes('verb="LIST"'));
-      const own = lines.filter((line) => line.includes(`resource="${resource}"`));
-      return [resource, own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)];
-    });
   }
 
   /** As a command opens it, with this version in cluster.yaml. */
@@ -301,26 +288,6 @@ const digestsOf = ({ files }: Resolved<BundleProps>): Readonly<Record<string, st
       'pem' in file ? sha256(joinPem(file.pem)) : 'secret' in file ? sha256(material(file.secret)) : file.digest,
     ]),
   );
-
-/** Made once a design. */
-function machinesBy(design: () => ClusterDesign): () => HostsClients['machines'] {
-  let of: ClusterDesign | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      const { topology, bundles } = now;
-      machines = new Map(
-        topology.machines.flatMap((machine) => {
-          const bundle = bundles.get(machine.bundle);
-          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, topology) }]] : [];
-        }),
-      );
-      of = now;
-    }
-    return machines;
-  };
-}
 
 const pod = (node: string, name: string, kind: 'ReplicaSet' | 'DaemonSet'): KubeObject => ({
   apiVersion: 'v1',

@@ -1,6 +1,14 @@
 /**
  * An upgrade of 1,000 workers, 1.35.4 → 1.36.3: a real API server, kwok for kubelets, machines and hosts in memory. `node bench/rollout-1000.ts [WORKERS]`
- * prints {"plan", "overhead", "memory", ...}: seconds of planning, seconds a node, peak MB of the process that plans and upgrades.
+ * prints an object of numbers, and fails where a cap was not held at every moment, was never reached, or calls to the API grew with more than each node's own.
+ *
+ * - plan: seconds of a dry run, from the opened file to the plan, in a process of its own.
+ * - overhead: seconds a node. Wall time of its turn and its gate, without its drain. These machines restart in no time and their nodes are always Ready, so
+ *   all of it is Slipway's own, or waiting: as many turns as the cap allows share the cores with each other, the API server, etcd and kwok.
+ * - memory: MB, the peak of the process that plans, or of the one that upgrades. The machines and hosts that are played lie in the same process.
+ * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, five in all), the mark that it
+ *   is due, and its pods' evictions. The kubelets' own are not counted.
+ * - upgrade: seconds in all. ideal: what it would take if all but the drains took no time. cpu: seconds of the process, a node.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -9,15 +17,15 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { up } from '../src/lifecycle/up.ts';
 import { planUpgrade, upgrade } from '../src/lifecycle/upgrade.ts';
-import type { Event } from '../src/run/events.ts';
 import { startKwok } from '../test/support/kwok.ts';
 import { startLocalApi } from '../test/support/local-api.ts';
-import { type Place, ThousandNodes } from './rollout-1000-cluster.ts';
+import { type Place, podsPerNode, ThousandNodes } from './rollout-1000-cluster.ts';
+import { Calls, Turns, watchCordons } from './rollout-1000-watch.ts';
 
 const before = '1.35.4';
 const after = '1.36.3';
 
-/** The API server and the kubelets; the cluster is made in one process, planned and upgraded in another: that one is measured. */
+/** The API server and the kubelets; the cluster is made in one process, planned and upgraded in two others: those are measured. */
 async function outside(workers: number): Promise<object> {
   // Thousands of objects, each written a few times between two compactions.
   process.env.ETCD_QUOTA = String(2 ** 31);
@@ -27,7 +35,14 @@ async function outside(workers: number): Promise<object> {
   try {
     const place: Place = { server: api.server, credentials: api.credentials, workers, directory };
     await inChild('make', place);
-    return JSON.parse(await inChild('upgrade', place));
+    const { plan, memory: planning } = await inChild('plan', place);
+    const cordons = await watchCordons(place);
+    const { memory, ...upgraded } = await inChild('upgrade', place);
+    const cordoned = await cordons.most();
+    // What the API server saw, whatever our own events say.
+    if (cordoned.all > capOf(place)) throw new Error(`${cordoned.all} workers were cordoned at once, of ${capOf(place)}`);
+    if (cordoned.pool > poolCap) throw new Error(`${cordoned.pool} workers of one pool were cordoned at once, of ${poolCap}`);
+    return { plan, memory: Math.max(planning ?? 0, memory ?? 0), ...upgraded, cordoned: cordoned.all };
   } catch (error) {
     console.error(kubelets.log().slice(-1000));
     throw error;
@@ -37,103 +52,73 @@ async function outside(workers: number): Promise<object> {
     api.close();
   }
 }
+/** upgrade.maxDrains of the cluster, 5%; and its pools' maxUnavailable, 10% of 100. */
+const capOf = ({ workers }: Place): number => Math.floor(workers / 20);
+const poolCap = 10;
 
-async function inChild(act: 'make' | 'upgrade', place: Place): Promise<string> {
+type Act = 'make' | 'plan' | 'upgrade';
+async function inChild(act: Act, place: Place): Promise<Record<string, number>> {
   const child = spawn(process.execPath, [import.meta.filename, act], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(JSON.stringify(place));
   const [out, code] = await Promise.all([text(child.stdout), new Promise((done) => child.on('exit', done))]);
   if (code !== 0) throw new Error(`${act} ended with ${code}`);
-  return out;
+  console.error(`${act}: ${out.trim()}`);
+  return JSON.parse(out);
 }
 
-async function make(place: Place): Promise<void> {
+async function make(place: Place): Promise<object> {
   const cluster = new ThousandNodes(place);
-  const made = await timed(() => up(cluster.opened(before), { allowDataLoss: false, confirm: async () => true, lockWaitMs: 0 }));
+  const { seconds } = await timed(() =>
+    up(cluster.opened(before), { allowDataLoss: false, confirm: async () => true, lockWaitMs: 0 }),
+  );
   cluster.save();
   const pods = await timed(() => cluster.populate());
-  console.error(`made in ${made.seconds} s, ${pods.result} pods in ${pods.seconds} s`);
   cluster.close();
+  return { make: seconds, pods: pods.result, populate: pods.seconds };
 }
 
-async function measure(place: Place): Promise<void> {
+async function plan(place: Place): Promise<object> {
   const cluster = new ThousandNodes(place);
   cluster.load();
-  const planned = await timed(() => planUpgrade(cluster.opened(after)));
-  console.error(`planned in ${planned.seconds} s, peak ${peakMb()} MB`);
-  const watch = new Watch();
-  const listed = new Map(await cluster.lists());
-  const cpu = process.cpuUsage();
-  const upgraded = await timed(() =>
-    upgrade(cluster.opened(after, { emit: watch.emit }), {
+  const { seconds, result } = await timed(() => planUpgrade(cluster.opened(after)));
+  const turns = result.rollout.waves.flatMap(({ lanes }) => lanes.flatMap((lane) => lane.turns));
+  if (turns.filter(({ role }) => role === 'worker').length !== place.workers)
+    throw new Error(`only ${turns.length} turns are planned`);
+  cluster.close();
+  return { plan: seconds, memory: peakMb() };
+}
+
+async function measure(place: Place): Promise<object> {
+  const cluster = new ThousandNodes(place);
+  cluster.load();
+  const turns = new Turns();
+  const calls = new Calls();
+  const { seconds, result } = await timed(() =>
+    upgrade(cluster.opened(after, { emit: turns.emit }), {
       allowDataLoss: false,
       confirm: async () => true,
       lockWaitMs: 0,
       stopping: new AbortController().signal,
     }),
   );
-  const { user, system } = process.cpuUsage(cpu);
-  const lists = (await cluster.lists()).map(([resource, count]) => [resource, count - (listed.get(resource) ?? 0)] as const);
-  const cap = place.workers / 20;
-  if (watch.figures().most !== cap)
-    throw new Error(`${watch.figures().most} workers were away at most, and ${cap} may and should be`);
-  // A poll is for all nodes, not one for each.
-  for (const [resource, count] of lists)
-    if (resource !== 'leases' && count > 30) throw new Error(`${resource} were listed ${count} times`);
-  console.error(`lists: ${lists.map(([resource, count]) => `${count} ${resource}`).join(', ')}`);
-  const figures = {
-    plan: planned.seconds,
-    memory: peakMb(),
-    upgrade: upgraded.seconds,
-    cpu: Math.round((user + system) / 1e4) / 100,
-  };
-  console.log(JSON.stringify({ ...figures, ...watch.figures() }));
+  const { user, system } = process.cpuUsage();
+  const figures = turns.figures();
+  const cap = capOf(place);
+  if (result.outcome !== 'done' || figures.turns !== place.workers) throw new Error(`${result.outcome}, ${figures.turns} turns`);
+  if (figures.most !== cap) throw new Error(`${figures.most} workers were away at most, and ${cap} may and should be`);
+  if (figures.mostOfPool > poolCap) throw new Error(`${figures.mostOfPool} of one pool were away, and ${poolCap} may be`);
+  console.error(calls.told());
+  calls.check({ nodes: place.workers, pods: place.workers * podsPerNode, seconds });
   cluster.close();
-}
-
-/**
- * What the events say of workers' turns: how long they took, how long of that their drains did, and how many ran at once. Everything but
- * the drain is overhead: these machines restart in no time, and their nodes are always Ready.
- */
-class Watch {
-  readonly #begun = new Map<string, number>();
-  readonly #seconds = { turn: 0, drain: 0, restart: 0, verify: 0 };
-  #turns = 0;
-  #away = 0;
-  #most = 0;
-
-  emit = ({ type, task }: Pick<Event, 'type' | 'task'>): void => {
-    const kind = kindOf(task);
-    if (!kind) return;
-    const now = performance.now();
-    if (type === 'started') {
-      this.#begun.set(task, now);
-      if (kind === 'turn') this.#most = Math.max(this.#most, ++this.#away);
-    } else if (type !== 'progress') {
-      this.#seconds[kind] += (now - (this.#begun.get(task) ?? now)) / 1000;
-      if (kind !== 'turn') return;
-      this.#away--;
-      this.#turns++;
-    }
+  const each = (sum: number): number => Math.round((sum / place.workers) * 1000) / 1000;
+  return {
+    memory: peakMb(),
+    upgrade: seconds,
+    ideal: Math.round((figures.drain * figures.turns) / cap),
+    cpu: each((user + system) / 1e6),
+    calls: each(calls.all),
+    ...figures,
   };
-  figures() {
-    const { turn, drain, restart, verify } = this.#seconds;
-    const each = (sum: number): number => Math.round((sum / this.#turns) * 1000) / 1000;
-    return {
-      overhead: each(turn - drain),
-      turn: each(turn),
-      drain: each(drain),
-      restart: each(restart),
-      verify: each(verify),
-      turns: this.#turns,
-      most: this.#most,
-    };
-  }
-}
-function kindOf(task: string): 'turn' | 'drain' | 'restart' | 'verify' | undefined {
-  if (/^pools \S+\/pool\S+$/.test(task)) return 'turn';
-  if (/^drain pool/.test(task)) return 'drain';
-  if (/^restart .* pool\S+$/.test(task)) return 'restart';
-  return /^verify kube.node\/pool/.test(task) ? 'verify' : undefined;
 }
 
 const peakMb = (): number => Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024);
@@ -144,7 +129,9 @@ async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; r
   return { result, seconds: Math.round(performance.now() - started) / 1000 };
 }
 
-const [, , act = '1000'] = process.argv;
-if (act === 'make') await make(JSON.parse(await text(process.stdin)));
-else if (act === 'upgrade') await measure(JSON.parse(await text(process.stdin)));
-else console.log(JSON.stringify(await outside(Number(act))));
+const acts = { make, plan, upgrade: measure };
+const isAct = (name: string): name is Act => Object.hasOwn(acts, name);
+const [, , wanted = '1000'] = process.argv;
+console.log(
+  JSON.stringify(isAct(wanted) ? await acts[wanted](JSON.parse(await text(process.stdin))) : await outside(Number(wanted))),
+);

@@ -63,7 +63,7 @@ const releases: readonly Versions[] = [
 ];
 
 /** What cluster.yaml may choose a version of, apart from Kubernetes itself. */
-export type Component = Exclude<keyof Versions, 'kubernetes' | 'pause' | 'aws'>;
+type Component = Exclude<keyof Versions, 'kubernetes' | 'pause' | 'aws'>;
 /** Versions to choose from, instead of the one that goes with the Kubernetes version. Each runs with every Kubernetes version of the catalogue. */
 export type Chosen = { readonly [each in Component]?: string | undefined };
 

@@ -60,6 +60,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
     const { setVersion } = await import('../config/edit.ts');
     const { writeVersion } = await import('../config/edit-file.ts');
     const { parseOnly } = await import('../rollout/only.ts');
+    const { exitCodeOf } = await import('../rollout/result.ts');
     const { flags } = this;
     const { to } = flags;
     const saved = flags.plan === undefined ? undefined : await readUpgradePlan(flags.plan);
@@ -102,8 +103,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       },
     });
     live.stop();
-    // It is consistent, and not where it was to go: a pipeline must not take that for done.
-    if (result.outcome === 'stopped' && this.stopping.aborted) this.exitWith(exitCodes.interrupted);
+    this.exitWith(exitCodeOf(result, this.stopping.aborted));
     return this.show(upgradeView, result);
   }
 }

@@ -61,6 +61,7 @@ export const rules: readonly Rule[] = [
   operations.schedule,
   operations.manifests,
   operations.mirror,
+  operations.osPackages,
 ];
 
 export const applyRules = (cluster: Cluster): readonly RuleFinding[] => rules.flatMap((rule) => [...rule(cluster)]);

@@ -285,6 +285,11 @@ const upgrade = z.strictObject({
     .max(50)
     .default([])
     .describe('What must be well before the upgrade goes on, besides what Slipway looks at itself'),
+  readyWithin: duration
+    .default('2m')
+    .describe(
+      'How long a node may take to be Ready, when its machine is made or has had its turn; then the command stops, with the last lines of its kubelet',
+    ),
   stableFor: duration.default('2s').describe('How long a node must be Ready without a break before its turn is over'),
   apiP99: duration
     .default('1s')
@@ -398,6 +403,19 @@ export const clusterSchema = z.strictObject({
     .prefault({})
     .describe('The control plane'),
   pools: z.array(pool).max(100).default([]).describe('Groups of workers; 15 at most on the local provider'),
+  os: z
+    .strictObject({
+      packages: text(
+        /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z)?$/,
+        'a date such as 2026-11-21, or a time in UTC such as 2026-11-21T14:30Z',
+      )
+        .optional()
+        .describe(
+          'The packages and the kernel of every machine are to be upgraded on or after this date, by `upgrade` (a new machine before it joins): to what its own mirrors have by then, with a reboot where needed. `2026-11-21`, or a time in UTC: `2026-11-21T14:30Z`. Default: Slipway leaves them alone',
+        ),
+    })
+    .prefault({})
+    .describe('The operating system of the machines'),
   upgrade: upgrade.prefault({}).describe('How upgrades go about'),
   backup: z
     .strictObject({

@@ -24,6 +24,8 @@ export interface BundleProps {
   readonly restarts?: Readonly<Record<string, readonly string[]>>;
   /** Observed only: active units that `up` must not restart. */
   readonly serving?: readonly string[];
+  /** Observed only: a turn of an upgrade was begun here and not brought to its end: its kubelet runs what another state of the upgrade brings. */
+  readonly turned?: boolean;
 }
 
 export interface UnitProps {
@@ -80,13 +82,21 @@ export function hostResources(
   unitsAfter: readonly Address[] = [],
   /** What its units wait for only if it changes: members that join while API servers would already ask them. */
   unitsBehind: readonly Address[] = [],
+  /** What comes before its files only if it changes: a new machine's packages. */
+  behind: readonly Address[] = [],
 ): readonly [Resource<BundleProps>, Resource<UnitsProps>] {
   const { name } = machine;
   const props = propsOf(bundle);
   const own = addressOf('host.bundle', name);
   const certificates = bundle.certificates.map((spec) => addressOf('pki.certificate', `${name}.${spec.name}`));
   return [
-    { address: own, type: 'host.bundle', props: { ...props.bundle, identity }, after: standsOn },
+    {
+      address: own,
+      type: 'host.bundle',
+      props: { ...props.bundle, identity },
+      after: standsOn,
+      ...(behind.length > 0 && { behind }),
+    },
     {
       address: addressOf('host.units', name),
       type: 'host.units',

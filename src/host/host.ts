@@ -78,6 +78,10 @@ export interface HostFacts {
   readonly generation: number;
   /** Undefined: converge never ran here. */
   readonly bundle: string | undefined;
+  /** When the operating system's packages were upgraded last, and since when that was asked for then. Undefined: Slipway never did. */
+  readonly packages?: { readonly since: string; readonly asked: string } | undefined;
+  /** Why a reboot is due that an upgrade of packages has left. */
+  readonly reboot?: string | undefined;
   readonly identity: Readonly<Record<string, string>>;
   /** Every file of the last applied manifest; `undefined`: it should be there and is not. Sha256 in hex, mode as '0644', owner as 'root'. */
   readonly files: ReadonlyMap<string, { readonly sha256: string; readonly mode: string } | undefined>;
@@ -104,11 +108,18 @@ export interface UnitFacts {
   readonly waitsFor: string | undefined;
 }
 
+export interface DesignedHost {
+  readonly bundle: Bundle;
+  readonly identity: Readonly<Record<string, string>>;
+  /** While an upgrade is under way: what its like holds that is at another of the upgrade's states. */
+  readonly others?: readonly Bundle[];
+}
+
 /** The hosts layer's clients: what types of host, pki and etcd talk through. */
 export interface HostsClients {
   readonly hosts: Hosts;
   /** Machines of the design, by name, with what they should hold. */
-  readonly machines: ReadonlyMap<string, { readonly bundle: Bundle; readonly identity: Readonly<Record<string, string>> }>;
+  readonly machines: ReadonlyMap<string, DesignedHost>;
   readonly uid: string;
   /** The lock's generation: converge refuses a lower one than it has seen. 0 outside of a lock. */
   readonly generation: number;

@@ -44,6 +44,8 @@ export function parseObserve(text: string): HostFacts {
     clockMs: clock.mtimeMs,
     generation: said.generation,
     bundle: said.bundle,
+    ...(said.packages && { packages: said.packages }),
+    ...(said.reboot !== undefined && { reboot: said.reboot }),
     identity: said.identity,
     files: new Map(files),
     units: new Map(units),
@@ -97,6 +99,8 @@ interface Head {
   boot: string;
   generation: number;
   bundle: string | undefined;
+  packages: HostFacts['packages'];
+  reboot: string | undefined;
   readonly identity: Record<string, string>;
   readonly files: string[];
   readonly units: Map<string, { serving: boolean; inputs: string[]; unmet: string[] }>;
@@ -108,6 +112,8 @@ function parseHead(lines: readonly string[]): Head {
     boot: '',
     generation: 0,
     bundle: undefined,
+    packages: undefined,
+    reboot: undefined,
     identity: {},
     files: [],
     units: new Map(),
@@ -125,6 +131,8 @@ function parseHead(lines: readonly string[]): Head {
     if (word === 'boot') head.boot = a;
     else if (word === 'generation') head.generation = Number(a);
     else if (word === 'bundle') head.bundle = a;
+    else if (word === 'packages') head.packages = { since: a, asked: b };
+    else if (word === 'reboot') head.reboot = line.slice('reboot '.length);
     else if (word === 'env') parseEnv(line.slice(4), head.identity);
     else if (word === 'file') head.files.push(a);
     else if (word === 'unit') head.units.set(a, { serving: b === 'serving', inputs: [], unmet: [] });

@@ -12,6 +12,8 @@ export interface PoolBundleProps extends BundleProps {
   readonly certificates: Readonly<Record<string, string>>;
   /** Digest of the scripts that come with it: another version of Slipway may join machines otherwise. */
   readonly scripts: string;
+  /** The packages of its system are upgraded then or later, before anything else; undefined: they stay as the image has them. */
+  readonly packages?: string;
 }
 
 /** `pool.bundle/POOL`: what machines that an autoscaler makes should hold, for their first boot. Pure. */
@@ -19,6 +21,7 @@ export const poolBundleResources = (
   topology: Topology,
   bundles: ReadonlyMap<string, Bundle>,
   after: readonly Address[],
+  packages?: string,
 ): readonly Resource<PoolBundleProps>[] =>
   [...new Map(topology.groups.map((group) => [group.pool, group])).values()].map((group) => {
     const bundle = bundles.get(group.bundle);
@@ -31,12 +34,13 @@ export const poolBundleResources = (
         identity: poolIdentity(group, topology),
         certificates: Object.fromEntries(bundle.certificates.map((spec) => [spec.name, requestLine(spec)])),
         scripts: sha256(scripts.map((name) => templateText(`host/${name}`)).join('\0')),
+        ...(packages !== undefined && { packages }),
       },
       after,
     };
   });
 
-const scripts = ['common', 'converge', 'fetch', 'join'];
+const scripts = ['common', 'converge', 'fetch', 'join', 'packages'];
 
 /** The part of host.env that all machines of a pool share. The rest (name, address, zone, type, provider ID) each finds out by itself. */
 function poolIdentity({ name, pool, zone, bundle }: PoolGroup, topology: Topology): Readonly<Record<string, string>> {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'read';
+type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'packages' | 'read';
 const alone: readonly Script[] = ['fetch', 'join', 'read'];
 
 const read = (name: 'common' | Script): Promise<string> =>

@@ -14,6 +14,8 @@ export interface KubeClients {
    */
   state(): Promise<'absent' | 'there'>;
   readonly uid: string;
+  /** How long a node may take to be Ready. */
+  readonly readyWithinMs: number;
   /** For the log lines of a kubelet that does not get ready. */
   readonly hosts: Hosts | undefined;
   now(): number;

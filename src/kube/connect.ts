@@ -22,6 +22,8 @@ export interface ConnectOptions {
   /** Whether the store says that etcd main was initialised. */
   initialised(): Promise<boolean>;
   readonly hosts?: Hosts;
+  /** How long a node may take to be Ready. Default: 2 minutes. */
+  readonly readyWithinMs?: number;
   readonly addonKinds?: readonly string[];
   readonly manifests?: readonly Manifest[];
   now(): number;
@@ -34,7 +36,7 @@ const pollMs = 100;
 
 /** Reaches nothing until somebody asks. */
 export function connectKube(options: ConnectOptions): KubeClients {
-  const { uid, hosts, now, addonKinds = [], manifests = [] } = options;
+  const { uid, hosts, now, addonKinds = [], manifests = [], readyWithinMs = 120_000 } = options;
   let open: { readonly at: string; readonly api: Promise<KubeApi> } | undefined;
   const close = (): unknown => open?.api.then((api) => api.close()).catch(() => undefined);
   let credentials: Promise<Credentials> | undefined;
@@ -82,6 +84,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
   };
   return {
     uid,
+    readyWithinMs,
     hosts,
     now,
     addonKinds,

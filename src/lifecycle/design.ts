@@ -4,10 +4,13 @@ import type { MachineSpec, Topology } from '../cluster/topology.ts';
 import { type Addon, designAddons } from '../components/addons.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { designBundles, identityOf } from '../components/bundles.ts';
+import { instantOf } from '../config/instant.ts';
 import type { Manifest } from '../config/manifests.ts';
+import type { Cluster } from '../config/schema.ts';
 import { etcdClusterAddresses, etcdMemberAddresses, etcdResources } from '../etcd/design.ts';
 import { hostResources } from '../host/design.ts';
 import { poolBundleResources } from '../host/pools.ts';
+import { packagesResource } from '../host/types/packages.ts';
 import { kubeResources } from '../kube/design.ts';
 import { certificateResources } from '../pki/design.ts';
 import type { Resource } from '../plan/resource.ts';
@@ -145,7 +148,14 @@ function newFamily(
       const known = placed[index]?.get(machine.name);
       if (known) return known;
       const spec = index === 0 ? machine : { ...machine, bundle: keyOf(machine.bundle, index) };
-      const made = { spec, resources: lyingOn(spec, designs[index] ?? base, parts, provider) };
+      let resources: readonly Resource[] | undefined;
+      const made: Placed = {
+        spec,
+        get resources() {
+          resources ??= lyingOn(spec, designs[index] ?? base, parts, provider);
+          return resources;
+        },
+      };
       placed[index]?.set(machine.name, made);
       return made;
     },
@@ -182,6 +192,7 @@ function newFrame(
       topology,
       bundles,
       uploads.map(({ address }) => address),
+      sinceOf(topology.cluster),
     ),
     ...provider.design(topology),
   ];
@@ -205,14 +216,20 @@ function lyingOn(
     ...identityOf(machine, own, provider.providerId?.(machine.name)),
     ...provider.machineFacts?.(machine, topology),
   };
+  const since = sinceOf(topology.cluster);
+  const packages = since === undefined ? [] : [packagesResource(machine, since, [provider.machineAddress(machine.name)])];
+  // A master's programs need etcd first: started earlier they would only fail, wait and try again.
+  const [clusters, members] = machine.role === 'master' ? [etcdClusterAddresses(topology), etcdMemberAddresses(topology)] : [];
   return [
+    ...packages,
     ...hostResources(
       machine,
       bundle,
       known,
       [provider.machineAddress(machine.name), ...uploads.map(({ address }) => address)],
-      // A master's programs need etcd first: started earlier they would only fail, wait and try again.
-      ...(machine.role === 'master' ? [etcdClusterAddresses(topology), etcdMemberAddresses(topology)] : []),
+      clusters,
+      members,
+      packages.map(({ address }) => address),
     ),
     ...certificateResources(machine, bundle, identity),
   ];
@@ -224,17 +241,23 @@ function place(family: Family, variants: Variants): ClusterDesign {
   const indexOf = indexesOf(variants, base.topology.machines);
   const placed = new Map(base.topology.machines.map((machine) => [machine.name, family.at(machine, indexOf(machine))]));
   const { groups, addons, before, after, own, shared } = family.frame(variants);
-  const lying = [...placed.values()].flatMap(({ resources }) => resources);
+  let resources: readonly Resource[] | undefined;
   return {
     topology: { ...base.topology, machines: [...placed.values()].map(({ spec }) => spec), groups },
     bundles,
     addons,
     manifests: family.manifests,
-    resources: [...before, ...lying, ...after],
+    get resources() {
+      // A turn asks for those of its machine, and never for all.
+      resources ??= [...before, ...[...placed.values()].flatMap(({ resources: own }) => own), ...after];
+      return resources;
+    },
     shared,
     of: (machine) => [...(own.get(machine) ?? []), ...(placed.get(machine)?.resources ?? [])],
   };
 }
+
+const sinceOf = ({ os: { packages } }: Cluster): string | undefined => (packages === undefined ? undefined : instantOf(packages));
 
 /** Bundles of later variants have names of their own, so that the cluster's own keep theirs. */
 const keyOf = (bundle: string, variant: number): string => (variant === 0 ? bundle : `${bundle}@${variant}`);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { storedAssets } from '../assets/stored.ts';
 import { storedAssetsType, type UploadClients } from '../assets/types/uploaded.ts';
 import { machinesOf } from '../cluster/topology.ts';
+import { durationMs } from '../config/duration.ts';
 import { UnreachableError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import { etcdCluster } from '../etcd/types/cluster.ts';
@@ -10,6 +11,7 @@ import { readFacts } from '../host/facts.ts';
 import type { HostsClients } from '../host/host.ts';
 import { openHosts } from '../host/ssh.ts';
 import { hostBundle } from '../host/types/bundle.ts';
+import { hostPackages } from '../host/types/packages.ts';
 import { type PoolBundleClients, poolBundle } from '../host/types/pool-bundle.ts';
 import { hostUnits } from '../host/types/units.ts';
 import type { KubeClients } from '../kube/clients.ts';
@@ -36,7 +38,7 @@ import type { LayersInput, LayersOutput } from './opened.ts';
 /** The types of the layers that every provider shares. */
 export const commonTypes = {
   secrets: [pkiAuthority, secret, storedAssetsType, poolBundle],
-  hosts: [hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
+  hosts: [hostPackages, hostBundle, hostUnits, pkiCertificate, etcdCluster(readFacts), etcdMember(readFacts), kubeApi],
   kube: [kubePool, kubeCertificate, kubeAddon, kubeHolders, kubeObjects, kubeNode, kubeReady],
 } as const;
 
@@ -138,6 +140,7 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
   const { topology, addons, manifests } = design();
   return connectKube({
     uid: topology.uid,
+    readyWithinMs: durationMs(opened.cluster.upgrade.readyWithin),
     access: () => hosts.hosts.access(),
     masters: machinesOf(topology, 'master').map((machine) => machine.name),
     async credentials() {

@@ -1,6 +1,7 @@
 import type { MachineSpec, Topology } from '../cluster/topology.ts';
+import type { Bundle } from '../components/bundle.ts';
 import { identityOf } from '../components/bundles.ts';
-import type { Access, HostsClients } from '../host/host.ts';
+import type { Access, DesignedHost, HostsClients } from '../host/host.ts';
 import { ObservedMap } from '../plan/observed.ts';
 import type { Observed } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
@@ -31,24 +32,39 @@ export function accessBy(provider: Pick<Provider, 'access'>, topology: () => Top
   };
 }
 
-type Held = NonNullable<ReturnType<HostsClients['machines']['get']>>;
 /** What each machine should hold, by the design as it is now. */
-export function machinesBy(design: () => ClusterDesign): () => HostsClients['machines'] {
-  let of: ClusterDesign | undefined;
+export function machinesBy(design: () => Pick<ClusterDesign, 'topology' | 'bundles'>): () => HostsClients['machines'] {
+  let of: ReturnType<typeof design> | undefined;
   let machines: HostsClients['machines'] = new Map();
+  let othersKnown: Others = new Map();
   // The design keeps the specification of a machine for as long as nothing of it changes.
-  const known = new WeakMap<MachineSpec, Held>();
-  const heldBy = (machine: MachineSpec, { bundles, topology }: ClusterDesign): Held => {
-    const bundle = bundles.get(machine.bundle);
-    if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
-    const held = known.get(machine) ?? { bundle, identity: identityOf(machine, topology) };
-    known.set(machine, held);
-    return held;
-  };
+  const known = new WeakMap<MachineSpec, DesignedHost>();
   return () => {
     const now = design();
-    if (of !== now) machines = new Map(now.topology.machines.map((machine) => [machine.name, heldBy(machine, now)]));
+    if (of === now) return machines;
+    const { bundles, topology } = now;
+    const others = of?.bundles === bundles ? othersKnown : othersIn(bundles);
+    othersKnown = others;
+    const heldBy = (machine: MachineSpec): DesignedHost => {
+      const bundle = bundles.get(machine.bundle);
+      if (!bundle) throw new Error(`no bundle ${machine.bundle}`);
+      const own = others.get(bundle) ?? [];
+      const found = known.get(machine);
+      const held = found?.others === own ? found : { bundle, identity: identityOf(machine, topology), others: own };
+      known.set(machine, held);
+      return held;
+    };
+    machines = new Map(topology.machines.map((machine) => [machine.name, heldBy(machine)]));
     of = now;
     return machines;
   };
+}
+
+type Others = ReadonlyMap<Bundle, readonly Bundle[]>;
+/** The same kind of machine at the other states of an upgrade, by its bundle at each. */
+function othersIn(bundles: ClusterDesign['bundles']): Others {
+  const states = Map.groupBy(bundles.values(), ({ name }) => name);
+  return new Map(
+    [...bundles.values()].map((bundle) => [bundle, (states.get(bundle.name) ?? []).filter((each) => each !== bundle)]),
+  );
 }

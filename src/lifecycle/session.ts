@@ -17,6 +17,7 @@ import { refuseMoved } from './foundation.ts';
 import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
 import { type InForce, inForce } from './in-force.ts';
 import type { Opened, Reach } from './opened.ts';
+import { refusePackagesDate } from './packages-date.ts';
 import type { Variants } from './variants.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
@@ -214,7 +215,10 @@ export async function lookSession(
   const { connected, seen, emit } = session;
   seen.clear();
   const answers = await observe(connected, seen, session.signal, emit);
-  if (policy.command !== 'down') refuseMovedUnder(session);
+  if (policy.command !== 'down') {
+    refuseMovedUnder(session);
+    refusePackagesDate(session);
+  }
   const plan = planFrom(session, policy, desired);
   return { plan, answers };
 }

@@ -5,6 +5,7 @@ import { UnreachableError } from '../errors.ts';
 import { prepareMember } from '../etcd/turn.ts';
 import { stopUnits } from '../host/converge.ts';
 import { settleUnits } from '../host/settle.ts';
+import { packagesAddress } from '../host/types/packages.ts';
 import { ledPrograms } from '../kube/leaders.ts';
 import { chosenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
@@ -46,12 +47,17 @@ const settleWithinMs = 90_000;
 /** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
 export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts, signal: AbortSignal): Promise<void> {
   const { machine, how } = turn;
+  // New packages may restart the machine: then everything on it stops, and its node ports with it.
+  const upgradesPackages = how === 'in-place' && packagesSteps(mine(turn, session)).length > 0;
   if (turn.drain) await ports.drain(machine, signal);
-  if (turn.drain && (how === 'remove' || how === 'replace')) await ports.leave(machine, signal);
+  if (turn.drain && (how === 'remove' || how === 'replace' || upgradesPackages)) await ports.leave(machine, signal);
   if (turn.role === 'etcd' && (how === 'in-place' || how === 'replace')) await stepBack(machine, session, signal);
   // Programs that do not restart go on leading.
   const stopping = how === 'in-place' ? turn.restarts.filter((unit) => ledPrograms.includes(unit)) : ledPrograms;
-  const leads = turn.role === 'master' ? await ports.leads(machine, stopping, signal) : new Set<string>();
+  const leadsOf = async (programs: readonly string[]) =>
+    turn.role === 'master' ? await ports.leads(machine, programs, signal) : new Set<string>();
+  const leads = await leadsOf(stopping);
+  const leadsOfAll = upgradesPackages ? await leadsOf(ledPrograms) : leads;
   let since = session.opened.now();
   if (how === 'in-place') since = await converge(turn, session, signal);
   else if (how === 'remove') await carryOut(turn, removal(turn, session).steps, session, signal);
@@ -65,7 +71,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
     }
     await make(turn, session, ports, signal);
   }
-  await ports.handOver(leads, signal);
+  await ports.handOver(upgradesPackages && rebooted(turn, session) ? leadsOfAll : leads, signal);
   if (how === 'remove') return;
   await carryOut(turn, verification(turn, session), session, signal, since);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
@@ -83,6 +89,15 @@ async function stepBack(machine: string, session: Session, signal: AbortSignal):
       progress: (message) => emit({ type: 'progress', task, message }),
     }),
   );
+}
+
+/** Steps of the operating system's packages: they come first. */
+const packagesSteps = ({ steps }: Pick<Plan, 'steps'>): Step[] =>
+  steps.filter(({ params: { address, action } }) => typeOf(address) === 'host.packages' && action !== 'verify');
+/** By its packages, in this turn. */
+function rebooted({ machine }: Turn, { seen }: Session): boolean {
+  const found = seen.get(packagesAddress(machine));
+  return found?.state === 'present' && 'rebooted' in found.outputs && found.outputs.rebooted === true;
 }
 
 /** Steps of this machine alone: what is theirs is looked for among its own resources, not the cluster's. */
@@ -117,16 +132,19 @@ const removal = ({ machine }: Turn, session: Session): Plan =>
  * talks to, which is its own machine's.
  */
 async function converge(turn: Turn, session: Session, signal: AbortSignal): Promise<number> {
+  const packages = packagesSteps(mine(turn, session));
+  await carryOut(turn, packages, session, signal);
+  // Planned after them: they were the first, so the rest has nothing of theirs to wait for any more.
   const steps = mine(turn, session).steps.filter(({ params }) => params.action !== 'verify');
   const bundle = bundleOf(turn.machine, session);
   const apiFirst = turn.role === 'master' ? held(bundle) : [];
   const own = steps.find(({ params }) => params.address === addressOf('host.bundle', turn.machine));
   if (own && apiFirst.length > 0) {
     const before = withPredecessors(own, steps);
-    const first = before.map((step) =>
+    const api = before.map((step) =>
       step === own ? { ...step, params: { ...step.params, hold: [...step.params.hold, ...apiFirst] } } : step,
     );
-    await carryOut(turn, first, session, signal);
+    await carryOut(turn, api, session, signal);
     await settle(turn.machine, [apiUnit], session, signal);
     await carryOut(turn, [verify(addressOf('kube.api', turn.machine), session)], session, signal);
   }
@@ -220,7 +238,7 @@ async function make(turn: Turn, session: Session, { look }: MachinePorts, signal
 /** What lay on a machine went with it; its Node stays for the next one. */
 function forget(machine: string, { seen }: Session): void {
   const names = new Set([machine]);
-  const lay = new Set(['host.bundle', 'host.units', 'pki.certificate']);
+  const lay = new Set(['host.packages', 'host.bundle', 'host.units', 'pki.certificate']);
   for (const [address] of [...seen.named(machine)])
     if (lay.has(typeOf(address)) && machineOf(address, names) !== undefined) seen.delete(address);
 }

@@ -2,6 +2,7 @@ import { type MachineSpec, machinesOf } from '../cluster/topology.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { etcdStatus } from '../etcd/status.ts';
 import { readFacts } from '../host/facts.ts';
+import { packagesAddress } from '../host/types/packages.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -29,11 +30,16 @@ export interface HopLook extends Waves {
   readonly target: ClusterDesign;
 }
 
+/** What a run needs of that: not what every host said, which for 1,000 of them is 100 MB. */
+export type Ahead = Pick<HopLook, 'waves' | 'heal'>;
+export const aheadOf = ({ waves, heal }: HopLook): Ahead => ({ waves, heal });
+
 /**
- * Looks at everything, and finds who has to go on this hop. `previous`: the design of a hop that is still to be made before, by which this one is described.
+ * Looks at everything, and finds who has to go on this hop. `ahead`: hops that are still to be made before, by which this one is described.
  * Leaves the session designed as things stand.
  */
-export async function lookHop(session: Session, course: Course, hop: Hop, previous?: ClusterDesign): Promise<HopLook> {
+export async function lookHop(session: Session, course: Course, hop: Hop, ahead: readonly HopLook[] = []): Promise<HopLook> {
+  const previous = ahead.at(-1)?.target;
   session.redesign(course.variants);
   const now = session.design;
   const look = await lookSession(session, { command: 'up', allowDataLoss: false });
@@ -54,7 +60,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     return found;
   };
   const waves = planWaves({
-    plan,
+    plan: withoutPackages(plan, ahead),
     groups,
     leads: (machine) => leaders.has(machine),
     ails: (machine) => ailing.has(machine),
@@ -92,6 +98,16 @@ export async function lookHop(session: Session, course: Course, hop: Hop, previo
     target,
     heal: healing(session, look.plan, waves),
   };
+}
+
+/** Packages are upgraded once: with the first turn of their machine. */
+function withoutPackages(plan: Plan, ahead: readonly HopLook[]): Plan {
+  const had = new Set<Address>(
+    ahead.flatMap(({ waves }) =>
+      waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns)).map((turn) => packagesAddress(turn.machine)),
+    ),
+  );
+  return had.size === 0 ? plan : { ...plan, changes: plan.changes.filter(({ address }) => !had.has(address)) };
 }
 
 /** A master that goes keeps its version until then. No other API server may come more than one minor version ahead of it, and no kubelet ahead at all. */

@@ -6,10 +6,10 @@ import type { Session } from './session.ts';
 import { type HopLook, lookHop } from './upgrade-look.ts';
 
 /** As lookHop, once the API answers; or at once, when healing is what it waits for. */
-export const lookPatiently = (session: Session, course: Course, hop: Hop, previous?: HopLook['target']): Promise<HopLook> =>
+export const lookPatiently = (session: Session, course: Course, hop: Hop, ahead: readonly HopLook[] = []): Promise<HopLook> =>
   untilApiSeen(
     session,
-    () => lookHop(session, course, hop, previous),
+    () => lookHop(session, course, hop, ahead),
     ({ look }) => look.plan,
     (found) => bringsApiBack(session, found),
   );

@@ -16,6 +16,7 @@ import { drainPolicy } from './node-work.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
 import type { HopLook } from './upgrade-look.ts';
+import { describePackages } from './upgrade-packages.ts';
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
 export async function rolloutOf(
@@ -30,18 +31,20 @@ export async function rolloutOf(
   const heal = chosenOf(first.heal).map(({ address }) => address);
   const healing: readonly Wave[] =
     heal.length === 0 ? [] : [{ name: 'heal', kubernetes: course.from.kubernetes, lanes: [], changes: heal }];
-  const waves = [...healing, ...looks.flatMap(({ waves: own }) => own)];
+  const described = await describePackages(session, looks);
+  const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
   const { upgrade } = session.opened.cluster;
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
     versions: [...versionsBetween(course.from, course.to)],
-    settings: [...course.settings],
+    settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
     pods,
     obstacles: [
       ...looks.flatMap(({ refused }) => refused),
+      ...described.obstacles,
       ...obstacles,
       ...aloneObstacles(waves, session.design.topology.machines),
     ],

@@ -22,7 +22,7 @@ import { maxRounds, notConverging } from './rounds.ts';
 import { planFrom, type Session } from './session.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
-import { type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
 import { lookPatiently } from './upgrade-patience.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
@@ -78,7 +78,7 @@ export class UpgradeRun {
   }
 
   /** Undefined: all hops are done. */
-  async all(looks: readonly HopLook[]): Promise<Stopped | undefined> {
+  async all(looks: readonly Ahead[]): Promise<Stopped | undefined> {
     const { opened } = this.#session;
     await during('assets of the upgrade', this.#session.emit, () => ensureAssets(this.#session, this.#course));
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
@@ -86,7 +86,7 @@ export class UpgradeRun {
     for (const [index, hop] of this.#course.hops.entries()) {
       const first = index === 0 ? looks[0] : undefined;
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
-      const stopped = await this.#hopInWindows(first ?? (await this.#look(hop)), hop);
+      const stopped = await this.#hopInWindows(first ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
       if (this.#options.pauseAfter !== undefined && later().length > 0)
         return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
@@ -95,8 +95,8 @@ export class UpgradeRun {
   }
 
   /** One hop, in as many windows as it takes where `upgrade.outside` is wait. */
-  async #hopInWindows(first: HopLook, hop: Hop): Promise<Stopped | undefined> {
-    for (let found = first; ; found = await this.#look(hop)) {
+  async #hopInWindows(first: Ahead, hop: Hop): Promise<Stopped | undefined> {
+    for (let found = first; ; found = aheadOf(await this.#look(hop))) {
       found = await this.#heal(found, hop);
       const part = this.#partOf(found.waves);
       const outcome = await this.#hop(part, hop);
@@ -137,13 +137,14 @@ export class UpgradeRun {
   }
 
   /** Heals and grows at what is in force, until nothing of that is left. */
-  async #heal(first: HopLook, hop: Hop): Promise<HopLook> {
+  async #heal(first: Ahead, hop: Hop): Promise<Ahead> {
     let found = first;
     for (let round = 1; chosenOf(found.heal).length > 0; round++) {
       if (round > maxRounds) throw notConverging(found.heal, this.#session);
       await runPlan(found.heal, this.#session);
-      found = await this.#look(hop);
-      refuseUnseen(found.look.plan);
+      const again = await this.#look(hop);
+      refuseUnseen(again.look.plan);
+      found = aheadOf(again);
     }
     return found;
   }

@@ -10,7 +10,7 @@ import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
-import { type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
 import { bringsApiBack, lookPatiently } from './upgrade-patience.ts';
 import { rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
@@ -39,9 +39,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     refuseUnmade(session);
     const started = opened.now();
     const course = courseFor(session);
-    const looks = await lookAhead(session, course);
-    refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-    const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options.forceAfterMs));
+    const { plan, ahead } = await preflight(session, course, options);
     refuseStale(plan, options.saved);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
@@ -62,11 +60,18 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       await untilWindow(session, options.stopping);
     }
     const run = new UpgradeRun(session, course, options);
-    const stopped = nothing ? undefined : await run.all(looks);
+    const stopped = nothing ? undefined : await run.all(ahead);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
   });
+}
+
+async function preflight(session: Session, course: Course, { forceAfterMs }: UpgradeOptions) {
+  const looks = await lookAhead(session, course);
+  refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
+  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, forceAfterMs));
+  return { plan, ahead: looks.map(aheadOf) };
 }
 
 /** Gives up an upgrade that was stopped: no node is cordoned or avoided by us any more. What has moved stays where it is, as the version skew policy allows. */
@@ -101,7 +106,7 @@ const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(ope
 async function lookAhead(session: Session, course: Course): Promise<readonly HopLook[]> {
   const looks: HopLook[] = [];
   for (const hop of course.hops) {
-    const found = await lookPatiently(session, course, hop, looks.at(-1)?.target);
+    const found = await lookPatiently(session, course, hop, looks);
     if (!bringsApiBack(session, found)) refuseUnseen(found.look.plan);
     looks.push(found);
   }

@@ -39,14 +39,23 @@ export function variantsOf(base: Variant, file: Cluster, record: ClusterRecord |
  */
 export function indexesOf({ all, at }: Variants, machines: readonly MachineSpec[]): (machine: MachineSpec) => number {
   if (all.length === 1) return () => 0;
+  let kinds: ReadonlyMap<string, number> | undefined;
   const kindOf = ({ role, pool }: MachineSpec): string => `${role} ${pool ?? ''}`;
-  const least = new Map<string, number>();
-  for (const machine of machines) {
+  const leastOfKinds = (): ReadonlyMap<string, number> => {
+    const least = new Map<string, number>();
+    for (const machine of machines) {
+      const reached = at[machine.name];
+      const kind = kindOf(machine);
+      if (reached !== undefined) least.set(kind, Math.min(least.get(kind) ?? reached, reached));
+    }
+    return least;
+  };
+  return (machine) => {
     const reached = at[machine.name];
-    const kind = kindOf(machine);
-    if (reached !== undefined) least.set(kind, Math.min(least.get(kind) ?? reached, reached));
-  }
-  return (machine) => at[machine.name] ?? least.get(kindOf(machine)) ?? 0;
+    if (reached !== undefined) return reached;
+    kinds ??= leastOfKinds();
+    return kinds.get(kindOf(machine)) ?? 0;
+  };
 }
 export const indexOfKey = ({ at }: Variants, key: string): number => at[key] ?? 0;
 

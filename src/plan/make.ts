@@ -40,7 +40,7 @@ export function makePlan({
     specDigest,
     worldDigest: digestOf(changes.map((change) => [change.address, propsOf(observed, change.address)])),
     changes,
-    steps: [...order(changes, desired, types)],
+    steps: [...order(changes, desired, types, compared)],
   };
 }
 const propsOf = (observed: Observed, address: Plan['changes'][number]['address']): object | null => {

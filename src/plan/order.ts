@@ -7,16 +7,21 @@ const defaultTimeoutMs = 120_000;
 
 /**
  * Steps for the chosen changes, in plan order, with their predecessors; then the verifications of what stands on them. Pure.
- * Throws on a cycle, which is a bug in a design.
+ * Throws on a cycle, which is a bug in a design. `compared`: whose verifications; order leads through all.
  */
-export function order(changes: readonly Change[], desired: readonly Resource[], types: Types): readonly Step[] {
+export function order(
+  changes: readonly Change[],
+  desired: readonly Resource[],
+  types: Types,
+  compared: readonly Resource[] = desired,
+): readonly Step[] {
   const chosen = changes.filter((change) => 'now' in change.when);
   const stepOf = new Map<Address, string>(chosen.map((change) => [change.address, idOf(change)]));
   const hold = new Map<Address, string[]>();
   for (const { address, action, fields, when } of changes) {
     if ('left' in when && action === 'update') hold.set(address, [...(hold.get(address) ?? []), ...fields.map((f) => f.path)]);
   }
-  const verified = toVerify(changes, desired, types, stepOf);
+  const verified = toVerify(changes, desired, types, stepOf, compared);
   for (const address of verified) stepOf.set(address, idOf({ action: 'verify', address }));
 
   const below = predecessors(desired, stepOf);
@@ -46,6 +51,7 @@ function toVerify(
   desired: readonly Resource[],
   types: Types,
   stepOf: ReadonlyMap<Address, string>,
+  compared: readonly Resource[],
 ): readonly Address[] {
   if (stepOf.size === 0) return [];
   const differing = new Set(changes.map((change) => change.address));
@@ -62,7 +68,7 @@ function toVerify(
     known.set(address, found);
     return found;
   };
-  return desired
+  return compared
     .filter(({ address, type }) => types.get(type)?.verify && !differing.has(address) && touched(address))
     .map((resource) => resource.address);
 }

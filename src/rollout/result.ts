@@ -1,11 +1,21 @@
 import type { Finding } from '../config/finding.ts';
+import { type ExitCode, exitCodes } from '../errors.ts';
 import type { Turn } from './rollout.ts';
+
+/**
+ * A pipeline must not take for done what was stopped on its way: by Ctrl-C, or by the end of the maintenance window. Where the command itself named the
+ * point (`--pause-after`, `--only`), what was asked for is done.
+ */
+export function exitCodeOf({ outcome }: Pick<UpgradeResult, 'outcome'>, interrupted: boolean): ExitCode {
+  if (outcome !== 'stopped') return exitCodes.done;
+  return interrupted ? exitCodes.interrupted : exitCodes.failed;
+}
 
 /** How an upgrade ended that did not fail. */
 export interface UpgradeResult {
   readonly cluster: string;
   readonly runId: string;
-  /** `paused`: at a point that the command named. `stopped`: by the person, with the machine at hand finished. */
+  /** `paused`: at a point that the command named. `stopped`: by the person or the end of the window, with the machine at hand finished. */
   readonly outcome: 'nothing to do' | 'done' | 'paused' | 'stopped' | 'aborted' | 'declined';
   /** The Kubernetes version that was asked for. */
   readonly kubernetes: string;

@@ -9,6 +9,15 @@ export type VersionChange = z.infer<typeof versionChange>;
 const fileDiff = z.strictObject({ path: z.string(), diff: z.string() });
 export type FileDiff = z.infer<typeof fileDiff>;
 
+/** What an upgrade of the operating system's packages would do, by what the machine's mirrors have now; `none`: it comes new, or goes. */
+const packagesLook = z.strictObject({
+  moves: z.array(versionChange),
+  /** Packages that somebody holds: they stay. */
+  held: z.array(z.string()),
+  /** Why the machine would restart, as far as that is known before; a package may ask for it when it is there. */
+  reboot: z.array(z.string()),
+});
+
 /**
  * One machine's turn. `in-place`: cordon and drain (if `drain`), converge, health, uncordon. `replace`: drain, delete the machine, make it anew. `add`: a surge machine
  * is made. `remove`: drained, taken out of etcd and the balancer, deleted.
@@ -26,6 +35,8 @@ export const turnSchema = z.strictObject({
   /** Units that restart: `kubelet`, `kube-apiserver`. */
   restarts: z.array(z.string()),
   files: z.array(fileDiff),
+  /** Of a machine whose packages are upgraded as it stands. A new machine gets the newest. */
+  packages: packagesLook.optional(),
 });
 export type Turn = z.infer<typeof turnSchema>;
 

@@ -55,7 +55,7 @@ export function isUpgradeRemainder(now: UpgradePlan, saved: UpgradePlan): boolea
 }
 
 /** What a host holds and runs, and our cordon: wherever a turn was cut, the rest of it is among these. Files are compared by their diffs. */
-const ofTurns = new Set(['host.bundle', 'host.units', 'pki.certificate', 'kube.node', 'kube.api']);
+const ofTurns = new Set(['host.packages', 'host.bundle', 'host.units', 'pki.certificate', 'kube.node', 'kube.api']);
 /** A change that brings a promised turn to its end. Of a machine that was to be replaced whatever is made anew, never a deletion. */
 function endsTurn({ address, action, impact }: Change, promised: ReadonlyMap<string, Turn>): boolean {
   const turn = nameOf(address)

@@ -106,9 +106,10 @@ export function planWaves(input: WavesInput): Waves {
     addons: () => wave('addons', [], addons),
     pools,
   };
+  // Last: a bastion that would not come back from its restart takes the way to all others with it.
   const waves = [
-    ...wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]),
     ...input.moves.flatMap((part) => parts[part]()),
+    ...(input.moves.includes('pools') ? wave('bastion', [lane('bastion', of('bastion'), { role: 'bastion' })]) : []),
   ];
   return { waves, refused };
 }
@@ -163,7 +164,9 @@ function turnOf(
   const versions = input.versionsOf(machine);
   const node = machine.role === 'master' || machine.role === 'worker';
   const how = strategy === 'replace' && (replaced.length > 0 || chosen.some(isContent)) ? 'replace' : 'in-place';
-  const disturbing = versions.filter(({ what }) => underPods.has(what));
+  const disturbing = versions.filter(({ what }) => underPods.has(what)).map(({ what }) => what);
+  const packages = chosen.some(isPackages);
+  if (packages) disturbing.push("the operating system's packages");
   // The only node for pods: evicted they would start nowhere, and disruption budgets would keep the last of them for ever.
   const alone = machine.role === 'worker' && input.topology.machines.filter(({ role }) => role === 'worker').length === 1;
   const drain = node && (how === 'replace' || (disturbing.length > 0 && !alone));
@@ -176,9 +179,10 @@ function turnOf(
         ...(replaced.length > 0 ? [`${replaced.map((field) => field.path).join(', ')}: only a new machine can have that`] : []),
         ...(how === 'replace' && replaced.length === 0 ? [`${path} is replace`] : []),
         ...(alone && how === 'in-place' && disturbing.length > 0
-          ? ['no other node could take its pods: they stay, and go on']
+          ? [`no other node could take its pods: they stay, and ${packages ? 'start again if it restarts' : 'go on'}`]
           : []),
-        ...(drain && how === 'in-place' ? [`${disturbing.map(({ what }) => what).join(', ')} under its pods`] : []),
+        ...(packages && how === 'in-place' && !node ? ["the operating system's packages"] : []),
+        ...(drain && how === 'in-place' ? [`${disturbing.join(', ')} under its pods`] : []),
       ],
       versions: [...versions],
       restarts: how === 'replace' ? [] : [...input.restartsOf(machine.name)],
@@ -187,4 +191,6 @@ function turnOf(
   };
 }
 /** What a new machine gets in place of being changed. */
-const isContent = ({ address }: Change): boolean => typeOf(address) === 'host.bundle' || typeOf(address).endsWith('.machine');
+const isContent = (change: Change): boolean =>
+  typeOf(change.address) === 'host.bundle' || typeOf(change.address).endsWith('.machine') || isPackages(change);
+const isPackages = ({ address }: Change): boolean => typeOf(address) === 'host.packages';

@@ -20,8 +20,8 @@ export type Shown = Map<string, string>;
 export function groupTurns(turns: readonly Turn[], shown: Shown): readonly TurnGroup[] {
   const groups = new Map<string, [Turn, ...Turn[]]>();
   for (const turn of turns) {
-    const { versions, restarts, files } = turn;
-    const key = JSON.stringify([turn.how, turn.drain, reasonsOf(turn, '*'), versions, restarts, files]);
+    const { versions, restarts, files, packages } = turn;
+    const key = JSON.stringify([turn.how, turn.drain, reasonsOf(turn, '*'), versions, restarts, files, packages]);
     const group = groups.get(key);
     if (group) group.push(turn);
     else groups.set(key, [turn]);
@@ -59,6 +59,24 @@ export const versionsText = (versions: readonly VersionChange[]): string =>
   [...Map.groupBy(versions, ({ before, after }) => `${before} → ${after}`)]
     .map(([move, all]) => `${all.map(({ what }) => what).join(', ')} ${move}`)
     .join('; ');
+
+/** Of the operating system, in lines: `12 packages: libc6 2.36-9 → 2.36-10, …`, what stays, and whether the machine restarts. */
+export function packagesLines({ packages }: Turn, most: number): readonly string[] {
+  if (!packages) return [];
+  const { moves, held, reboot } = packages;
+  const some = moves.slice(0, most).map(({ what, before, after }) => {
+    if (before === 'none') return `${what} ${after} (new)`;
+    return after === 'none' ? `${what} ${before} (goes)` : `${what} ${before} → ${after}`;
+  });
+  const more = moves.length > most ? `, and ${moves.length - most} more` : '';
+  return [
+    moves.length === 0
+      ? 'packages: nothing newer on its mirrors now'
+      : `${plural(moves.length, 'package')}: ${some.join(', ')}${more}`,
+    ...(held.length > 0 ? [`held, and stay: ${held.join(', ')}`] : []),
+    reboot.length > 0 ? `the machine restarts: ${reboot.join(', ')}` : 'the machine restarts only if a package asks for it',
+  ];
+}
 
 export const howText = ({ how, drain }: Turn): string => {
   switch (how) {

@@ -10,6 +10,7 @@ import {
   howText,
   isNothing,
   laneText,
+  packagesLines,
   restOf,
   type Shown,
   type TurnGroup,
@@ -48,9 +49,10 @@ export function rolloutMarkdown(plan: UpgradePlan): string {
   return [head, ...within(groups.map(sectionOf), commentLimit - head.length)].join('\n\n');
 }
 
-const cut = (text: string): string => {
+const cut = (text: string): string => cutTo(text, textLimit);
+const cutTo = (text: string, limit: number): string => {
   const clean = sanitize(text);
-  return clean.length <= textLimit ? clean : `${clean.slice(0, textLimit - 1).toWellFormed()}…`;
+  return clean.length <= limit ? clean : `${clean.slice(0, limit - 1).toWellFormed()}…`;
 };
 
 function problemsOf(plan: UpgradePlan): readonly string[] {
@@ -135,6 +137,7 @@ function sectionOf({ turns, because, asOn }: TurnGroup): Section {
     text: [
       ...list('Because', because),
       ...list('Versions:', example.versions.length === 0 ? [] : [versionsText(example.versions)]),
+      ...packagesLines(example, 100).map((line) => escapeMarkdown(cutTo(line, 4000))),
       ...list('Restarts', example.restarts),
       ...(example.files.length === 0 ? ['No file changes.'] : []),
       ...(asOn === undefined ? [] : [`Files as on ${escapeMarkdown(asOn)}: ${plural(example.files.length, 'change')}`]),

@@ -9,6 +9,7 @@ import {
   howText,
   isNothing,
   laneText,
+  packagesLines,
   restOf,
   type Shown,
   type TurnGroup,
@@ -95,6 +96,7 @@ function groupLines({ turns, because, asOn }: TurnGroup, look: Look): readonly s
     ...some.map((turn) => turnLine(turn, widest, look)),
     ...(turns.length > some.length ? [style.dim(`    and ${turns.length - some.length} more like these (-v shows all)`)] : []),
     ...because.map((reason) => `        ${style.dim('because')} ${sanitize(reason)}`),
+    ...packagesLines(example, look.verbose === true ? Number.POSITIVE_INFINITY : 12).map((line) => `        ${sanitize(line)}`),
     ...(example.restarts.length > 0 ? [`        ${style.dim('restarts')} ${sanitize(example.restarts.join(', '))}`] : []),
     ...(asOn === undefined ? [] : [`        ${style.dim(`${plural(example.files.length, 'file')}, as on ${asOn}`)}`]),
     ...(example.files.length > 0 && asOn === undefined

@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
-import { identityOf } from '../../src/components/bundles.ts';
 import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
-import type { BundleProps } from '../../src/host/design.ts';
+import { type BundleProps, propsOf } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
 import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
-import { diffBundle, heldPaths } from '../../src/host/types/bundle.ts';
+import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
+import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
+import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
@@ -53,6 +54,10 @@ export class UpgradableCluster {
   /** Machines that were made. */
   readonly made: string[] = [];
   onAct: Act = () => undefined;
+  /** What a machine's look at its mirrors ends with, where they have not just one newer package. */
+  readonly mirrors = new Map<string, ExecResult>();
+  /** Machines whose new packages want a restart. */
+  readonly restarting = new Set<string>();
   /** Acts of commands, and records that they wrote. */
   readonly acts: string[] = [];
   /** Nothing of a killed command reaches the world any more. */
@@ -344,6 +349,7 @@ export class UpgradableCluster {
           await this.#act(`stop units of ${name}`, () => this.world.things.delete(addressOf('host.units', name)));
           return said('');
         }
+        if (command === 'sh -s look') return this.mirrors.get(name) ?? said('package openssl 1 2\ndone\n');
         const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
         if (cluster === undefined) return command === 'sh -s' ? host.exec(command, options) : said(`${Date.now()}`);
         if (command.includes('transfer-leadership')) {
@@ -402,6 +408,7 @@ export class UpgradableCluster {
       },
       state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
       uid: 'uid',
+      readyWithinMs: 120_000,
       hosts: undefined,
       now: opened.now,
       addonKinds: [],
@@ -443,6 +450,8 @@ export class UpgradableCluster {
     switch (base.name) {
       case 'host.bundle':
         return this.#bundles(type, clients);
+      case 'host.packages':
+        return this.#packages(type);
       case 'local.machine':
         return { ...type, observe: async (observing) => new Map([...(await type.observe(observing))].map(withRole)) };
       case 'kube.node':
@@ -454,6 +463,31 @@ export class UpgradableCluster {
       default:
         return { ...type, verify: async () => undefined };
     }
+  }
+  /** As the real one: of a machine that something of ours lies on, its packages are of no date until an upgrade; and it restarts in that. */
+  #packages(type: ResourceType): ResourceType {
+    const { world } = this;
+    const bring = (name: string): { rebooted: boolean } => ({ rebooted: this.restarting.has(name) });
+    return {
+      ...type,
+      observe: async (observing) => {
+        const found = new Map(await type.observe(observing));
+        for (const name of this.#named('host.bundle')) {
+          const address = addressOf('host.packages', name);
+          if (!found.has(address))
+            found.set(address, { state: 'present', props: { since: '', node: false }, outputs: { rebooted: false } });
+        }
+        return found;
+      },
+      diff: (desired, observed) => diffPackages(packagesProps(desired), packagesProps(observed)),
+      create: async (props, ctx) => ({ ...(await type.create?.(props, ctx)), rebooted: false }),
+      update: async (props, outputs, ctx) => {
+        await type.update?.(props, outputs, ctx);
+        const done = { ...bring(nameOf(ctx.address)), asked: packagesProps(props).since };
+        world.things.set(ctx.address, { props, outputs: done });
+        return done;
+      },
+    };
   }
   #nodes(type: ResourceType): ResourceType {
     const { world } = this;
@@ -508,7 +542,7 @@ export class UpgradableCluster {
       observe: async (observing) => {
         await observing.read(readFacts);
         const found = await type.observe({ clients: this.world, signal: observing.signal, read: async () => never() });
-        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen)]));
+        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen, clients)]));
       },
       diff: (desired, observed) => diffBundle(bundleProps(desired), bundleProps(observed)),
       create: (props, ctx) => {
@@ -521,14 +555,17 @@ export class UpgradableCluster {
     return bundles;
   }
   /** With what a change of each file would restart, and what of that serves. */
-  #serving(address: Address, seen: Observation<object, object>): Observation<object, object> {
+  #serving(address: Address, seen: Observation<object, object>, { machines }: HostsClients): Observation<object, object> {
     const bundle = this.#hosts.held.get(nameOf(address))?.bundle;
     if (seen.state !== 'present' || !bundle || !this.serves(nameOf(address))) return seen;
     const restarts: Record<string, string[]> = {};
     for (const { name, inputs } of bundle.units)
       for (const path of [name, ...inputs]) restarts[path] = [...(restarts[path] ?? []), name];
     const serving = bundle.units.filter((unit) => unit.serving).map(({ name }) => name);
-    return { ...seen, props: { ...seen.props, restarts, serving } };
+    const designed = machines.get(nameOf(address));
+    const kubelet = propsOf(bundle).bundle.units['kubelet.service'];
+    const turned = designed !== undefined && kubelet !== undefined && isOfOther(kubelet, designed);
+    return { ...seen, props: { ...seen.props, restarts, serving, turned } };
   }
 }
 
@@ -543,6 +580,11 @@ const never = (): never => {
 function withRole([address, seen]: readonly [Address, Observation<object, object>]): [Address, Observation<object, object>] {
   const role = /^(bastion|etcd|master)/.exec(nameOf(address))?.[1] ?? 'worker';
   return [address, seen.state === 'present' ? { ...seen, outputs: { ...seen.outputs, role } } : seen];
+}
+const isPackagesProps = (props: object): props is Resolved<PackagesProps> => 'since' in props && 'node' in props;
+function packagesProps(props: object): Resolved<PackagesProps> {
+  if (!isPackagesProps(props)) throw new Error('these are no props of host.packages');
+  return props;
 }
 const isBundleProps = (props: object): props is Resolved<BundleProps> =>
   'bundle' in props && 'files' in props && 'units' in props;
@@ -588,26 +630,8 @@ function holdingProps(next: Resolved<BundleProps>, old: Resolved<BundleProps>, h
       ...Object.entries(now).filter(([key]) => !held.has(key)),
       ...Object.entries(before).filter(([key]) => held.has(key)),
     ]);
-  const { restarts: _, serving: __, ...props } = next;
+  const { restarts: _, serving: __, turned: ___, ...props } = next;
   return { ...props, files: pick(next.files, old.files), units: pick(next.units, old.units) };
 }
 const digestsOf = ({ files }: Bundle): Readonly<Record<string, string>> =>
   Object.fromEntries(files.flatMap(({ path, content }) => ('text' in content ? [[path, sha256(content.text)]] : [])));
-
-function machinesBy(design: LayersInput['design']): () => HostsClients['machines'] {
-  let of: ReturnType<typeof design> | undefined;
-  let machines: HostsClients['machines'] = new Map();
-  return () => {
-    const now = design();
-    if (of !== now) {
-      machines = new Map(
-        now.topology.machines.flatMap((machine) => {
-          const bundle = now.bundles.get(machine.bundle);
-          return bundle ? [[machine.name, { bundle, identity: identityOf(machine, now.topology) }]] : [];
-        }),
-      );
-      of = now;
-    }
-    return machines;
-  };
-}

@@ -1,5 +1,6 @@
 import { isBech32 } from '../bech32.ts';
 import { cronProblem } from '../cron.ts';
+import { isInstant } from '../instant.ts';
 import { error, type Rule } from './rule.ts';
 
 /** Native age recipients (X25519): `age1` and 58 letters of Bech32. */
@@ -60,4 +61,12 @@ export const mirror: Rule = function* ({ assets }) {
       why: 'cluster.yaml is kept in git',
       next: 'let the mirror be read without one',
     });
+};
+
+/** A date that the calendar does not have. Whether it has come yet is not asked here: rules know no clock. */
+export const osPackages: Rule = function* ({ os: { packages } }) {
+  if (packages === undefined || isInstant(packages)) return;
+  yield error('os.packages', ['os', 'packages'], `os.packages: there is no ${packages}`, {
+    next: 'a date such as 2026-11-21, or a time in UTC such as 2026-11-21T14:30Z',
+  });
 };

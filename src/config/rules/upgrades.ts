@@ -103,7 +103,13 @@ export const gates: Rule = function* ({ upgrade }) {
 
 /** A stable time as long as a coffee break is a mistake of units: it is waited for at every machine. */
 const longestStable = 3_600_000;
-export const waits: Rule = function* ({ upgrade: { stableFor, apiP99 } }) {
+const longestReady = 3_600_000;
+export const waits: Rule = function* ({ upgrade: { readyWithin, stableFor, apiP99 } }) {
+  const readyMs = durationMs(readyWithin);
+  if (readyMs < 10_000 || readyMs > longestReady)
+    yield error('upgrade.ready', ['upgrade', 'readyWithin'], `upgrade.readyWithin is ${readyWithin}; it must be from 10s to 1h`, {
+      why: readyMs < 10_000 ? 'a kubelet renews its lease every 10 s' : 'nothing else begins while a node is waited for',
+    });
   if (durationMs(stableFor) > longestStable)
     yield error('upgrade.stable', ['upgrade', 'stableFor'], `upgrade.stableFor is ${stableFor}; it must be at most 1h`, {
       why: 'it is waited for at every machine',

@@ -1,3 +1,4 @@
+import type { Bundle } from '../../components/bundle.ts';
 import { UserError } from '../../errors.ts';
 import { keyedDigest, sha256 } from '../../plan/canonical.ts';
 import {
@@ -12,10 +13,10 @@ import {
   type ResourceType,
 } from '../../plan/resource.ts';
 import { type Application, AssetsMissing, applyBundle, pushAsset } from '../converge.ts';
-import type { BundleProps, FileProps } from '../design.ts';
+import { type BundleProps, type FileProps, propsOf } from '../design.ts';
 import { readFacts } from '../facts.ts';
 import { fetchAssets } from '../fetch.ts';
-import type { HostFacts, HostsClients } from '../host.ts';
+import type { DesignedHost, HostFacts, HostsClients } from '../host.ts';
 import { filesOf, hostEnvPath, joinPem } from '../manifest.ts';
 
 /** What the host had restarted at the last apply, for messages. */
@@ -85,10 +86,26 @@ function observedProps(name: string, facts: HostFacts, bundle: string, { machine
     assets: [...facts.assets],
     restarts,
     serving,
+    turned: isTurned(facts, machines.get(name)),
   };
 }
 
-/** One field a file, unit, asset and key of the identity: what is left to `upgrade` is left file by file. Pure. */
+const kubeletUnit = 'kubelet.service';
+/** One that only crashes by it serves nobody: to bring that back is `up`'s. */
+function isTurned({ units }: HostFacts, designed: DesignedHost | undefined): boolean {
+  const kubelet = units.get(kubeletUnit);
+  return kubelet?.active === 'active' && !kubelet.stale && designed !== undefined && isOfOther(kubelet.sha256, designed);
+}
+/** Whether a kubelet's unit is that of another state of the upgrade under way. */
+export function isOfOther(unit: string, { bundle, others = [] }: DesignedHost): boolean {
+  const isOf = (each: Bundle): boolean => propsOf(each).bundle.units[kubeletUnit] === unit;
+  return !isOf(bundle) && others.some(isOf);
+}
+
+/**
+ * One field a file, unit, asset and key of the identity: what is left to `upgrade` is left file by file. A machine whose turn was begun is left to it as a
+ * whole: going back would restart a kubelet at an older version under its pods, which Kubernetes supports on a drained node only. Pure.
+ */
 export function diffBundle(desired: Resolved<BundleProps>, observed: Resolved<BundleProps>): readonly FieldChange[] {
   const changes: FieldChange[] = [];
   const serving = new Set(observed.serving);
@@ -98,12 +115,12 @@ export function diffBundle(desired: Resolved<BundleProps>, observed: Resolved<Bu
       path,
       before,
       after,
-      impact: restarts.some((unit) => serving.has(unit)) ? 'restart' : 'none',
+      impact: observed.turned ? 'drain' : restarts.some((unit) => serving.has(unit)) ? 'restart' : 'none',
       ...(restarts.length > 0 && { note: `restarts ${restarts.map((unit) => unit.replace(/\.service$/, '')).join(', ')}` }),
     });
   };
   if (desired.bundle !== observed.bundle)
-    changes.push({ path: 'bundle', before: observed.bundle, after: desired.bundle, impact: 'none' });
+    changes.push({ path: 'bundle', before: observed.bundle, after: desired.bundle, impact: observed.turned ? 'drain' : 'none' });
   for (const key of bothKeys(desired.identity, observed.identity)) {
     const [before, after] = [observed.identity[key], desired.identity[key]];
     if (before !== after) change(`identity.${key}`, before ?? null, after ?? null, hostEnvPath);

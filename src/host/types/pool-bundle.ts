@@ -46,6 +46,7 @@ const currentSchema = z.object({
     assets: z.array(z.string()),
     certificates: textFields,
     scripts: z.string(),
+    packages: z.string().optional(),
   }),
 });
 
@@ -64,7 +65,9 @@ export const poolBundle: ResourceType<PoolBundleProps, PoolBundleOutputs, PoolBu
         const found = await store.get(key);
         const parsed = currentSchema.safeParse(found && JSON.parse(new TextDecoder().decode(await found.bytes())));
         if (!parsed.success) return [];
-        const { props, ...outputs } = parsed.data;
+        const { props: all, ...outputs } = parsed.data;
+        const { packages, ...rest } = all;
+        const props = { ...rest, ...(packages !== undefined && { packages }) };
         const observation: Observation<PoolBundleProps, PoolBundleOutputs> = { state: 'present', props, outputs };
         return [[addressOf('pool.bundle', key.slice(prefix.length, -'/current.json'.length)), observation] as const];
       }),
@@ -75,6 +78,7 @@ export const poolBundle: ResourceType<PoolBundleProps, PoolBundleOutputs, PoolBu
     ...diffBundle(desired, observed),
     ...diffCertificates(desired, observed),
     ...diffScripts(desired, observed),
+    ...diffPackages(desired, observed),
   ],
   create: (desired, ctx) => publish(desired, ctx),
   update: (desired, _outputs, ctx) => publish(desired, ctx),
@@ -91,6 +95,10 @@ function diffCertificates(desired: Resolved<PoolBundleProps>, observed: Resolved
   });
 }
 
+function diffPackages(desired: Resolved<PoolBundleProps>, observed: Resolved<PoolBundleProps>): readonly FieldChange[] {
+  const [before, after] = [observed.packages ?? null, desired.packages ?? null];
+  return before === after ? [] : [{ path: 'packages', before, after, impact: 'none' }];
+}
 const diffScripts = fields<Pick<PoolBundleProps, 'scripts'>>({ scripts: 'none' });
 
 async function publish(
@@ -112,8 +120,11 @@ async function publish(
       { mode: file.mode, digest: 'pem' in file ? sha256(joinPem(file.pem)) : file.digest },
     ]),
   );
-  const { bundle: name, identity, units, assets, certificates, scripts } = desired;
-  const current = { ...outputs, props: { bundle: name, identity, files, units, assets, certificates, scripts } };
+  const { bundle: name, identity, units, assets, certificates, scripts, packages } = desired;
+  const current = {
+    ...outputs,
+    props: { bundle: name, identity, files, units, assets, certificates, scripts, ...(packages !== undefined && { packages }) },
+  };
   await store.put(currentKey(pool), new TextEncoder().encode(JSON.stringify(current)));
   progress(`published as ${outputs.key}`);
   return outputs;
@@ -143,6 +154,9 @@ async function entriesOf(
     ...(await bundleEntries({ bundle, identity: undefined, contents, held: [], generation: 0 })),
     entry('join', await script('join')),
     entry('fetch', await script('fetch')),
+    ...(desired.packages === undefined
+      ? []
+      : [entry('packages', await script('packages')), entry('since', `${desired.packages}\n`)]),
     entry('env', renderHostEnv(desired.identity)),
     entry('assets', wanted.join('')),
     entry('certificates', `${Object.values(desired.certificates).join('\n')}\n`),

@@ -55,7 +55,7 @@ export interface Leaving {
 
 /**
  * Evicts the pods of a cordoned node, lower priorities first, and waits until they are gone: deleted, or with no container left that runs. Disruption
- * budgets and grace periods are kept until `forceAfterMs`. Throws UserError, which names every pod that stays and why, when time is up;
+ * budgets are kept until `forceAfterMs`; so are grace periods, of which then only as much is kept as a drain may take. Throws UserError, which names every pod that stays and why, when time is up;
  * nothing is undone then. An API that is away for a while is waited for.
  */
 export async function drain(
@@ -84,22 +84,27 @@ export async function drain(
         said = all.size - waiting.length;
         if (all.size > 0) progress('pods have left', { done: said, of: all.size, unit: 'pods' });
       }
-      if (waiting.length === 0 && now - start >= settleMs)
+      if (waiting.length === 0 && now - start >= settleMs) {
+        for (const pod of here)
+          progress(
+            `${podKey(pod)}: its containers have ended; its object stays${pod.finalizers.length > 0 ? ` until somebody takes its finalizers: ${pod.finalizers.join(', ')}` : ''}`,
+          );
         return {
           moved: all.size - forced.size,
           forced: [...forced],
           left: here.map(podKey),
           cameBack: moving.filter((pod) => !here.includes(pod)).map(podKey),
         };
+      }
     }
     const unmanaged = policy.unmanaged === 'refuse' ? waiting.filter((pod) => !pod.controller && !pod.terminating) : [];
     if (unmanaged.length > 0) throw unmanagedError(node, unmanaged);
     const force = policy.forceAfterMs !== undefined && now - start >= policy.forceAfterMs;
-    const next = unseen === undefined ? due(waiting, leaving, now, force) : [];
+    const next = unseen === undefined ? due(waiting, leaving, now, force ? policy : undefined) : [];
     if (force) {
       for (const pod of next) stateOf(leaving, pod).deletedAt ??= now;
-      // Who has been told to stop has its grace period, and then a deletion without any.
-      end = Math.max(end, ...waiting.map((pod) => forcedBy(pod, stateOf(leaving, pod))));
+      // Who has been told to stop has its grace period, as far as it is kept, and then a deletion without any.
+      end = Math.max(end, ...waiting.map((pod) => forcedBy(pod, stateOf(leaving, pod), policy)));
     }
     if (now >= end) throw await blockedError(api, { node, waiting, total: all.size, leaving, policy, unseen, now, signal });
     await Promise.all(
@@ -107,6 +112,9 @@ export async function drain(
         const state = stateOf(leaving, pod);
         if (!force) return askToLeave(api, pod, state, (why) => progress(`${podKey(pod)}: ${why}`), signal);
         forced.add(podKey(pod));
+        progress(
+          `${podKey(pod)}: deleted, ${pod.terminating ? 'without a grace period: it has not ended in time' : 'whatever its disruption budget says'}`,
+        );
         return remove(api, pod, state, signal);
       }),
     );
@@ -132,11 +140,14 @@ const stateOf = (leaving: Map<string, Leaving>, { uid }: Pod): Leaving => {
 function noteStopping(state: Leaving, pod: Pod, now: number): void {
   if (pod.terminating) state.stoppingSince ??= now;
 }
-const isOverdue = (pod: Pod, { stoppingSince }: Leaving, now: number): boolean =>
-  stoppingSince !== undefined && now - stoppingSince > pod.graceSeconds * 1000 + slackMs;
+const isOverdue = (pod: Pod, { stoppingSince }: Leaving, now: number, graceMs = pod.graceSeconds * 1000): boolean =>
+  stoppingSince !== undefined && now - stoppingSince > graceMs + slackMs;
 
-const forcedBy = (pod: Pod, { stoppingSince, deletedAt }: Leaving): number =>
-  (stoppingSince ?? deletedAt ?? Number.NEGATIVE_INFINITY) + pod.graceSeconds * 1000 + 3 * slackMs;
+/** Of a grace period, what is kept once pods are deleted: an hour of it would hold up the upgrade for that hour, whatever was said of force. */
+const keptGraceMs = ({ timeoutMs, forceAfterMs = 0 }: DrainPolicy, { graceSeconds }: Pod): number =>
+  Math.min(graceSeconds * 1000, Math.max(timeoutMs, forceAfterMs));
+const forcedBy = (pod: Pod, { stoppingSince, deletedAt }: Leaving, policy: DrainPolicy): number =>
+  (stoppingSince ?? deletedAt ?? Number.NEGATIVE_INFINITY) + keptGraceMs(policy, pod) + 3 * slackMs;
 
 /**
  * It is not deleted yet, and yet gone from here: all its containers have ended, and its kubelet has let go of it (a grace of 0 is its last
@@ -172,7 +183,12 @@ function takesPart(): (pod: Pod, look: number) => boolean {
  * Whom to ask next: of those that nobody has told to stop, the ones of the lowest priority; and what the system needs only once all others are gone, for they
  * may need it to stop. With `force`, also those whose time to stop is over. Pure.
  */
-export function due(waiting: readonly Pod[], leaving: ReadonlyMap<string, Leaving>, now: number, force = false): readonly Pod[] {
+export function due(
+  waiting: readonly Pod[],
+  leaving: ReadonlyMap<string, Leaving>,
+  now: number,
+  force?: DrainPolicy,
+): readonly Pod[] {
   const asked = (pod: Pod): boolean => {
     const acceptedAt = leaving.get(pod.uid)?.acceptedAt;
     return pod.terminating || (acceptedAt !== undefined && now - acceptedAt < ignoredMs);
@@ -182,7 +198,10 @@ export function due(waiting: readonly Pod[], leaving: ReadonlyMap<string, Leavin
   const first = open.filter(({ priority }) => priority === lowest || (isCritical(priority) && isCritical(lowest)));
   const mayGo = isCritical(lowest) && waiting.some(({ priority }) => !isCritical(priority)) ? [] : first;
   const late = force
-    ? waiting.filter((pod) => pod.terminating && isOverdue(pod, leaving.get(pod.uid) ?? { nextAt: 0, tries: 0 }, now))
+    ? waiting.filter((pod) => {
+        const state = leaving.get(pod.uid) ?? { nextAt: 0, tries: 0 };
+        return pod.terminating && isOverdue(pod, state, now, keptGraceMs(force, pod));
+      })
     : [];
   return [...mayGo, ...late].filter((pod) => {
     const state = leaving.get(pod.uid);

@@ -118,7 +118,15 @@ function stuck(pod: Pod, { name: node, policy }: DrainedNode): readonly Found[] 
   const what = `its grace period of ${graceSeconds} s is longer than the drain may take (${limit} s)`;
   return [
     ...(graceSeconds > limit
-      ? [{ severity: 'warning' as const, pod, node, what, next: "raise the pool's upgrade.drain.timeout" }]
+      ? [
+          {
+            severity: 'warning' as const,
+            pod,
+            node,
+            what: `${what}${forced(policy)}`,
+            next: "raise the pool's upgrade.drain.timeout",
+          },
+        ]
       : []),
     ...(finalizers.length > 0
       ? [

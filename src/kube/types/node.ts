@@ -37,7 +37,8 @@ type Readiness = boolean | 'but for a pod network';
 type Outputs = Record<never, never>;
 type Seen = Observation<KubeNodeProps, Outputs>;
 
-const readyWithinMs = 120_000;
+/** The longest that `upgrade.readyWithin` may be. */
+const longestMs = 3_600_000;
 
 /**
  * Labels, taints and readiness of a node (hard part 13: kubelet flags serve registration only). The Node object itself is the
@@ -47,7 +48,7 @@ const readyWithinMs = 120_000;
 export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
   name: 'kube.node',
   lane: 'kube.node',
-  timeoutMs: readyWithinMs + patienceMs + 10_000,
+  timeoutMs: longestMs + 2 * patienceMs,
   async observe({ read }) {
     const nodes = await read(readNodes);
     return new Map((nodes ?? []).map((node): [Address, Seen] => [addressOf('kube.node', node.metadata.name), observed(node)]));
@@ -113,6 +114,7 @@ async function forget({ address, clients, signal }: Context<KubeClients>): Promi
 
 async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<Outputs> {
   const { clients, signal, progress } = ctx;
+  const { readyWithinMs } = clients;
   const name = nameOf(ctx.address);
   const api = await clients.api({ waitMs: patienceMs, signal });
   const poll = revived(name, ctx);
@@ -155,6 +157,7 @@ async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients
  */
 async function alive(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<void> {
   const { clients, signal, address, since } = ctx;
+  const { readyWithinMs } = clients;
   const name = nameOf(address);
   const wait = <T>(poll: SharedPoll<T>, missing: (answer: T) => string | undefined): Promise<void> =>
     waitFor({

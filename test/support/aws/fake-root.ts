@@ -20,7 +20,7 @@ export class FakeRoot {
     for (const [name, text] of Object.entries(stubs)) this.stub(name, text);
     this.write('/etc/hosts', '127.0.0.1 localhost\n');
     this.write('/etc/shadow', 'root:!:1::::::\n');
-    for (const directory of ['/run', '/var/lib', '/etc/ssh', '/etc/systemd/system', '/opt'])
+    for (const directory of ['/run', '/var/lib', '/var/log', '/boot', '/etc/ssh', '/etc/systemd/system', '/opt'])
       mkdirSync(join(this.path, directory), { recursive: true });
   }
   stub(name: string, text: string): void {
@@ -28,7 +28,10 @@ export class FakeRoot {
   }
   /** The text with its absolute paths below this root. */
   moved(text: string): string {
-    return text.replaceAll(/(?<![\w.$/}])\/(etc|usr\/local|run|var\/lib|opt|dev\/disk)(?=[/\s"']|$)/gm, `${this.path}/$1`);
+    return text.replaceAll(
+      /(?<![\w.$/}])\/(etc|usr\/local|run|var\/lib|var\/log|boot|opt|dev\/disk)(?=[/\s"']|$)/gm,
+      `${this.path}/$1`,
+    );
   }
   write(path: string, text: string | Uint8Array, mode = 0o644): void {
     mkdirSync(dirname(join(this.path, path)), { recursive: true });

@@ -46,11 +46,16 @@ export const awsTopology = (over: Parameters<typeof aCluster>[0] = {}) => {
 };
 
 /** Publishes the bundle of the pool `workers` whose machines find their API here. */
-export async function publishPool(cloud: MachineCloud, api: JoinApi, topology = awsTopology()): Promise<PoolBundleOutputs> {
+export async function publishPool(
+  cloud: MachineCloud,
+  api: JoinApi,
+  topology = awsTopology(),
+  packages?: string,
+): Promise<PoolBundleOutputs> {
   const port = Number(new URL(api.url).port);
   const here = { ...topology, api: { name: '127.0.0.1', address: '', port } };
   const bundles = designBundles(here);
-  const [resource] = poolBundleResources(here, bundles, []);
+  const [resource] = poolBundleResources(here, bundles, [], packages);
   if (!resource) throw new Error('no pool');
   for (const path of resource.props.assets) cloud.objects.set(assetKey(sha256(path), path), path);
   const seen = new ObservedMap();

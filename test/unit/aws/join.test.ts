@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { publicKeyOf } from '../../../src/pki/keys.ts';
@@ -82,6 +83,28 @@ describe.skipIf(notRoot)('a pool’s machine at its first boot (as root: converg
     expect(started).toMatch(/containerd\.service.*kubelet\.service/);
     expect(root.read('/var/lib/slipway/manifest')).toContain('/etc/slipway/host.env');
     expect(root.read('/var/lib/slipway/joined')).toBe('');
+  });
+
+  test('with a date for packages upgrades them before anything else, restarts where they need it, and goes on after that', async () => {
+    const dated = await poolMachine(cloud, await publishPool(cloud, api, undefined, '2020-01-01T00:00:00Z'));
+    const { root } = dated;
+    const installed = `${root.path}/installed`;
+    root.write('/installed', 'ii  libc6 1\n');
+    for (const name of ['dpkg', 'apt-mark']) root.stub(name, '');
+    root.stub('dpkg-query', `cat ${installed}`);
+    root.stub('apt-get', `case "$*" in *full-upgrade) echo 'ii  libc6 2' >${installed} ;; esac`);
+    const first = await dated.join();
+    expect(first.stdout).toContain('restarts: new: libc6 2');
+    expect(root.called()).toContain('systemctl --no-block reboot');
+    expect([api.requests.size, root.called().some((call) => call.startsWith('systemctl --no-reload'))]).toEqual([0, false]);
+    rmSync(`${root.path}/run/slipway`, { recursive: true });
+    const joining = dated.join();
+    await requested();
+    for (const name of certificates) await api.approve(nameOf(name));
+    const ran = await joining;
+    expect(ran, ran.stdout + ran.stderr).toMatchObject({ code: 0 });
+    expect(root.called().filter((call) => call.endsWith('full-upgrade'))).toHaveLength(1);
+    root.close();
   });
 
   test('that is cut between approval and its start goes on with the same keys', async () => {

@@ -445,6 +445,12 @@ describe('upgrades that could not be carried out are refused', () => {
     ['a gate without time', gate('job: a.yaml, timeout: 0m'), '9:44 Gate g has a timeout of 0m: it would always fail'],
     ['gates of one name', upgrade('gates: [{ name: g, job: a.yaml }, { name: g, job: b.yaml }]'), '9:45 Two gates are named g'],
     ['an unknown key of a gate', gate('job: a.yaml, timeoute: 3m'), /9:35 Unknown key "timeoute".*=> did you mean timeout\?/],
+    ['a node that nobody waits for', upgrade('readyWithin: 2s'), '9:16 upgrade.readyWithin is 2s; it must be from 10s to 1h'],
+    [
+      'a node that is waited for all night',
+      upgrade('readyWithin: 8h'),
+      '9:16 upgrade.readyWithin is 8h; it must be from 10s to 1h',
+    ],
     ['nothing stable for hours', upgrade('stableFor: 2h'), '9:14 upgrade.stableFor is 2h; it must be at most 1h'],
     ['an API without time', upgrade('apiP99: 0ms'), '9:11 upgrade.apiP99 is 0ms: no API is that fast'],
     [

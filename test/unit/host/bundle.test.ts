@@ -55,6 +55,15 @@ describe('a bundle differs', () => {
       { path: 'files./etc/api.conf', impact: 'none' },
     ]);
   });
+  test('as a whole at the cost of a drain where a turn was begun: its kubelet runs what the upgrade brings', () => {
+    const desired = {
+      ...props,
+      files: { ...props.files, '/etc/new': file('0'.repeat(64)) },
+      units: { ...props.units, 'kubelet.service': 'f'.repeat(64) },
+    };
+    const impacts = diffBundle(desired, { ...observed, turned: true }).map(({ path, impact }) => `${path}: ${impact}`);
+    expect(impacts).toEqual(['files./etc/new: drain', 'units.kubelet.service: drain']);
+  });
   test('in a mode, a missing asset, a disabled unit and a removed file', () => {
     const there = {
       ...observed,

@@ -9,7 +9,7 @@ import { KubeRefusal } from '../../../src/kube/http.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
 import { aPod, aPolicy, podObject } from '../../support/drain.ts';
 
-const signal = AbortSignal.timeout(15_000);
+const signal = AbortSignal.timeout(60_000);
 const critical = 2_000_000_000;
 const names = (pods: readonly { name: string }[]): readonly string[] => pods.map(({ name }) => name);
 const prio = (name: string, priority: number, terminating = false) =>
@@ -48,8 +48,18 @@ describe('whom to ask next', () => {
     ]);
     const pods = [stuck, prio('web', 0)];
     expect(names(due(pods, leaving, 20_000))).toEqual([]);
-    expect(names(due(pods, leaving, 20_000, true))).toEqual(['web', 'stuck']);
-    expect(names(due(pods, leaving, 8_000, true))).toEqual(['web']);
+    expect(names(due(pods, leaving, 20_000, aPolicy({ forceAfterMs: 0 })))).toEqual(['web', 'stuck']);
+    expect(names(due(pods, leaving, 8_000, aPolicy({ forceAfterMs: 0 })))).toEqual(['web']);
+  });
+
+  test('with force: of a grace period no more is kept than a drain may take', () => {
+    const slow = aPod('slow', { metadata: { deletionTimestamp: 'x', deletionGracePeriodSeconds: 3600, uid: 'uid-slow' } });
+    const leaving = new Map<string, Leaving>([['uid-slow', { nextAt: 0, tries: 0, stoppingSince: 0 }]]);
+    const at = (ms: number, policy = aPolicy({ timeoutMs: 30_000, forceAfterMs: 10_000 })) =>
+      names(due([slow], leaving, ms, policy));
+    expect([at(34_000), at(36_000)]).toEqual([[], ['slow']]);
+    const patient = aPolicy({ timeoutMs: 30_000, forceAfterMs: 600_000 });
+    expect([at(604_000, patient), at(606_000, patient)]).toEqual([[], ['slow']]);
   });
 
   test('of any pods: only of one priority at a time, and everyone has a turn', () => {
@@ -236,6 +246,19 @@ describe('draining', () => {
       },
     });
     expect(api.count('evict high')).toBe(0);
+  });
+
+  test('a pod whose containers have ended is over, also while finalizers keep its object: told by name', async () => {
+    const api = new MemoryPods();
+    const metadata = { deletionTimestamp: 'x', deletionGracePeriodSeconds: 0, finalizers: ['example.com/never'] };
+    api.put(podObject('held', { metadata, status: { phase: 'Failed' } }));
+    const said: string[] = [];
+    const ports = { policy: aPolicy({ timeoutMs: 1000 }), pods: watchPods(api, signal), signal };
+    const drained = await drain(api, 'n1', { ...ports, progress: (message) => void said.push(message) });
+    expect(drained).toMatchObject({ left: ['default/held'] });
+    expect(said.at(-1)).toBe(
+      'default/held: its containers have ended; its object stays until somebody takes its finalizers: example.com/never',
+    );
   });
 
   test('forceAfter beyond the timeout is still carried out', async () => {

@@ -45,6 +45,7 @@ function world(nodes: () => readonly KubeObject[]) {
     api: async () => kube,
     state: async () => 'there',
     uid: 'u',
+    readyWithinMs: 120_000,
     hosts: undefined,
     now: Date.now,
     addonKinds: [],

@@ -80,6 +80,25 @@ describe('an upgrade that stops', () => {
     await goesOn(cluster);
   });
 
+  test('a window that closes lets the machine at hand end, and says what is left; in the next one the same command goes on', async () => {
+    const cluster = await standing();
+    const nightly = at('1.36.3', { upgrade: { windows: [{ cron: '0 2 * * *', duration: '1h' }] } });
+    const night = Date.UTC(2030, 0, 1, 2, 30);
+    let now = night;
+    when(cluster, 'evict web-workers-a-1-1', () => {
+      now = night + 3_600_000;
+    });
+    const result = await cluster.upgrade(nightly, {}, { now: () => now });
+    expect([result.outcome, result.because]).toEqual(['stopped', 'the maintenance window has closed']);
+    expect(result.left.map(({ machine }) => machine)).toEqual(['workers-b-1', 'workers-c-1']);
+    expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+    await expect(cluster.upgrade(nightly, {}, { now: () => now })).rejects.toMatchObject({ exitCode: 1 });
+    cluster.onAct = () => undefined;
+    now = night + 24 * 3_600_000;
+    expect((await cluster.upgrade(nightly, {}, { now: () => now })).outcome).toBe('done');
+    expect(await cluster.left(after)).toEqual([]);
+  });
+
   test('a second Ctrl-C ends it at once, and the same command goes on', async () => {
     const cluster = await standing();
     const [stop, end] = [new AbortController(), new AbortController()];
