@@ -165,6 +165,7 @@ export class ThousandNodes {
     return {
       layers: [...memory.slice(0, 3), hostsLayer, ...memory.slice(3), kubeLayer],
       secrets: { reveal: async () => new Uint8Array() },
+      seal: async (material) => ({ sealed: material, recipients: [] }),
       reach: { hosts: () => clients, kube: () => kube },
     };
   }

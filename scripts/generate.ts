@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { renderConfigReference, renderJsonSchema } from '../src/config/json-schema.ts';
 import { statusSchema } from '../src/health/status.ts';
 import { planSchema } from '../src/plan/plan.ts';
+import { backupListSchema } from '../src/recovery/result.ts';
 import { upgradePlanSchema } from '../src/rollout/upgrade-plan.ts';
 import { eventSchema } from '../src/run/events.ts';
 import { renderActions, renderPolicy } from './aws-actions.ts';
@@ -34,6 +35,11 @@ const files: Readonly<Record<string, string>> = {
     eventSchema,
     'Slipway event',
     'One line of what `cluster up -o json` writes while it runs; its last line is the result',
+  ),
+  'schema/backups.schema.json': published(
+    backupListSchema,
+    'Slipway recovery points',
+    'What `cluster backup list -o json` writes',
   ),
   'schema/status.schema.json': published(statusSchema, 'Slipway status', 'What `cluster status -o json` writes'),
 };

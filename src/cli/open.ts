@@ -23,7 +23,7 @@ export interface OpenInput {
 
 /** The composition root: reads the file, loads its provider and nothing of the others, and hands the ports to whoever runs the command. */
 export async function openCluster({ file, env, version, signal, emit, edit }: OpenInput): Promise<Opened> {
-  const { cluster, digest, findings, manifests, gateJobs } = await loadCluster(
+  const { cluster, text, digest, findings, manifests, gateJobs } = await loadCluster(
     isAbsolute(file) ? file : resolve(env.cwd, file),
     edit,
   );
@@ -31,6 +31,7 @@ export async function openCluster({ file, env, version, signal, emit, edit }: Op
   return {
     cluster,
     file,
+    text,
     manifests,
     gateJobs,
     env: env.variables,

@@ -12,7 +12,7 @@ export default class Down extends SlipwayCommand<typeof Down> {
     output: outputFlag('human', 'json'),
     yes: yesFlag,
     'allow-data-loss': Flags.boolean({
-      summary: 'Also delete volumes, secrets and records: nothing can bring the cluster back then',
+      summary: 'Also delete volumes, secrets, records and recovery points: nothing can bring the cluster back then',
     }),
     'lock-wait': Flags.integer({ summary: 'Seconds to wait while another command holds the lock', default: 0, min: 0 }),
   };

@@ -48,6 +48,10 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       summary: 'Delete pods that would not leave after this time, whatever their PodDisruptionBudget says: 10m',
       helpValue: 'DURATION',
     }),
+    'skip-recovery-point': Flags.boolean({
+      summary: 'Take no recovery point before etcd or a master is touched, and need none: you have backups of your own',
+      exclusive: ['abort'],
+    }),
     'allow-data-loss': Flags.boolean({ summary: 'Also carry out what destroys data' }),
     'lock-wait': Flags.integer({ summary: 'Seconds to wait while another command holds the lock', default: 0, min: 0 }),
   };
@@ -72,11 +76,15 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       ...(to !== undefined && { edit: (text) => setVersion(text, to, opening.file) }),
     });
     await this.sayFindings(opened.findings);
+    const ways = {
+      ...(forceAfterMs !== undefined && { forceAfterMs }),
+      skipRecoveryPoint: flags['skip-recovery-point'],
+    };
     const lockWaitMs = flags['lock-wait'] * 1000;
     const { pools, zones } = opened.cluster;
     const only = flags.only === undefined ? undefined : parseOnly(flags.only, { pools: pools.map(({ name }) => name), zones });
     if (flags['dry-run']) {
-      const plan = await planUpgrade(opened, forceAfterMs);
+      const plan = await planUpgrade(opened, ways);
       live.stop();
       if (flags.out) await savePlan(plan, flags.out);
       return this.show(rolloutView, plan);
@@ -93,7 +101,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       ...(saved && { saved }),
       ...(only && { only }),
       ...(flags['pause-after'] && { pauseAfter: flags['pause-after'] }),
-      ...(forceAfterMs !== undefined && { forceAfterMs }),
+      ...ways,
       confirm: async (plan) => {
         if (!flags.yes && !saved) this.preview(rolloutView, plan);
         await this.confirm(`Carry out this upgrade of ${opened.cluster.name}?`);

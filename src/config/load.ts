@@ -16,6 +16,8 @@ import { type Position, readSource, type Source } from './source.ts';
 
 export interface LoadedCluster {
   readonly cluster: Cluster;
+  /** The file as it lies there, whatever `edit` makes of it. */
+  readonly text: string;
   /** Warnings, in the order of the file. */
   readonly findings: readonly Finding[];
   /** What addons.manifests hold; nothing, of a text at hand. */
@@ -68,7 +70,7 @@ export async function loadCluster(file: string, edit: (text: string) => string =
   if (ofEntries.length + ofFiles.length > 0)
     throw new ConfigError(file, capped([...inOrder(ofEntries, source, file), ...ofFiles.map(cleaned)]));
   const { manifests } = ofAddons;
-  return { ...loaded, manifests, gateJobs: ofGates.jobs, digest: digestWith(loaded, manifests, ofGates.jobs) };
+  return { ...loaded, text, manifests, gateJobs: ofGates.jobs, digest: digestWith(loaded, manifests, ofGates.jobs) };
 }
 
 /** As loadCluster, for a text at hand; `file` is for messages. */
@@ -110,7 +112,7 @@ function parseCluster(text: string, file: string): { readonly loaded: LoadedClus
   const findings = capped(inOrder(found, source, file));
   if (findings.some(({ severity }) => severity === 'error')) throw new ConfigError(file, findings);
   return {
-    loaded: { cluster: parsed.data, findings, manifests: [], gateJobs: new Map(), digest: digestOf(parsed.data) },
+    loaded: { cluster: parsed.data, text, findings, manifests: [], gateJobs: new Map(), digest: digestOf(parsed.data) },
     source,
   };
 }

@@ -421,8 +421,13 @@ export const clusterSchema = z.strictObject({
     .strictObject({
       schedule: any('a cron schedule such as "0 3 * * *"')
         .optional()
-        .describe('Cron schedule in UTC: "0 3 * * *"; default: by hand only'),
-      keep: z.int().min(1).max(10_000).default(14).describe('Recovery points that are kept'),
+        .describe('Cron schedule in UTC: "0 3 * * *"; default: by hand, and before upgrades'),
+      keep: z.int().min(1).max(10_000).default(14).describe('Recovery points that are kept; each new one removes what is beyond'),
+      maxAge: duration
+        .default('10m')
+        .describe(
+          'An upgrade takes a recovery point before it touches etcd or a master, unless there is one younger than this; 0s: always',
+        ),
     })
     .prefault({})
     .describe('Recovery points'),

@@ -106,5 +106,5 @@ const refusal = (cluster: EtcdCluster, what: string, where: string): UserError =
   new UserError({
     what: `etcd ${cluster} is not bootstrapped: ${what}`,
     where,
-    next: 'bring the volumes back, or your own copies of them (this version restores nothing itself); cluster down --allow-data-loss begins from nothing',
+    next: 'bring the volumes back, or restore a recovery point by hand (docs/operations/backup.md); cluster down --allow-data-loss begins from nothing',
   });

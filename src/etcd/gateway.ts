@@ -17,7 +17,7 @@ export type ListedMember = z.output<typeof memberSchema>;
 
 const membersSchema = z.object({ members: z.array(memberSchema) });
 const statusSchema = z.object({
-  header: z.object({ member_id: uint64, cluster_id: uint64.default('0') }),
+  header: z.object({ member_id: uint64, cluster_id: uint64.default('0'), revision: number64.default(0) }),
   version: z.string(),
   dbSize: number64.default(0),
   dbSizeInUse: number64.default(0),

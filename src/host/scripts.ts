@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'packages' | 'read';
-const alone: readonly Script[] = ['fetch', 'join', 'read'];
+type Script = 'observe' | 'converge' | 'fetch' | 'join' | 'packages' | 'read' | 'snapshot';
+const alone: readonly Script[] = ['fetch', 'join', 'read', 'snapshot'];
 
 const read = (name: 'common' | Script): Promise<string> =>
   readFile(fileURLToPath(import.meta.resolve(`#templates/host/${name}`)), 'utf8');

@@ -12,9 +12,9 @@ import { isOfPool, isPublished } from '../rollout/groups.ts';
 import type { Turn, Wave } from '../rollout/rollout.ts';
 import { observe } from '../run/observe.ts';
 import { groupsPort } from './group-look.ts';
+import type { NodeWork } from './node-work.ts';
 import { runPlan } from './round.ts';
 import { planFrom, type Session } from './session.ts';
-import type { TurnPorts } from './turn.ts';
 
 /** What an upgrade does with pools that are groups of a cloud; where none are, nothing. */
 export interface GroupPools {
@@ -34,7 +34,10 @@ const policy = { command: 'upgrade', allowDataLoss: false } as const;
 const maxRounds = 4;
 const patienceMs = 30_000;
 
-export function openGroupPools(session: Session, { drain, leave }: TurnPorts): GroupPools {
+export function openGroupPools(
+  session: Session,
+  { drain, leave, daemonsReady }: Pick<NodeWork, 'drain' | 'leave' | 'daemonsReady'>,
+): GroupPools {
   const { groups, machines } = session.design.topology;
   const port = groups.length > 0 ? groupsPort(session) : undefined;
   if (!port) return { ...none };
@@ -47,6 +50,7 @@ export function openGroupPools(session: Session, { drain, leave }: TurnPorts): G
     stableMs: durationMs(session.opened.cluster.upgrade.stableFor),
     drain,
     leave,
+    daemonsReady,
     emit: session.emit,
     signal: session.signal,
   });

@@ -90,6 +90,7 @@ export async function connectLayers(input: LayersInput): Promise<LayersOutput> {
   return {
     layers: [secretsLayer, opened.provider, hostsLayer, kubeLayer],
     secrets: secretsOf(sealing),
+    seal: sealing.sealStream,
     reach: { hosts: () => hosts, kube: () => kube },
   };
 }

@@ -8,6 +8,7 @@ import type { KubeClients } from '../kube/clients.ts';
 import type { Layer, Secrets } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
 import type { Emit } from '../run/events.ts';
+import type { SealStream } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
 import type { ClusterDesign } from './design.ts';
 import type { ClusterRecord } from './identity.ts';
@@ -16,6 +17,8 @@ import type { ClusterRecord } from './identity.ts';
 export interface Opened {
   readonly cluster: Cluster;
   readonly file: string;
+  /** What lies there. */
+  readonly text: string;
   /** What addons.manifests hold: Secrets in plain text among them. */
   readonly manifests: readonly Manifest[];
   /** The Jobs of upgrade.gates, by the name of their gate. */
@@ -54,6 +57,7 @@ export interface LayersInput {
 export interface LayersOutput {
   readonly layers: readonly Layer[];
   readonly secrets: Secrets;
+  readonly seal: SealStream;
   readonly reach: Reach;
 }
 /** Usable once the infrastructure has been observed. */

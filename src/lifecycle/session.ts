@@ -11,6 +11,7 @@ import { type Journal, newRunId, openJournal, type RunResultRecord } from '../ru
 import { acquireLock, type Lock } from '../run/lock.ts';
 import { type Answers, type Connected, closeAll, connectAll, observe } from '../run/observe.ts';
 import type { RunResult } from '../run/runner.ts';
+import type { SealStream } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterDesign, designer } from './design.ts';
 import { refuseMoved } from './foundation.ts';
@@ -35,6 +36,7 @@ export interface Session {
   readonly connected: readonly Connected[];
   readonly seen: ObservedMap;
   readonly secrets: Secrets;
+  readonly seal: SealStream;
   readonly lock: Lock | undefined;
   /** Ctrl-C, and a lost lock. */
   readonly signal: AbortSignal;
@@ -55,7 +57,7 @@ export async function withSession<T>(opened: Opened, use: (session: Session) => 
 }
 
 export interface LockOptions {
-  readonly command: Plan['command'];
+  readonly command: Plan['command'] | 'backup';
   readonly waitMs: number;
   /** Look at one layer and nothing above it: deletion asks no host and no API. */
   readonly only?: string;
@@ -103,7 +105,7 @@ async function useSession<T>(
   const force = inForce(opened.cluster, record);
   const designed = designer(record, opened.provider, opened.manifests);
   let design = designed(force.variants);
-  const { layers, secrets, reach } = await opened.layers({
+  const { layers, secrets, seal, reach } = await opened.layers({
     opened,
     store,
     record,
@@ -129,6 +131,7 @@ async function useSession<T>(
     connected,
     seen,
     secrets,
+    seal,
     reach,
     lock,
     signal,

@@ -3,8 +3,8 @@ import { type Course, variantsAt } from './course.ts';
 import type { Session } from './session.ts';
 
 /** What is new here is read to its last byte: a corrupt program must be found before anything is restarted. */
-export async function ensureAssets(session: Session, course: Course): Promise<void> {
-  const { opened, design, signal } = session;
+export async function ensureAssets(session: Session, course: Course, signal: AbortSignal): Promise<void> {
+  const { opened, design } = session;
   // Bundles of variants to come are named after these, with an `@`.
   const inForce = [...design.bundles].flatMap(([name, bundle]) => (name.includes('@') ? [] : [bundle]));
   const known = new Set(assetsOfBundles(inForce).map(({ path }) => path));

@@ -13,17 +13,25 @@ import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
 import { drainCap } from './group-look.ts';
 import { drainPolicy } from './node-work.ts';
+import { recoveryNeed } from './recovery-point.ts';
 import type { Session } from './session.ts';
 import { statusIn } from './status.ts';
 import type { HopLook } from './upgrade-look.ts';
 import { describePackages } from './upgrade-packages.ts';
+
+export interface DryRunOptions {
+  /** Instead of what the pools say, in milliseconds. */
+  readonly forceAfterMs?: number;
+  /** For those who have backups of their own. */
+  readonly skipRecoveryPoint?: boolean;
+}
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
 export async function rolloutOf(
   session: Session,
   course: Course,
   looks: readonly HopLook[],
-  forceAfterMs: number | undefined,
+  { forceAfterMs, skipRecoveryPoint = false }: DryRunOptions = {},
 ): Promise<UpgradePlan> {
   const [first] = looks;
   const last = looks.at(-1);
@@ -34,6 +42,7 @@ export async function rolloutOf(
   const described = await describePackages(session, looks);
   const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
+  const recoveryPoint = await recoveryNeed(session, course, waves, skipRecoveryPoint);
   const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
   const { upgrade } = session.opened.cluster;
   const history = session.store ? await turnHistory(session.store) : [];
@@ -41,6 +50,7 @@ export async function rolloutOf(
     versions: [...versionsBetween(course.from, course.to)],
     settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
+    ...(recoveryPoint && { recoveryPoint }),
     pods,
     obstacles: [
       ...looks.flatMap(({ refused }) => refused),

@@ -17,9 +17,11 @@ import { openGroupPools } from './group-roll.ts';
 import { amendRecord } from './identity.ts';
 import { machineLooks } from './machine-look.ts';
 import { nodeWork } from './node-work.ts';
+import { recoveryTask, rolloutDigest, takePoint, touchesControlPlane } from './recovery-point.ts';
 import { runPlan } from './round.ts';
 import { maxRounds, notConverging } from './rounds.ts';
 import { planFrom, type Session } from './session.ts';
+import { together } from './together.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
 import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
@@ -33,6 +35,8 @@ export interface RunOptions {
   readonly pauseAfter?: 'masters' | 'wave';
   /** Instead of what the pools say, in milliseconds. */
   readonly forceAfterMs?: number;
+  /** For those who have backups of their own. */
+  readonly skipRecoveryPoint?: boolean;
   /** First Ctrl-C: the machine at hand is finished. */
   readonly stopping: AbortSignal;
 }
@@ -63,7 +67,11 @@ export class UpgradeRun {
   /** Spares of pools that are replaced just now. */
   readonly #surge = new Map<string, number>();
 
-  constructor(session: Session, course: Course, options: RunOptions) {
+  /** One is still to be taken, before etcd or a master is touched. */
+  #takesPoint: boolean;
+
+  constructor(session: Session, course: Course, options: RunOptions, takesPoint: boolean) {
+    this.#takesPoint = takesPoint;
     this.#session = session;
     this.#course = course;
     this.#options = options;
@@ -80,13 +88,19 @@ export class UpgradeRun {
   /** Undefined: all hops are done. */
   async all(looks: readonly Ahead[]): Promise<Stopped | undefined> {
     const { opened } = this.#session;
-    await during('assets of the upgrade', this.#session.emit, () => ensureAssets(this.#session, this.#course));
+    const first = looks[0];
+    const well = first !== undefined && chosenOf(first.heal).length === 0;
+    // Nothing is touched by either, and each has what the other waits for.
+    await together(this.#session.signal, [
+      (signal) => during('assets of the upgrade', this.#session.emit, () => ensureAssets(this.#session, this.#course, signal)),
+      // What a killed run left in the making is made first: it may be etcd's only machine.
+      (signal) => (well ? this.#recoveryPoint(this.#partOf(first.waves), signal) : Promise.resolve()),
+    ]);
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
     if (this.#course.variants.all.length > 1) await this.#write();
     for (const [index, hop] of this.#course.hops.entries()) {
-      const first = index === 0 ? looks[0] : undefined;
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
-      const stopped = await this.#hopInWindows(first ?? aheadOf(await this.#look(hop)), hop);
+      const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
       if (this.#options.pauseAfter !== undefined && later().length > 0)
         return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
@@ -99,6 +113,7 @@ export class UpgradeRun {
     for (let found = first; ; found = aheadOf(await this.#look(hop))) {
       found = await this.#heal(found, hop);
       const part = this.#partOf(found.waves);
+      await this.#recoveryPoint(part, this.#session.signal);
       const outcome = await this.#hop(part, hop);
       const left = outcome.notBegun.map(({ turn }) => shortOf(turn));
       switch (outcome.end) {
@@ -122,6 +137,14 @@ export class UpgradeRun {
         }
       }
     }
+  }
+
+  /** Once, and only where what begins now touches etcd or a master. */
+  async #recoveryPoint(waves: readonly Wave[], signal: AbortSignal): Promise<void> {
+    if (!this.#takesPoint || !waves.some(touchesControlPlane)) return;
+    const rollout = rolloutDigest(this.#course);
+    await during(recoveryTask, this.#session.emit, () => takePoint(this.#session, { command: 'upgrade', rollout, signal }));
+    this.#takesPoint = false;
   }
 
   #partOf(waves: readonly Wave[]): readonly Wave[] {

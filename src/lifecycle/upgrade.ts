@@ -8,11 +8,12 @@ import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
 import { nodeWork } from './node-work.ts';
 import type { Opened } from './opened.ts';
+import { recoveryNeed } from './recovery-point.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
 import { aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
 import { bringsApiBack, lookPatiently } from './upgrade-patience.ts';
-import { rolloutOf } from './upgrade-plan.ts';
+import { type DryRunOptions, rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
 
@@ -25,12 +26,12 @@ export interface UpgradeOptions extends RunOptions {
 }
 
 /** What `upgrade` would do now: takes no lock, and changes nothing. */
-export const planUpgrade = (opened: Opened, forceAfterMs?: number): Promise<UpgradePlan> =>
+export const planUpgrade = (opened: Opened, options?: DryRunOptions): Promise<UpgradePlan> =>
   withSession(opened, async (session) => {
     refuseUnmade(session);
     const course = courseFor(session);
     const looks = await lookAhead(session, course);
-    return rolloutOf(session, course, looks, forceAfterMs);
+    return rolloutOf(session, course, looks, options);
   });
 
 /** Moves every machine, one after the other, to what cluster.yaml says. Succeeds only when a new plan is empty, and what was seen last is well. */
@@ -59,7 +60,11 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
-    const run = new UpgradeRun(session, course, options);
+    // Asked again: the plan may have been read for long, or a window waited for.
+    const need = nothing
+      ? undefined
+      : await recoveryNeed(session, course, plan.rollout.waves, options.skipRecoveryPoint === true);
+    const run = new UpgradeRun(session, course, options, need?.what === 'take');
     const stopped = nothing ? undefined : await run.all(ahead);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
@@ -67,10 +72,10 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
   });
 }
 
-async function preflight(session: Session, course: Course, { forceAfterMs }: UpgradeOptions) {
+async function preflight(session: Session, course: Course, options: UpgradeOptions) {
   const looks = await lookAhead(session, course);
   refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, forceAfterMs));
+  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options));
   return { plan, ahead: looks.map(aheadOf) };
 }
 

@@ -27,6 +27,8 @@ export interface GroupRollPorts {
   drain(machine: string, signal: AbortSignal): Promise<void>;
   /** Says to balancers of Services that its machine goes. */
   leave(machine: string, signal: AbortSignal): Promise<void>;
+  /** Waits until what runs on every node (DaemonSets) is ready on this one. */
+  daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
   readonly emit: Emit;
   readonly signal: AbortSignal;
   readonly pollMs?: number;
@@ -123,7 +125,11 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
       if (!group) throw new Error(`${machine} is of no group`);
       const maxSurge = wave.lanes.find(({ turns }) => turns.includes(turn))?.maxSurge ?? 0;
       const size = await sizeOf(group.name, signal);
-      const ready = () => during(`machines of ${group.name}`, emit, () => readyGroup(group, wave, size, poll, ports, signal));
+      const ready = () =>
+        during(`machines of ${group.name}`, emit, async () => {
+          const fresh = await readyGroup(group, wave, size, poll, ports, signal);
+          await Promise.all(fresh.map((one) => ports.daemonsReady(one, signal)));
+        });
       const { members = [] } = (await port.read(signal)).get(group.name) ?? {};
       // Gone by itself, or by a run that was killed: what comes in its place is waited for all the same.
       if (!members.some((one) => one.machine === machine && !one.going)) return ready();
@@ -173,7 +179,7 @@ const nodeSchema = z.looseObject({
   status: z.looseObject({ nodeInfo: z.looseObject({ kubeletVersion: z.string().default('') }).prefault({}) }).prefault({}),
 });
 
-/** Waits until the group has as many members as it wants, and those that are not old are Ready nodes of the wanted version, for as long as `stableFor` says. */
+/** Waits until the group has as many members as it wants, and those that are not old are Ready nodes of the wanted version, for as long as `stableFor` says. Returns these. */
 async function readyGroup(
   { name }: PoolGroup,
   { kubernetes }: Wave,
@@ -181,7 +187,7 @@ async function readyGroup(
   poll: Groups,
   { nodes: all, stableMs, pollMs = 2_000 }: GroupRollPorts,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   const end = performance.now() + readyWithinMs;
   let [since, why] = [0, 'nothing was seen yet'];
   while (performance.now() < end) {
@@ -189,7 +195,8 @@ async function readyGroup(
     const lacks = lackOf(groups.get(name), size.desired, nodes, kubernetes);
     if (lacks !== undefined) [since, why] = [0, lacks];
     else if (since === 0) since = performance.now();
-    if (since > 0 && performance.now() - since >= stableMs) return;
+    if (since > 0 && performance.now() - since >= stableMs)
+      return living(groups.get(name)).flatMap(({ machine, old }) => (old ? [] : [machine]));
     await sleep(pollMs / 10, undefined, { signal });
   }
   throw new UserError({
@@ -200,13 +207,15 @@ async function readyGroup(
   });
 }
 
+const living = (group: Group | undefined) => group?.members.filter(({ going }) => !going) ?? [];
+
 function lackOf(
   group: Group | undefined,
   desired: number,
   nodes: ReadonlyMap<string, KubeObject>,
   kubernetes: string,
 ): string | undefined {
-  const members = group?.members.filter(({ going }) => !going) ?? [];
+  const members = living(group);
   if (members.length < desired) return `${members.length} of ${desired} machines are there`;
   const waiting = members
     .filter(({ old }) => !old)

@@ -80,11 +80,20 @@ export const obstacleSchema = z.strictObject({
 });
 export type Obstacle = z.infer<typeof obstacleSchema>;
 
+/** Before etcd or a master is touched. `have`: there is one that is young enough, or that this rollout has taken. `skip`: the command says so. */
+const recoveryPointSchema = z.strictObject({
+  what: z.enum(['take', 'have', 'skip']),
+  /** `at` in milliseconds since the epoch; null: there is none. */
+  newest: z.strictObject({ id: z.string(), at: z.number(), ageSeconds: z.int() }).nullable(),
+});
+
 export const rolloutSchema = z.strictObject({
   versions: z.array(versionChange),
   /** Settings of cluster.yaml that come into force. */
   settings: z.array(z.string()),
   waves: z.array(waveSchema),
+  /** Absent: neither etcd nor a master is touched. */
+  recoveryPoint: recoveryPointSchema.optional(),
   /** Pods that move. */
   pods: z.int(),
   obstacles: z.array(obstacleSchema),

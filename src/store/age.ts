@@ -87,3 +87,13 @@ ${identity}
     await rm(temporary, { force: true });
   }
 }
+
+/** As sealTo, for what is too large to be held: 64 KiB of it are in memory at a time. Fails as what it reads fails. */
+export async function sealStreamTo(
+  recipients: readonly string[],
+  material: AsyncIterable<Uint8Array>,
+): Promise<AsyncIterable<Uint8Array>> {
+  const encrypter = new Encrypter();
+  for (const recipient of recipients) addRecipient(encrypter, recipient);
+  return encrypter.encrypt(ReadableStream.from(material));
+}

@@ -48,7 +48,13 @@ export interface Sealing {
   list(): Promise<readonly string[]>;
   /** Makes the identity where there is none. */
   recipients(): Promise<Recipients>;
+  /** Seals what is too large to be held. */
+  readonly sealStream: SealStream;
 }
+/** What was sealed, and to whom. Reading it fails as reading `material` fails. */
+export type SealStream = (
+  material: AsyncIterable<Uint8Array>,
+) => Promise<{ readonly sealed: AsyncIterable<Uint8Array>; readonly recipients: readonly string[] }>;
 
 export interface SealingOptions {
   readonly store: Store;
@@ -204,6 +210,12 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
       const version = await store.put(publicKey(name), new TextEncoder().encode(`${JSON.stringify(open, null, 2)}\n`));
       if (store.versions) await addToIndex(name, version, open);
       revealed.set(name, Promise.resolve(material));
+    },
+    async sealStream(material) {
+      const { sealedTo, own } = await recipients();
+      requireOwn(sealedTo, own, identityFile);
+      const { sealStreamTo } = await import('./age.ts');
+      return { sealed: await sealStreamTo(sealedTo, material), recipients: [...sealedTo] };
     },
     has: async (name) => (await store.list(sealedKey(name))).includes(sealedKey(name)),
     reveal(name) {

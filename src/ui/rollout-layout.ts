@@ -110,3 +110,19 @@ export const extentText = ({ pods, estimateSeconds }: Rollout): string =>
       ? 'There is no estimate of time: this cluster was not upgraded before.'
       : `It takes about ${duration(estimateSeconds * 1000)}, going by earlier upgrades of this cluster.`,
   ].join(' ');
+
+/** What is done about a recovery point before etcd or a master is touched; nothing, where neither is. */
+export function recoveryText({ recoveryPoint }: Rollout): readonly string[] {
+  if (!recoveryPoint) return [];
+  const { what, newest } = recoveryPoint;
+  const age = newest && duration(newest.ageSeconds * 1000);
+  const known = age === null ? 'there is none' : `the newest is ${age} old`;
+  switch (what) {
+    case 'take':
+      return [`It takes a recovery point first: ${known}.`];
+    case 'have':
+      return [`It takes no recovery point first: ${newest?.id} is there, ${age} old.`];
+    case 'skip':
+      return [`It takes no recovery point first (--skip-recovery-point): ${known}.`];
+  }
+}

@@ -10,6 +10,7 @@ import {
   isNothing,
   laneText,
   packagesLines,
+  recoveryText,
   restOf,
   type Shown,
   type TurnGroup,
@@ -45,7 +46,10 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
     ...(errors.length > 0
       ? [[style.red(style.bold('In the way: this upgrade would not begin')), ...errors.map((each) => obstacleText(each, look))]]
       : []),
-    [`${style.bold(cluster)}: upgrade${moves.length > 0 ? `: ${sanitize(moves.join('; '))}` : ''}`],
+    [
+      `${style.bold(cluster)}: upgrade${moves.length > 0 ? `: ${sanitize(moves.join('; '))}` : ''}`,
+      ...recoveryText(rollout).map((text) => `  ${sanitize(text)}`),
+    ],
     ...rollout.waves.map((wave, index) => waveLines(wave, `${index + 1}. ${waveText(wave, rollout)}`, shownDiffs, look)),
     ...restBlock(plan, look),
     ...laterBlocks(plan, look),

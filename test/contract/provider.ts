@@ -137,7 +137,7 @@ export function providerContract(subject: Subject): void {
       const points = Array.from({ length: Math.ceil(changes / runs.killEvery) }, (_, n) => 1 + n * runs.killEvery);
       await all(points, runs.atOnce, async (n) => {
         const place = await aPlace();
-        await killed(subject, place, 'upgrade', n);
+        expectKilled(await killed(subject, place, 'upgrade', n), n, changes);
         await up(place);
         expect(await plan(place), `killed after change ${n}`).toEqual([]);
         expect(await place.inventory(), `killed after change ${n}`).toEqual(whole);
@@ -157,7 +157,7 @@ export function providerContract(subject: Subject): void {
       await all(points, runs.atOnce, async (n) => {
         const place = await aPlace();
         await up(place);
-        await killed(subject, place, 'down', n);
+        expectKilled(await killed(subject, place, 'down', n), n, changes);
         await down(place);
         expect(await place.inventory(), `killed after change ${n}`).toEqual(before);
         await finished(places, place);
@@ -356,13 +356,26 @@ const once = (subject: Subject, place: Place, command: Command, signal: AbortSig
     if (command === 'down') await provider.removeStore(place.cluster, signal);
   });
 
-/** One run that dies with its nth change; nothing of it lives on. */
-async function killed(subject: Subject, place: Place, command: Command, changes: number): Promise<void> {
+/** One run that dies with its nth change; nothing of it lives on. Undefined: it died; else how many changes it came to its end with. */
+async function killed(subject: Subject, place: Place, command: Command, changes: number): Promise<number | undefined> {
   const life = new AbortController();
+  const before = place.changes();
   place.killAfter(changes, () => life.abort(new Error('killed')));
   const ended = await once(subject, place, command, life.signal).then(
     () => 'came to its end',
     (error: unknown) => messageOf(error),
   );
-  if (!place.revive()) throw new Error(`was to be killed after ${changes} changes: ${ended}`);
+  if (place.revive()) return undefined;
+  if (ended !== 'came to its end') throw new Error(`was to be killed after ${changes} changes: ${ended}`);
+  return place.changes() - before;
+}
+
+/**
+ * Some changes go together with others that happen to wait (intents that are dropped), so that no two runs have quite as many. A point beyond
+ * the end of its run shows nothing; there may be few of them.
+ */
+function expectKilled(made: number | undefined, point: number, undisturbed: number): void {
+  if (made === undefined) return;
+  expect(made, `not killed, as there were only ${made} changes`).toBeLessThan(point);
+  expect(made, `not killed after ${point} changes`).toBeGreaterThan(undisturbed * 0.8);
 }

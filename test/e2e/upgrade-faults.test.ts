@@ -1,6 +1,17 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dockerClient, type Ended, ended, eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
 import { linkTree } from '../support/link-tree.ts';
@@ -80,6 +91,11 @@ const emptyPlan = async (): Promise<void> => {
   expect({ code, stdout: code === 0 ? '' : stdout }).toEqual({ code: 0, stdout: '' });
 };
 
+const files = (directory: string): readonly string[] =>
+  readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+
 /** Begins an upgrade; as soon as an event is that, does something, once, beside it. */
 async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => void) => Promise<void>): Promise<Ended> {
   const child = cluster.start('upgrade', '--yes', '-o', 'json');
@@ -97,6 +113,47 @@ async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => 
   else throw new Error(`that was never so\n${result.stderr.slice(-3000)}`);
   return result;
 }
+
+test('a recovery point is whole or none: killed in the middle, the next one clears up, and nothing of a Secret is in the open', async () => {
+  await kubectl('create', 'secret', 'generic', 'spines', '--from-literal=word=hedgehog-4711');
+  const etcdctl = `$(readlink /proc/$(systemctl show -p MainPID --value etcd.service)/exe)ctl --endpoints https://127.0.0.1:2379 --cacert /etc/slipway/pki/etcd.ca.pem --cert /etc/slipway/pki/etcd-server.pem --key /etc/slipway/pki/etcd-server-key.pem`;
+  // Enough to be killed in the middle of.
+  await inside('etcd-a', `for i in $(seq 25); do head -c 1000000 /dev/urandom | base64 -w 0 | ${etcdctl} put /padding/$i; done`);
+  const store = join(cluster.directory, 'state/slipway/clusters', cluster.name);
+  const scratch = (): readonly string[] => files(join(store, '.scratch'));
+  const child = cluster.start('backup');
+  const cut = ended(child);
+  while (!scratch().some((path) => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 1_000_000)) await sleep(5);
+  child.kill('SIGKILL');
+  expect((await cut).signal).toBe('SIGKILL');
+  expect(JSON.parse((await cluster.must('backup', 'list', '-o', 'json')).stdout)).toMatchObject({ points: [], damaged: [] });
+
+  const { point } = JSON.parse((await cluster.must('backup', '-o', 'json')).stdout);
+  const listed = JSON.parse((await cluster.must('backup', 'list', '-o', 'json')).stdout);
+  expect(listed).toMatchObject({ points: [{ id: point.id, command: 'backup' }], damaged: [], unfinished: [] });
+  expect(point.snapshots.map((snapshot: { cluster: string }) => snapshot.cluster)).toEqual(['main', 'events']);
+  expect(point.snapshots[0].size).toBeGreaterThan(25_000_000);
+  for (const { key, sealedSha256 } of point.snapshots)
+    expect(
+      createHash('sha256')
+        .update(readFileSync(join(store, key)))
+        .digest('hex'),
+    ).toBe(sealedSha256);
+  for (const path of files(join(store, 'recovery'))) {
+    const text = readFileSync(path, 'latin1');
+    expect(text).not.toContain('hedgehog');
+    expect(text).not.toContain('PRIVATE KEY');
+    expect(text).not.toContain('/registry/');
+  }
+  expect(await inside('etcd-a', 'ls -A /var/lib/slipway/snapshot')).toBe('');
+  // What follows need not carry it.
+  await inside(
+    'etcd-a',
+    `${etcdctl} del --prefix /padding/; ${etcdctl} compact ${point.snapshots[0].revision}; ${etcdctl} defrag`,
+  );
+  const { rollout } = JSON.parse((await cluster.must('upgrade', '--to', after, '--dry-run', '-o', 'json')).stdout);
+  expect(rollout.recoveryPoint).toMatchObject({ what: 'have', newest: { id: point.id } });
+});
 
 test('a damaged program in the cache, and again in the mirror, stops it before anything is touched', async () => {
   copyFileSync(join(assets, kubelet), join(cache, 'whole'));

@@ -1,14 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { peerUrlOf } from '../../src/etcd/on-host.ts';
+import { takeSnapshot } from '../../src/etcd/snapshot.ts';
 import { etcdStatus } from '../../src/etcd/status.ts';
 import { etcdCluster } from '../../src/etcd/types/cluster.ts';
 import { type EtcdMemberProps, etcdMember } from '../../src/etcd/types/member.ts';
+import { viewCluster } from '../../src/etcd/view.ts';
 import type { HostsClients } from '../../src/host/host.ts';
 import type { Address, Context, World } from '../../src/plan/resource.ts';
-import { LocalEtcd, missingEtcd } from '../support/local-etcd.ts';
+import { etcdBinary, LocalEtcd, missingEtcd } from '../support/local-etcd.ts';
 
 /** The lives of an etcd cluster, on real etcd; hosts are directories, SSH is a local shell. */
 describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${missingEtcd}` : ''}`, { timeout: 90_000 }, () => {
@@ -357,5 +359,49 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     await join1('etcd-c');
     await allVoters();
     expect(existsSync(join(lab.volume('etcd-c'), 'removed-member'))).toBe(true);
+  });
+
+  describe('a snapshot', () => {
+    const etcdutl = `${etcdBinary}utl`;
+    const signal = AbortSignal.timeout(60_000);
+    const put = (key: string, value: string): void => {
+      const pki = join(lab.root, 'etcd-a/etc/slipway/pki');
+      const tls = ['--cacert', `${pki}/etcd.ca.pem`, '--cert', `${pki}/etcd-server.pem`, '--key', `${pki}/etcd-server-key.pem`];
+      const endpoint = ['--endpoints', `https://${lab.address('etcd-a')}:2379`];
+      execFileSync(`${etcdBinary}ctl`, [...endpoint, ...tls, 'put', key], { input: value, stdio: ['pipe', 'ignore', 'inherit'] });
+    };
+    const onHost = (name: string): readonly string[] => readdirSync(join(lab.root, name, 'var/lib/slipway/snapshot'));
+
+    test('of a follower is whole, stays on no disk, and brings everything back', async () => {
+      lab = new LocalEtcd(3, 79);
+      await bootstrap();
+      for (let i = 0; i < 20; i++) put(`/registry/${i}`, 'x'.repeat(50_000));
+      const leader = (await viewCluster({ clients: lab.clients(), cluster: 'main', signal })).views;
+      const { head, bytes } = await takeSnapshot(lab.clients(), 'main', signal);
+      expect(leader.get(head.member)?.status.leader).not.toBe(leader.get(head.member)?.status.header.member_id);
+      expect(head).toMatchObject({ etcd: '3.6.16', keys: 20, revision: 21 });
+      const file = join(lab.root, 'snapshot.db');
+      writeFileSync(file, Buffer.concat(await Array.fromAsync(bytes)));
+      expect(onHost(head.member)).toEqual([]);
+      const status = execFileSync(etcdutl, ['snapshot', 'status', file, '-w', 'json']).toString();
+      expect(JSON.parse(status)).toMatchObject({ hash: head.hash, revision: head.revision, totalKey: head.keys });
+      // It checks the digest at the end, too.
+      execFileSync(etcdutl, ['snapshot', 'restore', file, '--data-dir', join(lab.root, 'restored')], { stdio: 'ignore' });
+    });
+
+    test('that nobody reads to its end leaves nothing on the host, and the next clears up after one that was cut off', async () => {
+      lab = new LocalEtcd(1, 80);
+      await bootstrap();
+      for (let i = 0; i < 10; i++) put(`/registry/${i}`, 'x'.repeat(100_000));
+      const { close } = await takeSnapshot(lab.clients(), 'main', signal);
+      close();
+      expect(onHost('etcd-a')).toEqual([]);
+      writeFileSync(join(lab.root, 'etcd-a/var/lib/slipway/snapshot/main.1.db.part'), 'half');
+      const { bytes } = await takeSnapshot(lab.clients(), 'main', signal);
+      await Array.fromAsync(bytes);
+      expect(onHost('etcd-a')).toEqual([]);
+      lab.stop('etcd-a');
+      await expect(takeSnapshot(lab.clients(), 'main', signal)).rejects.toThrow('no healthy member answers');
+    });
   });
 });

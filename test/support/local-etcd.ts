@@ -19,7 +19,7 @@ const shims = {
   journalctl: 'tail -n 1000 "$ROOT/$2.log" 2>/dev/null; true',
   sync: 'true',
   systemctl: `
-act=$1; shift; [ "$1" != --no-block ] || shift; unit=$1; pid=$ROOT/$unit.pid
+act=$1; shift; [ "$act" != show ] || { for unit; do :; done; cat "$ROOT/$unit.pid"; exit; }; [ "$1" != --no-block ] || shift; unit=$1; pid=$ROOT/$unit.pid
 alive() { [ -s "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null && [ "$(cut -d ' ' -f 3 "/proc/$(cat "$pid")/stat")" != Z ]; }
 case "$act" in
   start) alive && exit 0
@@ -183,8 +183,15 @@ export class LocalEtcd {
       if (typeof stdin === 'object' && !(stdin instanceof Uint8Array)) throw new Error('no streams here');
       return this.#run(name, command, stdin);
     },
-    stream: async () => {
-      throw new Error('not needed');
+    stream: async (command, signal) => {
+      this.before(name, command);
+      const child = spawn('sh', ['-c', this.#rooted(name, command)], {
+        env: this.#environment(name),
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      // As sshd does: what the command writes from then on reaches nobody.
+      signal.addEventListener('abort', () => child.stdout.destroy(), { once: true });
+      return child.stdout;
     },
     interactive: async () => {
       throw new Error('not needed');
@@ -198,10 +205,14 @@ export class LocalEtcd {
     NODE_IP: this.#address(name),
     ...(process.env.ETCD_QUOTA ? { QUOTA: process.env.ETCD_QUOTA } : {}),
   });
+  #rooted = (name: string, command: string): string =>
+    command.replaceAll(/\/(var\/lib|etc\/slipway)\//g, `${join(this.root, name)}/$1/`);
   #run(name: string, command: string, stdin?: Uint8Array | string | Readable): Promise<ExecResult> {
-    const rooted = command.replaceAll(/\/(var\/lib|etc\/slipway)\//g, `${join(this.root, name)}/$1/`);
     return new Promise((resolve, reject) => {
-      const child = spawn('sh', ['-c', rooted], { env: this.#environment(name), stdio: ['pipe', 'pipe', 'pipe'] });
+      const child = spawn('sh', ['-c', this.#rooted(name, command)], {
+        env: this.#environment(name),
+        stdio: ['pipe', 'pipe', 'pipe'],
+      });
       const out = { stdout: '', stderr: '' };
       child.stdout.on('data', (chunk: Buffer) => {
         out.stdout += chunk.toString();

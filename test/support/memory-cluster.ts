@@ -33,6 +33,7 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
   return {
     cluster,
     file: 'cluster.yaml',
+    text: `name: ${cluster.name}\n`,
     manifests: [],
     gateJobs: new Map(),
     env: {},
@@ -47,6 +48,7 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
     layers: async ({ design }) => ({
       layers: memoryLayers(world, design().resources, () => design().resources),
       secrets: { reveal: notHere },
+      seal: notHere,
       reach: { hosts: notHere, kube: notHere },
     }),
     now: Date.now,

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
@@ -28,6 +29,7 @@ import {
   type Resolved,
   type ResourceType,
 } from '../../src/plan/resource.ts';
+import { parsePoint, type RecoveryPoint, recoveryPrefix } from '../../src/recovery/point.ts';
 import type { UpgradeResult } from '../../src/rollout/result.ts';
 import type { UpgradePlan } from '../../src/rollout/upgrade-plan.ts';
 import { lockKey } from '../../src/run/lockRecord.ts';
@@ -37,6 +39,7 @@ import { MemoryWorld, memoryLayers, worldDigest } from './memory.ts';
 import { MemoryApi } from './memory-api.ts';
 import { memoryOpened } from './memory-cluster.ts';
 import { MemoryHosts } from './memory-hosts.ts';
+import { snapshotAnswer, snapshotFile } from './snapshot.ts';
 import type { VirtualTimers } from './virtual-timers.ts';
 
 type Act = (act: string) => void | Promise<void>;
@@ -48,7 +51,9 @@ type Act = (act: string) => void | Promise<void>;
 export class UpgradableCluster {
   readonly world = new MemoryWorld();
   readonly api: MemoryApi;
-  readonly objects = new Map<string, Uint8Array>();
+  readonly objects = new Map<string, Uint8Array>([['secrets/ssh.age', Buffer.from('sealed')]]);
+  /** What a member sends when it is asked for a snapshot. */
+  snapshot = (member: string, cluster: string): Buffer => snapshotAnswer(snapshotFile(`${cluster} of ${member}`));
   /** What did not hold, and after which act. */
   readonly broken: string[] = [];
   /** Machines that were made. */
@@ -129,6 +134,10 @@ export class UpgradableCluster {
     const { changes } = await this.planned(file);
     return changes.map(({ address, action, fields }) => `${action} ${address} ${fields.map(({ path }) => path).join(', ')}`);
   }
+  /** Recovery points, oldest first. */
+  points(): readonly RecoveryPoint[] {
+    return [...this.objects].flatMap(([key, bytes]) => (key.startsWith(recoveryPrefix) ? (parsePoint(bytes) ?? []) : []));
+  }
   async record(): Promise<ClusterRecord> {
     const record = await readRecord(memoryStore(this.objects));
     if (!record) throw new Error('there is no record');
@@ -201,6 +210,7 @@ export class UpgradableCluster {
         if (this.dead) throw new Error('killed');
         const version = await store.put(key, body, condition);
         if (key === recordKey) await this.#after('write record');
+        if (key.startsWith(recoveryPrefix)) await this.#after(`write ${key.split('/').at(-1)}`);
         return version;
       },
     };
@@ -323,7 +333,7 @@ export class UpgradableCluster {
     const members = all.map((name) => ({ ID: idOf(name), name, peerURLs: [`https://${name}`], clientURLs: [`https://${name}`] }));
     const version = this.#program(host, 'etcd') ?? '';
     const status = {
-      header: { member_id: idOf(host), cluster_id: '1' },
+      header: { member_id: idOf(host), cluster_id: '1', revision: '9' },
       version,
       leader: idOf(leader),
       raftTerm: '2',
@@ -343,6 +353,11 @@ export class UpgradableCluster {
     const said = (stdout: string): ExecResult => ({ code: 0, stdout, stderr: '' });
     return {
       ...host,
+      stream: async (command) => {
+        const asked = etcdClusterNames.find((each) => new RegExp(`:${etcdClusters[each].client}\\b`).test(command));
+        if (this.dead || asked === undefined || !this.serves(name)) throw new Error('a host in memory streams snapshots only');
+        return Readable.from([this.snapshot(name, asked)]);
+      },
       exec: async (command, options) => {
         if (this.dead) throw new Error('killed');
         if (typeof options?.stdin === 'string' && options.stdin.includes('systemctl stop')) {
@@ -429,6 +444,7 @@ export class UpgradableCluster {
     return {
       layers,
       secrets: { reveal: async () => new Uint8Array() },
+      seal: async (material) => ({ sealed: material, recipients: [] }),
       reach: { hosts: () => clients, kube: () => kube },
     };
   }

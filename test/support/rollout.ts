@@ -205,6 +205,10 @@ export async function sampleUpgrade(over: Partial<Rollout> = {}): Promise<Upgrad
           lane('pool batch', replaced, { strategy: 'replace', maxSurge: 1, maxUnavailable: 0 }),
         ]),
       ],
+      recoveryPoint: {
+        what: 'take',
+        newest: { id: '20261120T030000000Z-7f3a2b', at: Date.UTC(2026, 10, 20, 3), ageSeconds: 86_400 },
+      },
       pods: 14,
       obstacles: [
         {

@@ -4,8 +4,8 @@ import { type RuleFinding, warning } from './rule.ts';
 /** Keys that this version accepts and does not act on yet: only what a person wrote is worth a word, so this asks the file and not the defaults. */
 const notYet: readonly { readonly path: Path; readonly why: string }[] = [
   {
-    path: ['backup'],
-    why: 'this version makes no backups: copy the etcd volumes or take `etcdctl snapshot save` by `cluster ssh`',
+    path: ['backup', 'schedule'],
+    why: 'this version takes recovery points by `cluster backup` and before upgrades: let cron or a pipeline call `cluster backup`',
   },
   { path: ['secrets', 'observers'], why: 'this version seals secrets to secrets.recipients only' },
 ];

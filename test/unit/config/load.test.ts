@@ -47,8 +47,13 @@ describe('keys that this version does not act on', () => {
   const unused = (text: string) => readCluster(text).findings.filter(({ check }) => check === 'config.no-effect');
   test('are warned about where a person wrote them', () => {
     expect(
-      unused(`${base}backup: { keep: 3 }\npools:\n  - name: w\n    count: 1\n    upgrade: { strategy: replace }\n`),
-    ).toMatchObject([{ severity: 'warning', where: expect.stringMatching(/:6:/) }]);
+      unused(
+        `${base}backup: { keep: 3, schedule: "0 3 * * *" }\npools:\n  - name: w\n    count: 1\n    upgrade: { strategy: replace }\n`,
+      ),
+    ).toMatchObject([
+      { severity: 'warning', where: expect.stringMatching(/:6:/), what: expect.stringMatching(/^backup\.schedule /) },
+    ]);
+    expect(unused(`${base}backup: { keep: 3, maxAge: 1h }\n`)).toEqual([]);
     expect(unused(`${base}network: { plugin: none }\naddons: { manifests: [a.yaml] }\n`)).toEqual([]);
   });
   test('and not where they are only defaults', () => {

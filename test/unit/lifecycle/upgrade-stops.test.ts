@@ -143,7 +143,7 @@ describe('an upgrade that stops', () => {
 
   test('--abort uncordons what a killed run has left, leaves versions where they are, and a later upgrade goes on', async () => {
     const cluster = await standing();
-    await cluster.killedAfter(17, (signal) => cluster.upgrade(after, {}, signal));
+    await cluster.killedAfter(20, (signal) => cluster.upgrade(after, {}, signal));
     expect(cluster.api.cordoned()).not.toEqual([]);
     const moved = kubelets(cluster);
     const { outcome, because } = await cluster.abort(after);
@@ -203,7 +203,7 @@ describe('cluster.yaml edited while an upgrade is under way', () => {
     ['a setting', { kubernetes: { extraArgs: { apiserver: { 'max-requests-inflight': '500' } } } }],
     ['another strategy', { pools: [{ name: 'workers', count: 3, upgrade: { strategy: 'replace', maxSurge: 1 } }] }],
   ];
-  const kills = [9, 17];
+  const kills = [12, 20];
   test.each(edits)('%s: never a kubelet newer than an API server, and all arrive', async (_, over) => {
     for (const acts of kills) {
       const cluster = await standing();
@@ -218,7 +218,7 @@ describe('cluster.yaml edited while an upgrade is under way', () => {
   test('a machine that is lost meanwhile is made at the version that it had reached', async () => {
     for (const lost of ['master-a', 'master-b', 'workers-a-1', 'workers-b-1']) {
       const cluster = await standing();
-      await cluster.killedAfter(17, (signal) => cluster.upgrade(after, {}, signal));
+      await cluster.killedAfter(20, (signal) => cluster.upgrade(after, {}, signal));
       cluster.lose(lost);
       await cluster.up(after);
       await goesOn(cluster);
@@ -230,7 +230,7 @@ describe('cluster.yaml edited while an upgrade is under way', () => {
     await cluster.up(at('1.34.4'));
     cluster.populate();
     cluster.stands();
-    await cluster.killedAfter(17, (signal) => cluster.upgrade(at('1.35.4'), {}, signal));
+    await cluster.killedAfter(20, (signal) => cluster.upgrade(at('1.35.4'), {}, signal));
     await goesOn(cluster, after);
   });
 });

@@ -64,6 +64,8 @@ class Pool {
   }
   readonly ready: () => number;
   onAct: (act: string) => void = () => undefined;
+  /** What runs on every node is asked about on this one. */
+  onDaemons: (machine: string) => void = () => undefined;
   #count(act: string): void {
     this.acts++;
     this.least = Math.min(this.least, this.ready());
@@ -100,6 +102,7 @@ class Pool {
       stableMs: 0,
       drain: async (machine) => void this.drained.push(machine),
       leave: async () => undefined,
+      daemonsReady: async (machine) => this.onDaemons(machine),
       signal,
       emit: idle.emit,
       pollMs: 0,
@@ -246,4 +249,20 @@ test('a lane of which each turn makes a machine of its own lets as many go at on
   };
   await runWaves([wave], ports, { maxDrains: 10, canary: false, stopping: signal, signal });
   expect(running.most).toBe(2);
+});
+
+test('no old member goes while something that runs on every node is not ready on a new one', async () => {
+  const pool = new Pool();
+  const asked: string[] = [];
+  pool.onDaemons = (machine) => {
+    asked.push(machine);
+    expect(pool.drained).toEqual([]);
+    throw new Error(`kube-system/csi on ${machine}`);
+  };
+  const old = new Set([...pool.groups.held.values()].flatMap(({ members }) => members.map(({ machine }) => machine)));
+  pool.publish();
+  await expect(pool.roll()).rejects.toThrow('kube-system/csi');
+  expect(pool.drained).toEqual([]);
+  expect(asked.length).toBeGreaterThan(0);
+  expect(asked.filter((machine) => old.has(machine))).toEqual([]);
 });

@@ -68,6 +68,19 @@ describe('the dry run for people', () => {
     expect(text.indexOf('has a local volume')).toBeGreaterThan(text.indexOf('4. pools'));
     expect(text).toContain('1 in the way');
   });
+  it('says what becomes of a recovery point before etcd or a master is touched', async () => {
+    const of = async (recoveryPoint: UpgradePlan['rollout']['recoveryPoint']) => {
+      const { recoveryPoint: _, ...rollout } = plan.rollout;
+      return human({ ...plan, rollout: { ...rollout, ...(recoveryPoint && { recoveryPoint }) } }).split('\n')[1];
+    };
+    const newest = { id: '20261120T030000000Z-7f3a2b', at: 0, ageSeconds: 3 * 3600 };
+    expect(await of({ what: 'take', newest })).toBe('  It takes a recovery point first: the newest is 3 h 00 min old.');
+    expect(await of({ what: 'take', newest: null })).toBe('  It takes a recovery point first: there is none.');
+    expect(await of({ what: 'have', newest })).toContain(`${newest.id} is there, 3 h 00 min old`);
+    expect(await of({ what: 'skip', newest })).toContain('(--skip-recovery-point): the newest is 3 h 00 min old');
+    expect(await of(undefined)).not.toContain('recovery point');
+    expect(markdown(plan)).toContain('It takes a recovery point first: the newest is');
+  });
   it('says when there is nothing to do, and when nobody knows how long it takes', async () => {
     expect(human(await sampleUpgrade({ waves: [], obstacles: [] }))).toBe('✔ shop: nothing to upgrade');
     expect(markdown(await sampleUpgrade({ waves: [], obstacles: [] }))).toContain('Nothing to upgrade.');
