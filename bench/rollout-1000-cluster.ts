@@ -14,6 +14,8 @@ import { hostUnits } from '../src/host/types/units.ts';
 import { type KubeApi, openKube } from '../src/kube/client.ts';
 import type { Credentials, KubeClients } from '../src/kube/clients.ts';
 import { connectKube } from '../src/kube/connect.ts';
+import { watchPods } from '../src/kube/drain/feed.ts';
+import { openHttp } from '../src/kube/http.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
 import { kubeNode } from '../src/kube/types/node.ts';
 import { machinesBy } from '../src/lifecycle/live.ts';
@@ -54,7 +56,7 @@ export class ThousandNodes {
 
   constructor(place: Place) {
     this.#place = place;
-    this.#api = openKube({ server: place.server, tlsServerName: 'api.demo.internal', ...place.credentials });
+    this.#api = openKube(this.#server());
     let known: { readonly things: number; readonly access: Access } | undefined;
     const access = (): Access => {
       const things = this.world.things.size;
@@ -257,19 +259,26 @@ export class ThousandNodes {
       ...Array.from({ length: podsPerNode }, (_, i) => pod(node, `app${i}-${node}`, 'ReplicaSet')),
       pod(node, `agent-${node}`, 'DaemonSet'),
     ]);
-    await Promise.all(pods.map((object) => limit(() => this.#api.apply(object, { manager: 'controller' }))));
-    const end = performance.now() + 180_000;
+    const http = openHttp(this.#server());
+    const path = '/api/v1/namespaces/default/pods';
+    await Promise.all(pods.map((body) => limit(() => http.text(path, { method: 'POST', body, timeoutMs: 60_000 }))));
+    http.close();
+    const watching = new AbortController();
+    const signal = AbortSignal.any([watching.signal, AbortSignal.timeout(300_000)]);
+    const seen = watchPods(this.#api, signal);
     for (;;) {
-      const left = (await this.#api.list('v1', 'Pod')).filter((object) => !isRunning(object)).length;
-      if (left === 0) return pods.length;
-      if (performance.now() > end) throw new Error(`${left} of ${pods.length} pods do not run`);
-      await new Promise((done) => setTimeout(done, 1000));
+      const nodes = await seen.next(signal);
+      const running = [...nodes.values()].flatMap((own) => [...own.values()]).filter(({ phase }) => phase === 'Running');
+      if (running.length < pods.length) continue;
+      watching.abort();
+      return pods.length;
     }
   }
+  #server() {
+    const { server, credentials } = this.#place;
+    return { server, tlsServerName: 'api.demo.internal', ...credentials };
+  }
 }
-
-const isRunning = ({ status }: KubeObject): boolean =>
-  typeof status === 'object' && status !== null && 'phase' in status && status.phase === 'Running';
 
 /** One healthy member: it is not what is measured. */
 const etcdAnswers = {

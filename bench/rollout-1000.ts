@@ -32,6 +32,15 @@ async function outside(workers: number): Promise<object> {
   const api = await startLocalApi(77, { 'etcd-compaction-interval': '1m' });
   const kubelets = await startKwok(api);
   const directory = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
+  const close = (): void => {
+    rmSync(directory, { recursive: true, force: true });
+    kubelets.close();
+    api.close();
+  };
+  process.once('SIGTERM', () => {
+    close();
+    process.exit(1);
+  });
   try {
     const place: Place = { server: api.server, credentials: api.credentials, workers, directory };
     await inChild('make', place);
@@ -47,9 +56,7 @@ async function outside(workers: number): Promise<object> {
     console.error(kubelets.log().slice(-1000));
     throw error;
   } finally {
-    rmSync(directory, { recursive: true, force: true });
-    kubelets.close();
-    api.close();
+    close();
   }
 }
 /** upgrade.maxDrains of the cluster, 5%; and its pools' maxUnavailable, 10% of 100. */

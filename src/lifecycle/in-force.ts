@@ -102,10 +102,16 @@ function versionsLeft(cluster: Cluster, record: ClusterRecord | undefined): read
       fields,
       impact: 'drain',
       reason: 'cluster.yaml asks for other versions than those in force',
-      when: { left: 'upgrade', because: refusalOf(before, after) ?? 'a version moves machine by machine, gated' },
+      when: {
+        left: 'upgrade',
+        because: refusalOf(reachedBy(record) ?? before, after) ?? 'a version moves machine by machine, gated',
+      },
     },
   ];
 }
+/** An upgrade that was stopped goes on from the furthest that anybody has come. */
+const reachedBy = ({ rollout }: ClusterRecord): Versions | undefined =>
+  rollout?.hops.slice(0, Math.max(0, ...Object.values(rollout.at))).at(-1)?.versions;
 /** Where `upgrade` would refuse the way: said here already. */
 function refusalOf(before: Versions, after: Versions): string | undefined {
   try {

@@ -265,7 +265,8 @@ export class UpgradeRun {
     if (changes.length === 0) return;
     this.#at = { ...this.#at, [addonsKey]: hop.index };
     this.#redesign();
-    const wanted = new Set<string>(changes);
+    // What these addons run must serve, and be new, before nodes are drained: else a drain meets a roll of theirs.
+    const wanted = new Set<string>([...changes, ...changes.map((address) => address.replace(/^kube\.addon\//, 'kube.ready/'))]);
     await runPlan(
       partOf(planFrom(this.#session, policy), (address) => wanted.has(address)),
       this.#session,

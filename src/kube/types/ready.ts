@@ -113,6 +113,8 @@ const workloadSchema = z.looseObject({
       numberAvailable: z.number().default(0),
       desiredNumberScheduled: z.number().default(0),
       availableReplicas: z.number().default(0),
+      replicas: z.number().default(0),
+      updatedReplicas: z.number().default(0),
     })
     .prefault({}),
   spec: z.looseObject({ replicas: z.number().default(1) }).prefault({}),
@@ -132,6 +134,9 @@ export function unavailable(object: KubeObject): string | undefined {
     return status.availableReplicas >= spec.replicas
       ? undefined
       : `${status.availableReplicas} of ${spec.replicas} are available`;
+  // While old pods remain, a drain of the node of one may wait for a new one that finds no place but there.
+  const old = object.kind === 'Deployment' ? status.replicas - status.updatedReplicas : 0;
+  if (old > 0) return `${old} of ${status.replicas} pods are of the version before`;
   const condition = status.conditions.find(({ type }) => type === 'Available');
   if (condition?.status === 'True') return undefined;
   return condition ? `${condition.reason}: ${condition.message}` : 'no condition Available yet';
