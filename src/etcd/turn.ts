@@ -5,8 +5,8 @@ import type { Amount } from '../plan/resource.ts';
 import { moveLeaderAway } from './leader.ts';
 import { memberHostsOf } from './on-host.ts';
 import type { EtcdCluster } from './probe.ts';
-import { canRestart } from './quorum.ts';
-import { pollMs, viewCluster } from './view.ts';
+import { canRestart, type Member } from './quorum.ts';
+import { type Joining, patienceMs, pollMs, viewCluster } from './view.ts';
 
 interface Turning {
   readonly clients: HostsClients;
@@ -23,19 +23,35 @@ const riseWithinMs = 60_000;
 export async function prepareMember(host: string, { clients, clusters, signal, progress }: Turning): Promise<void> {
   for (const cluster of clusters) {
     const joining = { clients, cluster, signal, progress: (message: string) => progress(message) };
-    const { quorum } = await viewCluster(joining);
-    const own = quorum.find(({ name }) => name === host);
-    const verdict = own ? canRestart(quorum, own.id) : ({ ok: true } as const);
-    // The only member of a cluster may go: there is nobody to keep it up.
-    if (quorum.length > 1 && !verdict.ok) {
+    const { own, why } = await spared(host, joining);
+    if (why !== undefined) {
       throw new UserError({
         what: `${host} cannot be taken away just now`,
         where: `etcd ${cluster}`,
-        why: verdict.why,
+        why,
         next: 'bring the other members to health first: cluster status, cluster up; then run the same command again',
       });
     }
     if (own) await moveLeaderAway(own.id, joining);
+  }
+}
+
+/** Whether the others hold quorum without it. One slow answer is no member lost, so it is asked for a few seconds before it is refused. */
+async function spared(
+  host: string,
+  joining: Omit<Joining, 'progress'>,
+): Promise<{ readonly own: Member | undefined; readonly why?: string }> {
+  const end = performance.now() + patienceMs;
+  for (;;) {
+    const { quorum } = await viewCluster(joining);
+    const own = quorum.find(({ name }) => name === host);
+    const verdict = own ? canRestart(quorum, own.id) : ({ ok: true } as const);
+    // The only member of a cluster may go: there is nobody to keep it up.
+    if (quorum.length <= 1 || verdict.ok) return { own };
+    const away = quorum.filter(({ name, healthy }) => name !== host && !healthy).map(({ name, id }) => name || id);
+    const others = away.length === 0 ? '' : `; not healthy: ${away.join(', ')}`;
+    if (performance.now() > end) return { own, why: `${verdict.why}${others}` };
+    await sleep(pollMs, undefined, { signal: joining.signal });
   }
 }
 

@@ -6,7 +6,8 @@ import { formerHosts, type MemberHost, memberHost, memberHostsOf } from './on-ho
 import type { EtcdCluster } from './probe.ts';
 import { hasQuorum, type Member } from './quorum.ts';
 
-const patienceMs = 6_000;
+/** How long a cluster is asked again before what it lacks is believed. */
+export const patienceMs = 6_000;
 /** A machine that is down must not take the time in which the others are to agree. */
 const reachMs = 2_000;
 export const pollMs = 150;

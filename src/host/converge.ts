@@ -109,10 +109,13 @@ export async function startUnits(
   return { restarted: said('restarts'), waiting: said('waiting') };
 }
 
-/** Stops units, each after those that are ordered behind it, and waits until they have ended what they had begun. */
+/**
+ * Stops units, each after those that are ordered behind it, and waits until they have ended what they had begun; or for so many seconds: they go on stopping
+ * by themselves.
+ */
 export async function stopUnits(
   host: Host,
-  { generation, units }: { readonly generation: number; readonly units: readonly string[] },
+  { generation, units, seconds }: { readonly generation: number; readonly units: readonly string[]; readonly seconds?: number },
   signal?: AbortSignal,
 ): Promise<void> {
   if (units.length === 0) return;
@@ -121,7 +124,9 @@ export async function stopUnits(
     `generation=${generation} seen=0 state=/var/lib/slipway`,
     '[ ! -e "$state/generation" ] || read -r seen <"$state/generation"',
     `[ "$generation" -ge "$seen" ] || { echo ${newer}; exit 3; }`,
-    `exec systemctl stop -- ${units.map(quote).join(' ')}`,
+    `${seconds === undefined ? 'exec' : `timeout ${seconds}`} systemctl stop -- ${units.map(quote).join(' ')}`,
+    // What timeout(1) ends with when the time is up.
+    ...(seconds === undefined ? [] : ['code=$?; [ $code = 124 ] || exit $code']),
     '',
   ].join('\n');
   const result = await host.exec('sh -s', { stdin, timeoutMs: 110_000, ...(signal && { signal }) });

@@ -20,22 +20,24 @@ const lookEveryMs = 1000;
 
 /**
  * Looks until what only the API knows is seen, too, or for so long: where machines and hosts are seen, an API server that is just starting, or whose only etcd
- * member has just come back, tells it a moment later. Returns the last look, whatever it has not seen.
+ * member has just come back, tells it a moment later. Returns the last look, whatever it has not seen. `enough`: of one that need not see it.
  */
 export async function untilApiSeen<Found>(
   { opened, signal }: Pick<Session, 'opened' | 'signal'>,
   look: () => Promise<Found>,
   planOf: (found: Found) => Plan,
+  enough: (found: Found) => boolean = () => false,
 ): Promise<Found> {
   const end = opened.now() + apiWithinMs;
   for (;;) {
     const found = await look();
-    if (!onlyApiUnseen(planOf(found)) || opened.now() > end) return found;
+    if (!onlyApiUnseen(planOf(found)) || enough(found) || opened.now() > end) return found;
     await sleep(lookEveryMs, undefined, { signal });
   }
 }
 
-function onlyApiUnseen(plan: Plan): boolean {
+/** Machines and hosts are seen, and only what the API knows is not. */
+export function onlyApiUnseen(plan: Plan): boolean {
   const unseen = unseenOf(plan);
   return unseen.length > 0 && unseen.every(({ address }) => throughApi.has(typeOf(address)));
 }

@@ -114,13 +114,18 @@ export function variantsAt({ variants }: Course, { index, moves }: Hop, { machin
 }
 
 /** For the record: with everyone who has not moved yet, so that machines that are made meanwhile know their kin. */
-export const rolloutRecord = ({ variants, hops }: Course, at: Variants['at'], { machines }: Topology): RolloutRecord => ({
+export const rolloutRecord = (
+  { variants, hops }: Course,
+  { machines }: Topology,
+  { at, turning }: { readonly at: Variants['at']; readonly turning: ReadonlySet<string> },
+): RolloutRecord => ({
   hops: variants.all.slice(1).map(({ cluster, versions }, index) => ({
     versions: recorded(versions),
     settings: settingsOf(cluster),
     moves: [...(hops.find((hop) => hop.index === index + 1)?.moves ?? [])],
   })),
   at: { ...Object.fromEntries(machines.map(({ name }) => [name, 0])), ...at },
+  ...(turning.size > 0 && { turning: [...turning] }),
 });
 export const settingsAt = (course: Course): Settings =>
   settingsOf((course.variants.all.at(-1) ?? course.variants.all[0]).cluster);

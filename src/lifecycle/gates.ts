@@ -83,7 +83,7 @@ async function passGates(
   signal: AbortSignal,
 ): Promise<void> {
   await Promise.all([
-    ...(turn.role === 'etcd' && turn.how !== 'remove' ? [etcdIsWell(session, signal)] : []),
+    ...(turn.how !== 'remove' && (turn.role === 'etcd' || turn.role === 'master') ? [etcdIsWell(session, signal)] : []),
     ...(turn.role === 'master' ? [work.leadersLead(signal)] : []),
     ...(isNode(turn, session) ? [staysReady(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
   ]);

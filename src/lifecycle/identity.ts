@@ -52,6 +52,8 @@ const rolloutRecordSchema = z.strictObject({
   ),
   /** How many hops a machine (or `addons`, or `pool NAME` where pools are groups) has made. */
   at: z.record(z.string(), z.int().min(0)),
+  /** etcd machines whose turn was begun and has not come to its end: what is not well there is what going on mends. Nodes say so themselves, by our cordon. */
+  turning: z.array(z.string()).exactOptional(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;
 

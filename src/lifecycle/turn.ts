@@ -1,7 +1,9 @@
 import { machinesOf } from '../cluster/topology.ts';
 import type { Bundle } from '../components/bundle.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
+import { UnreachableError } from '../errors.ts';
 import { prepareMember } from '../etcd/turn.ts';
+import { stopUnits } from '../host/converge.ts';
 import { settleUnits } from '../host/settle.ts';
 import { packagesAddress } from '../host/types/packages.ts';
 import { ledPrograms } from '../kube/leaders.ts';
@@ -61,6 +63,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
   else if (how === 'remove') await carryOut(turn, removal(turn, session).steps, session, signal);
   else {
     if (how === 'replace') {
+      await retire(turn, session, signal);
       await carryOut(turn, deletion(turn, session), session, signal);
       await ports.gone();
       if (turn.role === 'worker' || (turn.role === 'master' && machinesOf(session.design.topology, 'master').length > 1))
@@ -189,6 +192,29 @@ async function settle(machine: string, units: readonly string[], session: Sessio
   const host = await session.reach.hosts().hosts.get(machine, { signal });
   const title = units.length === 1 ? `restart ${units[0]} on ${machine}` : `restart units of ${machine}`;
   return during(title, session.emit, () => settleUnits(host, units, { timeoutMs: settleWithinMs, signal }));
+}
+
+/**
+ * Before its machine is deleted, what serves on it ends what it has begun: a member of etcd that is cut off answers whoever was asking it with an error, and
+ * the balancer goes on sending to an API server that is no more until it has noticed.
+ */
+async function retire({ machine, role }: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  const running = session.seen.get(addressOf('host.units', machine));
+  if ((role !== 'etcd' && role !== 'master') || running?.state !== 'present') return;
+  const { hosts, generation } = session.reach.hosts();
+  const units = bundleOf(machine, session).units.map(({ name }) => name);
+  const task = `stop units of ${machine}`;
+  await during(task, session.emit, async () => {
+    try {
+      // etcd answers requests in milliseconds, and then waits seven seconds for watches, which never end by themselves.
+      const bound = role === 'etcd' ? { seconds: 2 } : {};
+      await stopUnits(await hosts.get(machine, { signal }), { generation, units, ...bound }, signal);
+    } catch (error) {
+      // One that does not answer any more serves nobody, and it goes.
+      if (!(error instanceof UnreachableError)) throw error;
+      session.emit({ type: 'progress', task, message: `${machine} does not answer: ${error.message}` });
+    }
+  });
 }
 
 function deletion({ machine }: Turn, session: Session): readonly Step[] {

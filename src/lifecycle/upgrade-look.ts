@@ -6,7 +6,7 @@ import { packagesAddress } from '../host/types/packages.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type Address, addressOf } from '../plan/resource.ts';
+import { addressOf } from '../plan/resource.ts';
 import { resolveAmounts } from '../rollout/amounts.ts';
 import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
 import type { HostChange } from '../rollout/diffs.ts';
@@ -49,9 +49,9 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
   const before = previous ?? now;
   const contents = previous ? describeAhead(plan, previous, target) : await contentsOf(session, look, plan, before, target);
   const facts = (await look.answers.of(readFacts)) ?? new Map();
-  const leaders = new Set(
-    etcdStatus(facts).flatMap(({ members }) => members.filter(({ leader }) => leader).map(({ host }) => host)),
-  );
+  const members = etcdStatus(facts).flatMap((cluster) => cluster.members);
+  const leaders = new Set(members.filter(({ leader }) => leader).map(({ host }) => host));
+  const ailing = new Set(members.filter(({ state }) => state !== 'healthy').map(({ host }) => host));
   const goes = (pool: string): boolean => hop.moves.includes('pools') && indexOfKey(course.variants, poolKey(pool)) <= hop.index;
   const groups = await groupLanes(session, plan, before, target, goes);
   let found: ReturnType<typeof sparesOf> | undefined;
@@ -63,6 +63,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
     plan: withoutPackages(plan, ahead),
     groups,
     leads: (machine) => leaders.has(machine),
+    ails: (machine) => ailing.has(machine),
     topology: target.topology,
     kubernetes: hop.versions.kubernetes,
     versionsOf: ({ name }) => contents.get(name)?.versions ?? [],
@@ -150,19 +151,30 @@ const bundleOf = (design: ClusterDesign, machine: string) =>
 
 /**
  * What `up` would do, but for machines that take a turn: those would only be brought back to what they are about to leave. A machine that is not there is
- * healed first.
+ * healed first, and what does not run on one that others need is started.
  */
 function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves): Plan {
   const turning = waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns.map(({ machine }) => machine)));
-  const changed = new Set(chosenOf(up).map(({ address }) => address));
+  const chosen = chosenOf(up);
+  const changed = new Set(chosen.map(({ address }) => address));
+  const all = new Set(design.topology.machines.map(({ name }) => name));
+  const serving = new Set(
+    design.topology.machines.filter(({ role }) => role === 'etcd' || role === 'master').map(({ name }) => name),
+  );
+  // Others hang on these: what a killed run has left half made is made, and what it has stopped runs, before anybody has a turn.
+  const halfMade = new Set(chosen.flatMap(({ action, address }) => (action === 'create' && machineOf(address, serving)) || []));
   const stands = (machine: string): boolean => {
     const address = opened.provider.machineAddress(machine);
-    return seen.get(address)?.state === 'present' && !changed.has(address);
+    return seen.get(address)?.state === 'present' && !changed.has(address) && !halfMade.has(machine);
   };
   const due = new Set(turning.filter(stands));
   const addons = new Set(waves.flatMap(({ changes }) => changes));
-  const all = new Set(design.topology.machines.map(({ name }) => name));
-  return partOf(up, (address: Address) => !due.has(machineOf(address, all) ?? '') && !addons.has(address));
+  const starts = new Set([...due].filter((name) => serving.has(name)).map((name) => addressOf('host.units', name)));
+  return partOf(
+    up,
+    (address) => starts.has(address) || (!due.has(machineOf(address, all) ?? '') && !addons.has(address)),
+    (address, path) => !starts.has(address) || path.endsWith('.active'),
+  );
 }
 
 /** Versions, restarts and diffs of every host that changes. */

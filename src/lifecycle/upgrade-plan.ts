@@ -4,6 +4,7 @@ import { cordonedByUs } from '../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
 import { chosenOf } from '../plan/make.ts';
 import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
+import { aloneObstacles } from '../rollout/preflight/alone.ts';
 import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
 import { preflightObstacles, readApiWorld } from '../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../rollout/reasons.ts';
@@ -51,7 +52,12 @@ export async function rolloutOf(
     waves,
     ...(recoveryPoint && { recoveryPoint }),
     pods,
-    obstacles: [...looks.flatMap(({ refused }) => refused), ...described.obstacles, ...obstacles],
+    obstacles: [
+      ...looks.flatMap(({ refused }) => refused),
+      ...described.obstacles,
+      ...obstacles,
+      ...aloneObstacles(waves, session.design.topology.machines),
+    ],
     estimateSeconds: estimateSeconds(history, waves, {
       maxDrains: drainCap(session),
       canary: upgrade.canary,
@@ -91,7 +97,10 @@ async function askApi(
       findings,
       etcd,
       nodes,
-      underWay: new Set(marked.filter(cordonedByUs).map(({ metadata }) => metadata.name)),
+      underWay: new Set([
+        ...marked.filter(cordonedByUs).map(({ metadata }) => metadata.name),
+        ...(session.record?.rollout?.turning ?? []),
+      ]),
       api,
       pods: demands,
     });

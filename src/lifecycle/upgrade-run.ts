@@ -24,7 +24,8 @@ import { planFrom, type Session } from './session.ts';
 import { together } from './together.ts';
 import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
-import { type Ahead, aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { lookPatiently } from './upgrade-patience.ts';
 import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
 
@@ -57,6 +58,8 @@ export class UpgradeRun {
   #at: Record<string, number>;
   /** As the record has it: only what has come to its end. */
   readonly #reached: Record<string, number>;
+  /** etcd machines whose turn is not at its end, also of a run that was killed. */
+  readonly #turning: Set<string>;
   /** Each writes the whole. */
   readonly #write: () => Promise<unknown>;
   readonly done: WaveResult[] = [];
@@ -74,8 +77,11 @@ export class UpgradeRun {
     this.#options = options;
     this.#at = { ...course.variants.at };
     this.#reached = { ...course.variants.at };
+    this.#turning = new Set(session.record?.rollout?.turning);
     this.#write = coalesced(() =>
-      amendRecord(session, { rollout: rolloutRecord(course, this.#reached, session.design.topology) }),
+      amendRecord(session, {
+        rollout: rolloutRecord(course, session.design.topology, { at: this.#reached, turning: this.#turning }),
+      }),
     );
   }
 
@@ -150,7 +156,7 @@ export class UpgradeRun {
   }
 
   #look(hop: Hop): Promise<HopLook> {
-    return lookHop(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
+    return lookPatiently(this.#session, { ...this.#course, variants: { ...this.#course.variants, at: this.#at } }, hop);
   }
 
   /** Heals and grows at what is in force, until nothing of that is left. */
@@ -188,8 +194,10 @@ export class UpgradeRun {
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
+        if (turn.role === 'etcd') await this.#turns(turn);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
         await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
+        this.#turning.delete(turn.machine);
         await reached();
       },
       gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
@@ -267,6 +275,11 @@ export class UpgradeRun {
     await this.#reach(addonsKey, hop);
   }
 
+  async #turns({ machine }: Turn): Promise<void> {
+    if (this.#course.variants.all.length === 1) return;
+    this.#turning.add(machine);
+    await this.#write();
+  }
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#reached[key] = index;

@@ -3,7 +3,6 @@ import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
 import { during } from '../run/during.ts';
-import { untilApiSeen } from './api-unseen.ts';
 import { type Course, courseOf } from './course.ts';
 import { refuseLostKeys } from './foundation.ts';
 import { releaseGroups } from './group-roll.ts';
@@ -12,7 +11,8 @@ import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
 import { finishUpgrade } from './upgrade-finish.ts';
-import { aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade-look.ts';
+import { aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
+import { bringsApiBack, lookPatiently } from './upgrade-patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade-plan.ts';
 import { type RunOptions, turnsOf, UpgradeRun } from './upgrade-run.ts';
 import { untilWindow } from './windows.ts';
@@ -111,12 +111,8 @@ const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(ope
 async function lookAhead(session: Session, course: Course): Promise<readonly HopLook[]> {
   const looks: HopLook[] = [];
   for (const hop of course.hops) {
-    const found = await untilApiSeen(
-      session,
-      () => lookHop(session, course, hop, looks),
-      ({ look }) => look.plan,
-    );
-    refuseUnseen(found.look.plan);
+    const found = await lookPatiently(session, course, hop, looks);
+    if (!bringsApiBack(session, found)) refuseUnseen(found.look.plan);
     looks.push(found);
   }
   return looks;

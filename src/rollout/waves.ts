@@ -26,6 +26,8 @@ export interface WavesInput {
   restartsOf(machine: string): readonly string[];
   /** An etcd member on it leads: it has its turn last. */
   leads(machine: string): boolean;
+  /** An etcd member on it is not healthy: its turn comes first, and until it is well nobody else's may. */
+  ails(machine: string): boolean;
   /** The machine made anew keeps what it stands on: an etcd member its volume. */
   machineAddress(name: string): Address;
   /** Machines that a pool of the strategy `replace` has besides while it is its turn, in this order. */
@@ -73,8 +75,8 @@ export function planWaves(input: WavesInput): Waves {
     };
   };
   const of = (role: MachineSpec['role']) => topology.machines.filter((machine) => machine.role === role);
-  const leadersLast = (machines: readonly MachineSpec[]) =>
-    machines.toSorted((a, b) => Number(input.leads(a.name)) - Number(input.leads(b.name)));
+  const rank = ({ name }: MachineSpec): number => (input.ails(name) ? 0 : input.leads(name) ? 2 : 1);
+  const leadersLast = (machines: readonly MachineSpec[]) => machines.toSorted((a, b) => rank(a) - rank(b));
   const { kubernetes } = input;
   const wave = (name: string, lanes: readonly (Lane | undefined)[], changes: readonly Change[] = []): readonly Wave[] => {
     const found = lanes.filter((each) => each !== undefined);

@@ -79,7 +79,7 @@ export class UpgradableCluster {
       (host) => new Map(etcdClusterNames.flatMap((cluster) => this.#probe(host, cluster))),
     );
     this.api = new MemoryApi({
-      version: () => oldest(this.running('kube-apiserver')),
+      version: () => (this.#stored ? oldest(this.running('kube-apiserver')) : undefined),
       kubelet: (node) => this.#program(node, 'kubelet'),
       act: (what, change) => this.#act(what, change),
     });
@@ -273,6 +273,11 @@ export class UpgradableCluster {
     const own = this.#program(master, 'kube-apiserver');
     return [own, own];
   }
+  /** The API servers' etcd answers. */
+  get #stored(): boolean {
+    const members = this.#members('main');
+    return !this.#formed || members.filter((name) => this.serves(name)).length > members.length / 2;
+  }
   #formed = false;
   /** Two pods on each worker. */
   populate(): void {
@@ -355,6 +360,10 @@ export class UpgradableCluster {
       },
       exec: async (command, options) => {
         if (this.dead) throw new Error('killed');
+        if (typeof options?.stdin === 'string' && options.stdin.includes('systemctl stop')) {
+          await this.#act(`stop units of ${name}`, () => this.world.things.delete(addressOf('host.units', name)));
+          return said('');
+        }
         if (command === 'sh -s look') return this.mirrors.get(name) ?? said('package openssl 1 2\ndone\n');
         const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
         if (cluster === undefined) return command === 'sh -s' ? host.exec(command, options) : said(`${Date.now()}`);
@@ -502,6 +511,8 @@ export class UpgradableCluster {
       ...type,
       observe: async (observing) => {
         await observing.read(readNodes).catch(() => undefined);
+        const there = oldest(this.running('kube-apiserver')) !== undefined;
+        if (there && !this.#stored) return new Map([...this.machines()].map(unseenNode));
         return this.#readyNodes(await type.observe({ clients: world, signal: observing.signal, read: async () => never() }));
       },
       verify: async (_props, { address }) => this.#mustServe(nameOf(address)),
@@ -574,6 +585,10 @@ export class UpgradableCluster {
   }
 }
 
+const unseenNode = (name: string): [Address, Observation<object, object>] => [
+  addressOf('kube.node', name),
+  { state: 'unknown', why: 'the API does not answer' },
+];
 const never = (): never => {
   throw new Error('types in memory ask nothing');
 };
