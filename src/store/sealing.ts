@@ -134,9 +134,9 @@ export function openSealing({ store, recipients: configured, identityFile }: Sea
   }
 
   async function readParts(): Promise<ReadonlyMap<string, PublicPart>> {
-    const [versions, index] = store.versions
+    const [versions, index]: readonly [ReadonlyMap<string, string>, Index] = store.versions
       ? await Promise.all([store.versions('secrets/'), readIndex()])
-      : [new Map((await store.list('secrets/')).map((key) => [key, ''])), {} satisfies Index];
+      : [new Map((await store.list('secrets/')).map((key) => [key, ''])), {}];
     const found = await Promise.all(
       [...versions].map(async ([key, version]) => {
         if (!key.endsWith('.json')) return [];
