@@ -6,7 +6,7 @@ import { packagesAddress } from '../host/types/packages.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
 import type { Plan } from '../plan/plan.ts';
-import { addressOf } from '../plan/resource.ts';
+import { type Address, addressOf } from '../plan/resource.ts';
 import { resolveAmounts } from '../rollout/amounts.ts';
 import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
 import type { HostChange } from '../rollout/diffs.ts';
