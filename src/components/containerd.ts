@@ -6,7 +6,9 @@ import { render } from './template.ts';
 
 const configFile = '/etc/containerd/config.toml';
 const cniTemplateFile = '/etc/containerd/cni.conflist.tmpl';
-const importScript = '/etc/slipway/import-images';
+/** Gives containerd the images of the bundle, as often as that changes; it restarts nothing else. */
+export const importScript = '/etc/slipway/import-images';
+export const imagesUnit = 'slipway-images.service';
 
 /** containerd with the images (by asset name) that its nodes are going to run. */
 export function containerd(topology: Topology, images: readonly string[]): Part {
@@ -42,7 +44,7 @@ export function containerd(topology: Topology, images: readonly string[]): Part 
         serving: false,
       },
       {
-        name: 'slipway-images.service',
+        name: imagesUnit,
         text: render('units/slipway-images.service'),
         inputs: [importScript],
         certificates: [],

@@ -52,7 +52,7 @@ const rolloutRecordSchema = z.strictObject({
   ),
   /** How many hops a machine (or `addons`, or `pool NAME` where pools are groups) has made. */
   at: z.record(z.string(), z.int().min(0)),
-  /** etcd machines whose turn was begun and has not come to its end: what is not well there is what going on mends. Nodes say so themselves, by our cordon. */
+  /** Machines of etcd and masters whose turn was begun and has not come to its end: what is not well there is what going on mends. Workers say so themselves, by our cordon. */
   turning: z.array(z.string()).exactOptional(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;

@@ -9,6 +9,7 @@ import { type Outcome, runWaves } from '../rollout/schedule.ts';
 import { inWindow } from '../rollout/window.ts';
 import { coalesced } from '../run/coalesced.ts';
 import { during } from '../run/during.ts';
+import { bringImages } from './addon-images.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
 import { foundationOf } from './foundation.ts';
 import { openGates } from './gates.ts';
@@ -194,7 +195,7 @@ export class UpgradeRun {
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
-        if (turn.role === 'etcd') await this.#turns(turn);
+        if (turn.role === 'etcd' || turn.role === 'master') await this.#turns(turn);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
         await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
         this.#turning.delete(turn.machine);
@@ -263,6 +264,7 @@ export class UpgradeRun {
   /** What a wave changes besides machines. */
   async #shared({ changes }: Wave, hop: Hop, signal: AbortSignal): Promise<void> {
     if (changes.length === 0) return;
+    await this.#images(hop, signal);
     this.#at = { ...this.#at, [addonsKey]: hop.index };
     this.#redesign();
     // What these addons run must serve, and be new, before nodes are drained: else a drain meets a roll of theirs.
@@ -273,6 +275,18 @@ export class UpgradeRun {
       signal,
     );
     await this.#reach(addonsKey, hop);
+  }
+
+  /** Workers have not moved, and are designed for a moment as if they had. */
+  async #images(hop: Hop, signal: AbortSignal): Promise<void> {
+    const workers = machinesOf(this.#session.design.topology, 'worker').map(({ name }) => name);
+    const moved = Object.fromEntries(workers.map((name) => [name, Math.max(hop.index, this.#at[name] ?? 0)]));
+    this.#session.redesign(withSurge({ ...this.#course.variants, at: { ...this.#at, ...moved } }, this.#surge));
+    try {
+      await bringImages(this.#session, signal);
+    } finally {
+      this.#redesign();
+    }
   }
 
   async #turns({ machine }: Turn): Promise<void> {

@@ -143,7 +143,7 @@ describe('an upgrade that stops', () => {
 
   test('--abort uncordons what a killed run has left, leaves versions where they are, and a later upgrade goes on', async () => {
     const cluster = await standing();
-    await cluster.killedAfter(20, (signal) => cluster.upgrade(after, {}, signal));
+    await cluster.killedAfter(22, (signal) => cluster.upgrade(after, {}, signal));
     expect(cluster.api.cordoned()).not.toEqual([]);
     const moved = kubelets(cluster);
     const { outcome, because } = await cluster.abort(after);
