@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
+// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines: a cluster waits much of
+// its time, so two files at once on two cores; `e2e-alone` has those that measure what others feel, or build.
+const alone = ['upgrade', 'shrink', 'components', 'package'].map((name) => `test/e2e/${name}.test.ts`);
+
 export default defineConfig({
   test: {
     projects: [
@@ -29,6 +32,16 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: alone,
+          maxWorkers: 2,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e-alone',
+          include: alone,
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 600_000,

@@ -310,9 +310,7 @@ export class UpgradeRun {
       ...(first?.place && { where: first.place.turn.machine }),
       why: [...failures.map(({ error }) => messageOf(error)), ...cut.map(({ turn }) => `${turn.machine}: cut`)].join('\n'),
       next: [
-        notBegun.length === 1
-          ? 'one machine has not begun, and serves as before'
-          : `${notBegun.length} machines have not begun, and serve as before`,
+        ...(notBegun.length > 0 ? [`not begun, and as before: ${fewNames(notBegun.map(({ turn }) => turn.machine))}`] : []),
         `mend that and run the same command again: it goes on from what it finds; or cluster upgrade --abort. Details: cluster history show ${this.#session.runId}`,
       ].join('\n'),
     });
@@ -322,3 +320,6 @@ export class UpgradeRun {
 export const turnsOf = ({ lanes }: Wave): readonly Turn[] =>
   lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);
 const shortOf = ({ machine, how }: Turn): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
+/** Enough to know whom it is about. */
+const fewNames = (names: readonly string[]): string =>
+  names.length > 8 ? `${names.slice(0, 7).join(', ')} and ${names.length - 7} more` : names.join(', ');

@@ -1,0 +1,232 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { aged } from '../support/aged-certificate.ts';
+import { dockerClient, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
+import { assetCache } from '../support/local-etcd.ts';
+import { inMachine } from '../support/overheard.ts';
+import { ensureTestapp } from '../support/testapp.ts';
+import { containersOf, nodesNow, random, upgradeAnd } from '../support/upgrading.ts';
+import { importTestImage, type Kubectl, openKubectl } from '../support/workloads.ts';
+
+/**
+ * Pods that do not leave, a node that does not come back, a machine that hangs, and SIGKILL anywhere, one after the other in one upgrade of one small
+ * cluster: each stops it in bounded time with what and where, and the same command goes on.
+ */
+const [before, after] = ['1.35.4', '1.36.3'] as const;
+interface Wanted {
+  readonly version: string;
+  readonly readyWithin?: string;
+  readonly drainWithin?: string;
+  readonly maxPods?: number;
+}
+const yaml = (
+  name: string,
+  { version, readyWithin = '2m', drainWithin = '60s', maxPods = 110 }: Wanted,
+): string => `apiVersion: slipway/v1
+kind: Cluster
+name: ${name}
+provider: { local: {} }
+zones: [a, b]
+network: { machines: 10.233.0.0/16 }
+kubernetes: { version: ${version}, maxPods: ${maxPods} }
+etcd: { count: 1 }
+masters: { count: 1 }
+upgrade: { readyWithin: ${readyWithin} }
+pools:
+  - name: workers
+    count: 2
+    upgrade: { drain: { timeout: ${drainWithin} } }
+`;
+const cluster = new TestCluster('upgrade-pods', (name) => yaml(name, { version: before }));
+const want = (wanted: Wanted): void => cluster.write(yaml(cluster.name, wanted));
+const workers = ['workers-a-1', 'workers-b-1'] as const;
+const [first, second] = workers;
+const container = (machine: string) => dockerClient.getContainer(`${cluster.name}-${machine}`);
+const inside = (machine: string, command: string): Promise<string> => inMachine(container(machine), command);
+const began = (task: string) => (event: RunEvent) => event.type === 'started' && event.task === task;
+let kubectl: Kubectl;
+let machines: readonly string[];
+
+/** A Deployment of one pod, on the first worker while that takes any. */
+const onFirst = (name: string, spec: object, metadata: object = {}): object => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name },
+  spec: {
+    replicas: 1,
+    selector: { matchLabels: { app: name } },
+    template: {
+      metadata: { labels: { app: name }, ...metadata },
+      spec: {
+        affinity: {
+          nodeAffinity: {
+            preferredDuringSchedulingIgnoredDuringExecution: [
+              {
+                weight: 100,
+                preference: { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [first] }] },
+              },
+            ],
+          },
+        },
+        ...spec,
+      },
+    },
+  },
+});
+const testapp = (...args: string[]) => ({ containers: [{ name: 'app', image: 'registry.slipway.test/testapp:1', args }] });
+const podOf = async (app: string): Promise<string> =>
+  (await kubectl('get', 'pods', '-l', `app=${app}`, '-o', 'jsonpath={.items[0].metadata.name}')).trim();
+const restartsOf = (pod: string): Promise<string> => kubectl.read(`pod/${pod}`, '.status.containerStatuses[0].restartCount');
+const startOfKubelet = async (machine: string): Promise<string> =>
+  (await inside(machine, 'systemctl show --property=ExecMainStartTimestampMonotonic --value kubelet')).trim();
+
+beforeAll(async () => {
+  await Promise.all([removeLeftovers(cluster.name), ensureTestapp(assetCache)]);
+  await cluster.must('up', '--yes');
+  kubectl = await openKubectl(cluster, before, 'default');
+  await importTestImage(cluster, workers);
+  machines = await containersOf(cluster);
+});
+afterAll(() => cluster.remove());
+
+test('a kubelet newer than the API servers and a certificate near its end: refused by name before anything begins; `up` mends both', async () => {
+  await inside(
+    second,
+    `sed -i s:kubernetes/${before}/kubelet:kubernetes/${after}/kubelet: /etc/systemd/system/kubelet.service && systemctl daemon-reload && systemctl restart kubelet`,
+  );
+  const pem = '/etc/slipway/pki/apiserver.pem';
+  const csr = `openssl req -new -key ${pem.replace('.pem', '-key.pem')} -subj /CN=x`;
+  const [certPem, csrPem] = await Promise.all([inside('master-a', `cat ${pem}`), inside('master-a', csr)]);
+  const old = await aged(cluster, { certPem, csrPem, authority: 'kubernetes', days: 360 });
+  await inside(
+    'master-a',
+    `cat >${pem}.new <<'END'\n${old}END\nchown --reference=${pem} ${pem}.new; chmod --reference=${pem} ${pem}.new; mv ${pem}.new ${pem}`,
+  );
+  want({ version: after });
+  const api = (await inside('master-a', 'systemctl show --property=MainPID --value kube-apiserver')).trim();
+  const refused = await cluster.run('upgrade', '--yes');
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/workers-b-1: kubelet 1\.36\.3 on workers-b-1 is newer than the API server \(1\.35\.4\)/);
+  expect(refused.stderr).toMatch(/certificate master-a\.apiserver: .*it is due/);
+  expect((await nodesNow(kubectl)).cordoned).toEqual([]);
+  await cluster.must('up', '--yes');
+  expect((await nodesNow(kubectl)).versions).toEqual({ 'master-a': before, [first]: before, [second]: before });
+  // A new certificate restarts nothing.
+  expect((await inside('master-a', 'systemctl show --property=MainPID --value kube-apiserver')).trim()).toBe(api);
+});
+
+test('a pod that ignores SIGTERM is waited for no longer than a drain may take, and named with its grace period', async () => {
+  const skip = { annotations: { 'slipway.dev/drain': 'skip' } };
+  await kubectl.apply([
+    onFirst('deaf', { terminationGracePeriodSeconds: 3600, ...testapp('serve', '--delay', '1h') }),
+    onFirst('held', { terminationGracePeriodSeconds: 1, ...testapp() }, { finalizers: ['example.com/never'] }),
+    { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'alone', ...skip }, spec: { nodeName: first, ...testapp() } },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'lonely' },
+      spec: { nodeName: second, terminationGracePeriodSeconds: 0, ...testapp() },
+    },
+  ]);
+  await kubectl('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=60s');
+  const unmanaged = await cluster.run('upgrade', '--yes');
+  expect(unmanaged.code).toBe(1);
+  expect(unmanaged.stderr).toMatch(/pod default\/lonely on workers-b-1: no controller makes it anew/);
+  expect(unmanaged.stderr).not.toContain('alone');
+  await kubectl('delete', 'pod', 'lonely');
+
+  want({ version: after, drainWithin: '5s' });
+  const deaf = await podOf('deaf');
+  const stopped = await cluster.run('upgrade', '--yes');
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/turn of workers-a-1 failed/);
+  expect(stopped.stderr).toMatch(
+    new RegExp(`default/${deaf}: it has been stopping for \\d+ s, with a grace period of 3600 s: its containers still run`),
+  );
+  expect(stopped.stderr).toContain('--force-after');
+  // Its containers have ended: nothing of it is in the way.
+  expect(stopped.stderr).not.toContain('default/held');
+  const { versions, cordoned } = await nodesNow(kubectl);
+  expect(versions).toEqual({ 'master-a': after, [first]: before, [second]: before });
+  expect(cordoned).toEqual([first]);
+});
+
+test('--force-after ends it all the same; a node that does not get Ready then stops the rollout, with its condition and the last words of its kubelet', async () => {
+  want({ version: after, drainWithin: '5s', readyWithin: '10s' });
+  const stopped = await upgradeAnd(cluster, ['--force-after', '2s'], began(`update host.bundle/${first}`), () =>
+    inside(first, 'iptables -I OUTPUT -p tcp --dport 6443 -j REJECT'),
+  );
+  const said = stopped.events.flatMap(({ task, message }) => (task === `drain ${first}` && message ? [message] : []));
+  expect(said).toContainEqual(expect.stringMatching(/^default\/deaf-.*: deleted, without a grace period/));
+  expect(said).toContainEqual(
+    expect.stringMatching(
+      /^default\/held-.*: its containers have ended; its object stays until somebody takes its finalizers: example.com\/never$/,
+    ),
+  );
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/node workers-a-1: the node gave no sign of life within 10 s/);
+  expect(stopped.stderr).toMatch(/its kubelet has not renewed its lease.*kubelet:/);
+  expect(stopped.events.some(({ task }) => task.endsWith(`/${second}`))).toBe(false);
+  expect((await nodesNow(kubectl)).versions[second]).toBe(before);
+  await inside(first, 'iptables -D OUTPUT -p tcp --dport 6443 -j REJECT');
+  expect(await restartsOf('alone')).toBe('0');
+  await kubectl('delete', 'deployment', 'deaf', 'held', '--wait=false');
+  await kubectl('delete', 'pod', '-l', 'app=deaf', '--force', '--grace-period=0');
+  want({ version: after });
+});
+
+test('`up` in the middle leaves it there: it restarts no kubelet at the older version, and says to whom that is left', async () => {
+  const since = await startOfKubelet(first);
+  await kubectl('wait', '--for=condition=Ready', `node/${first}`, '--timeout=60s');
+  const up = await cluster.must('up', '--yes');
+  expect(up.stdout).toMatch(/host\.bundle\/workers-a-1 .*left to upgrade/);
+  expect((await nodesNow(kubectl)).versions[first]).toBe(after);
+  expect(await startOfKubelet(first)).toBe(since);
+});
+
+test('a machine that hangs in the middle of its turn: named, in bounded time; the other one, whose turn was begun before, has ended its own', async () => {
+  let froze = 0;
+  const stopped = await upgradeAnd(cluster, [], began(`update host.bundle/${second}`), () => {
+    froze = Date.now();
+    return container(second).pause();
+  });
+  const took = Date.now() - froze;
+  await container(second).unpause();
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/turn of workers-b-1 failed/);
+  expect(stopped.stderr).toMatch(/workers-b-1: (the host did not finish a command|no SSH session\\nKeepalive timeout)/);
+  expect(took).toBeLessThan(60_000);
+  const { versions, cordoned } = await nodesNow(kubectl);
+  expect(versions[first]).toBe(after);
+  expect(cordoned).toEqual([second]);
+});
+
+const seed = Number(process.env.SLIPWAY_TEST_SEED ?? Date.now() % 1_000_000);
+test(`SIGKILL after random steps, three times (SLIPWAY_TEST_SEED=${seed}): the same command comes to the same end, and no machine is made anew`, async () => {
+  // Everybody has another turn.
+  want({ version: after, maxPods: 111 });
+  const next = random(seed);
+  const kills: string[] = [];
+  for (let run = 1; run <= 3; run++) {
+    const [steps, lateMs] = [1 + Math.floor(next() * 3), Math.floor(next() * 400)];
+    let done = 0;
+    // Looking changes nothing: only what is done counts.
+    const isLast = ({ type, task }: RunEvent): boolean =>
+      type === 'done' && !/^(observe |preflight|assets)/.test(task) && ++done === steps;
+    const killed = await upgradeAnd(cluster, [], isLast, async (kill) => {
+      await sleep(lateMs);
+      kill();
+    });
+    if (killed.signal !== 'SIGKILL') break;
+    kills.push(`${steps} steps and ${lateMs} ms`);
+  }
+  console.log(`killed after ${kills.join(', ')}`);
+  expect(kills).toHaveLength(3);
+  await cluster.must('upgrade', '--yes');
+  const versions = { 'master-a': after, [first]: after, [second]: after };
+  expect(await nodesNow(kubectl)).toEqual({ versions, cordoned: [], taints: [] });
+  expect(await containersOf(cluster)).toEqual(machines);
+  expect(await restartsOf('alone')).toBe('0');
+  const { code, stdout } = await cluster.run('plan', '--detailed-exitcode');
+  expect({ code, stdout: code === 0 ? '' : stdout }).toEqual({ code: 0, stdout: '' });
+});
