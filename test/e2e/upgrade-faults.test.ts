@@ -13,10 +13,11 @@ import {
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { dockerClient, type Ended, ended, eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
+import { dockerClient, type Ended, ended, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
 import { linkTree } from '../support/link-tree.ts';
 import { assetCache } from '../support/local-etcd.ts';
 import { inMachine } from '../support/overheard.ts';
+import { nodesNow, upgradeAnd as upgradeBeside } from '../support/upgrading.ts';
 import { type Kubectl, openKubectl } from '../support/workloads.ts';
 
 /**
@@ -76,16 +77,8 @@ afterAll(async () => {
   rmSync(cache, { recursive: true, force: true });
 });
 
-interface NodeObject {
-  readonly metadata: { readonly name: string };
-  readonly spec: { readonly unschedulable?: boolean };
-  readonly status: { readonly nodeInfo: { readonly kubeletVersion: string } };
-}
-const nodes = async (): Promise<readonly NodeObject[]> => JSON.parse(await kubectl('get', 'nodes', '-o', 'json')).items;
-const versions = async (): Promise<Readonly<Record<string, string>>> =>
-  Object.fromEntries((await nodes()).map(({ metadata, status }) => [metadata.name, status.nodeInfo.kubeletVersion.slice(1)]));
-const cordoned = async (): Promise<readonly string[]> =>
-  (await nodes()).filter(({ spec }) => spec.unschedulable).map(({ metadata }) => metadata.name);
+const versions = async () => (await nodesNow(kubectl)).versions;
+const cordoned = async () => (await nodesNow(kubectl)).cordoned;
 const emptyPlan = async (): Promise<void> => {
   const { code, stdout } = await cluster.run('plan', '--detailed-exitcode');
   expect({ code, stdout: code === 0 ? '' : stdout }).toEqual({ code: 0, stdout: '' });
@@ -96,22 +89,11 @@ const files = (directory: string): readonly string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 
-/** Begins an upgrade; as soon as an event is that, does something, once, beside it. */
-async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => void) => Promise<void>): Promise<Ended> {
-  const child = cluster.start('upgrade', '--yes', '-o', 'json');
-  const acted = Promise.withResolvers<void>();
-  let [seen, rest] = [false, ''];
-  child.stdout?.on('data', (data) => {
-    const lines = (rest + String(data)).split('\n');
-    rest = lines.pop() ?? '';
-    if (seen || !eventsIn(lines.join('\n')).some(when)) return;
-    seen = true;
-    act(() => child.kill('SIGKILL')).then(acted.resolve, acted.reject);
-  });
-  const result = await ended(child);
-  if (seen) await acted.promise;
-  else throw new Error(`that was never so\n${result.stderr.slice(-3000)}`);
-  return result;
+/** With `act` beside it, as soon as an event is that; fails the test if none ever is. */
+async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => void) => Promise<unknown>): Promise<Ended> {
+  const run = await upgradeBeside(cluster, [], when, act);
+  if (!run.acted) throw new Error(`that was never so\n${run.stderr.slice(-3000)}`);
+  return run;
 }
 
 test('a recovery point is whole or none: killed in the middle, the next one clears up, and nothing of a Secret is in the open', async () => {
