@@ -1,9 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines: a cluster waits much of
-// its time, so two files at once on two cores; `e2e-alone` has those that measure what others feel, or build.
-const alone = ['upgrade', 'shrink', 'components', 'package'].map((name) => `test/e2e/${name}.test.ts`);
-
+// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
 export default defineConfig({
   test: {
     projects: [
@@ -32,16 +29,6 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: alone,
-          maxWorkers: 2,
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
-        },
-      },
-      {
-        test: {
-          name: 'e2e-alone',
-          include: alone,
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 600_000,

@@ -15,6 +15,8 @@ interface Wanted {
   readonly inflight?: number;
   readonly maxPods?: number;
 }
+/** `npm run test:all` has time for all of it. */
+const long = process.env.SLIPWAY_E2E_LONG !== undefined;
 const version = '1.36.3';
 const yaml = (name: string, count: number, wanted: Wanted): string => {
   const { strategy = 'in-place', quotaMb = 1024, inflight = 400, maxPods = 110 } = wanted;
@@ -226,30 +228,34 @@ describe('three of each', () => {
     await goesOn();
   });
 
-  test('the leader of the controllers lost while another master has its turn; given up then, and the setting taken back', async () => {
-    ha.want({ inflight: 412 });
-    const leader = await ha.leader('kube-controller-manager');
-    const stopped = await upgrade({
-      when: (event) => started(/^restart kube-apiserver.service on /)(event) && machineIn(event) !== leader,
-      act: () => ha.container(leader).kill(),
-    });
-    stopsWith(stopped, leader);
-    await answers();
-    await up();
-    await cluster.must('upgrade', '--abort');
-    expect(await ha.cordoned()).toBe('');
-    expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(2);
-    ha.want({ inflight: 411 });
-    await goesOn();
-    expect(await ha.flag('master', 'kube-apiserver', 'max-requests-inflight')).toEqual([
-      'master-a: 411',
-      'master-b: 411',
-      'master-c: 411',
-    ]);
-  });
+  test.skipIf(!long)(
+    'the leader of the controllers lost while another master has its turn; given up then, and the setting taken back (SLIPWAY_E2E_LONG=1 runs this)',
+    async () => {
+      ha.want({ inflight: 412 });
+      const leader = await ha.leader('kube-controller-manager');
+      const stopped = await upgrade({
+        when: (event) => started(/^restart kube-apiserver.service on /)(event) && machineIn(event) !== leader,
+        act: () => ha.container(leader).kill(),
+      });
+      stopsWith(stopped, leader);
+      await answers();
+      await up();
+      await cluster.must('upgrade', '--abort');
+      expect(await ha.cordoned()).toBe('');
+      expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(2);
+      ha.want({ inflight: 411 });
+      await goesOn();
+      expect(await ha.flag('master', 'kube-apiserver', 'max-requests-inflight')).toEqual([
+        'master-a: 411',
+        'master-b: 411',
+        'master-c: 411',
+      ]);
+    },
+  );
 });
 
-describe('one of each', () => {
+// Killed there in memory, too (test/unit/lifecycle/upgrade-killed.test.ts).
+describe.skipIf(!long)('one of each (SLIPWAY_E2E_LONG=1 runs these)', () => {
   const { cluster, ...one } = aCluster('alone', 1);
   const upgrade = (fault?: Fault) => upgradeWith(cluster, fault);
   beforeAll(one.up);
