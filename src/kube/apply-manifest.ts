@@ -8,6 +8,7 @@ import { KubeRefusal } from './http.ts';
 import { isUpstream } from './kinds.ts';
 import { isApplied, manifestManager, markedDigest } from './manifests.ts';
 import { fieldManager, type KubeObject, marks, type ObjectName, ownedFields } from './objects.ts';
+import { applyWithAddress } from './service-address.ts';
 
 export interface ApplyContext {
   readonly uid: string;
@@ -69,7 +70,7 @@ async function applyOnce(
   api: KubeApi,
   { object, where }: Manifest,
   before: Before | undefined,
-  { uid, signal }: ApplyContext,
+  { uid, signal, progress }: ApplyContext,
 ): Promise<void> {
   const { apiVersion, kind, metadata } = object;
   const served = await api.kind(apiVersion, kind, signal);
@@ -79,7 +80,8 @@ async function applyOnce(
   const place = { name: metadata.name, ...(served.namespaced && { namespace: metadata.namespace ?? 'default' }) };
   const name = { apiVersion, kind, ...place };
   const adopted = before && before.state !== 'being deleted' ? before.adopted : await wasThere(api, name, signal);
-  const applied = await api.apply(
+  const applied = await applyWithAddress(
+    api,
     {
       ...object,
       metadata: {
@@ -89,7 +91,7 @@ async function applyOnce(
         annotations: { ...metadata.annotations, ...(adopted && { [marks.adopted]: 'true' }) },
       },
     },
-    { manager: manifestManager, signal },
+    { manager: manifestManager, signal, progress },
   );
   await mark(api, name, markedDigest(object, uid), applied, signal);
 }

@@ -363,7 +363,6 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
 
   describe('a snapshot', () => {
     const etcdutl = `${etcdBinary}utl`;
-    const signal = AbortSignal.timeout(60_000);
     const put = (key: string, value: string): void => {
       const pki = join(lab.root, 'etcd-a/etc/slipway/pki');
       const tls = ['--cacert', `${pki}/etcd.ca.pem`, '--cert', `${pki}/etcd-server.pem`, '--key', `${pki}/etcd-server-key.pem`];
@@ -372,7 +371,7 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
     };
     const onHost = (name: string): readonly string[] => readdirSync(join(lab.root, name, 'var/lib/slipway/snapshot'));
 
-    test('of a follower is whole, stays on no disk, and brings everything back', async () => {
+    test('of a follower is whole, stays on no disk, and brings everything back', async ({ signal }) => {
       lab = new LocalEtcd(3, 79);
       await bootstrap();
       for (let i = 0; i < 20; i++) put(`/registry/${i}`, 'x'.repeat(50_000));
@@ -389,7 +388,9 @@ describe.skipIf(missingEtcd)(`etcd on real members${missingEtcd ? `: skipped, ${
       execFileSync(etcdutl, ['snapshot', 'restore', file, '--data-dir', join(lab.root, 'restored')], { stdio: 'ignore' });
     });
 
-    test('that nobody reads to its end leaves nothing on the host, and the next clears up after one that was cut off', async () => {
+    test('that nobody reads to its end leaves nothing on the host, and the next clears up after one that was cut off', async ({
+      signal,
+    }) => {
       lab = new LocalEtcd(1, 80);
       await bootstrap();
       for (let i = 0; i < 10; i++) put(`/registry/${i}`, 'x'.repeat(100_000));

@@ -7,6 +7,7 @@ import { openKube } from '../../src/kube/client.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { connectKube } from '../../src/kube/connect.ts';
 import { addonKindsOf, kubeResources } from '../../src/kube/design.ts';
+import { applyWithAddress } from '../../src/kube/service-address.ts';
 import { kubeAddon } from '../../src/kube/types/addon.ts';
 import { kubeCertificate } from '../../src/kube/types/certificate.ts';
 import { kubeNode } from '../../src/kube/types/node.ts';
@@ -352,6 +353,42 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     lab.signal('SIGCONT');
     late.close();
     other.close();
+  });
+
+  test('a Service whose creation was cut half way is made once its address is free again; an address of another Service is refused at once', async () => {
+    const { server, credentials } = lab;
+    const kube = openKube({ server, tlsServerName: apiName, ...credentials });
+    const address = { apiVersion: 'networking.k8s.io/v1', kind: 'IPAddress', name: '10.96.0.77' };
+    // What an API server leaves that gave up on its etcd between the address and the Service.
+    await kube.apply({
+      apiVersion: address.apiVersion,
+      kind: address.kind,
+      metadata: {
+        name: address.name,
+        labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv4', 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' },
+      },
+      spec: { parentRef: { group: '', resource: 'services', namespace: 'default', name: 'cut' } },
+    });
+    const service = (name: string) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: 'default' },
+      spec: { clusterIP: address.name, clusterIPs: [address.name], ports: [{ port: 80 }] },
+    });
+    const { signal } = ctx('kube.addon/coredns');
+    await expect(applyWithAddress(kube, service('other'), { signal, progress: () => {} })).rejects.toThrow('already allocated');
+    const told: string[] = [];
+    const applied = applyWithAddress(kube, service('cut'), {
+      signal,
+      progress: (message) => {
+        told.push(message);
+        // The API server's own repair does this after a minute.
+        void kube.delete(address);
+      },
+    });
+    expect((await applied).metadata.name).toBe('cut');
+    expect(told).toEqual(['Service cut: its creation was cut, and its address is free again within a minute']);
+    kube.close();
   });
 
   test('without masters, or before etcd was ever initialised, the layer is absent and asks nothing', async () => {

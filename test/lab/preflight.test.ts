@@ -8,7 +8,7 @@ import { apiName, type LocalApi, missingApi, startLocalApi } from '../support/lo
 describe.skipIf(missingApi)(`preflight of an upgrade${missingApi ? `: skipped, ${missingApi}` : ''}`, () => {
   let lab: LocalApi;
   let api: KubeApi;
-  const signal = AbortSignal.timeout(90_000);
+  const { signal } = new AbortController();
   const look = (): Promise<ApiWorld> => readApiWorld(api, { from: '1.36.3', to: '1.37.0', signal });
 
   beforeAll(async () => {

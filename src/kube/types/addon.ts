@@ -25,6 +25,7 @@ import {
   objectDigest,
   ownedFields,
 } from '../objects.ts';
+import { applyWithAddress } from '../service-address.ts';
 
 export interface KubeAddonProps {
   /** By `kind/namespace/name`: the object itself where designed, `{ digest }` of what was applied where observed. */
@@ -106,9 +107,7 @@ async function apply(
   const addon = nameOf(ctx.address);
   const objects = Object.values(desired.objects).map((object) => kubeObjectSchema.parse(object));
   for (const stage of [0, 1, 2])
-    await Promise.all(
-      objects.filter(({ kind }) => stageOf(kind) === stage).map((object) => applyOne(api, addon, object, signal)),
-    );
+    await Promise.all(objects.filter(({ kind }) => stageOf(kind) === stage).map((object) => applyOne(api, addon, object, ctx)));
   progress(`${objects.length} objects applied`);
   const names = objects.map(nameOfObject);
   const keep = new Set(names.map(keyOf));
@@ -122,11 +121,11 @@ async function apply(
 }
 
 /** The marks are written after the object, by another manager: a kill in between is seen as a difference, and our fields are the design's alone. */
-async function applyOne(api: KubeApi, addon: string, object: KubeObject, signal: AbortSignal): Promise<void> {
+async function applyOne(api: KubeApi, addon: string, object: KubeObject, ctx: Context<KubeClients>): Promise<void> {
   const name = nameOfObject(object);
   const labelled = { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, [marks.addon]: addon } } };
   try {
-    const applied = await api.apply(labelled, { signal });
+    const applied = await applyWithAddress(api, labelled, ctx);
     const annotations = { [marks.digest]: objectDigest(object), [marks.owned]: ownedFields(applied.metadata) };
     await api.apply(
       {
@@ -134,7 +133,7 @@ async function applyOne(api: KubeApi, addon: string, object: KubeObject, signal:
         kind: object.kind,
         metadata: { name: name.name, ...(name.namespace && { namespace: name.namespace }), annotations },
       },
-      { manager: `${fieldManager}-marks`, signal },
+      { manager: `${fieldManager}-marks`, signal: ctx.signal },
     );
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

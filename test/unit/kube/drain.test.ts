@@ -9,7 +9,7 @@ import { KubeRefusal } from '../../../src/kube/http.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
 import { aPod, aPolicy, podObject } from '../../support/drain.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const { signal } = new AbortController();
 const critical = 2_000_000_000;
 const names = (pods: readonly { name: string }[]): readonly string[] => pods.map(({ name }) => name);
 const prio = (name: string, priority: number, terminating = false) =>
