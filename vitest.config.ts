@@ -4,7 +4,15 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'fast', include: ['test/{unit,golden,contract}/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'fast',
+          include: ['test/{unit,golden,contract}/**/*.test.ts'],
+          // A guard against what hangs: some compute for seconds, and a busy machine takes many times that.
+          testTimeout: 60_000,
+          globalSetup: 'test/support/temporary.ts',
+        },
+      },
       // The AWS provider against an emulated API (moto, see scripts/moto-setup) behind a proxy that adds what moto lacks.
       {
         test: {

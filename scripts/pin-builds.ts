@@ -1,12 +1,13 @@
-// Writes go.mod and go.sum of every build under templates/build: `node scripts/pin-builds.ts [NAME...]`. Run it when a version in src/assets/catalogue.ts changes.
+// Writes go.mod and go.sum of every build under templates/build: `node scripts/pin-builds.ts [NAME...]`. Run it when a version in src/assets/catalogue.ts or src/config/versions.ts changes.
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { forProvider, knownComponents, knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
+import { forProvider, knownKubernetes, versionsFor } from '../src/assets/catalogue.ts';
 import { layOut, pinsOf } from '../src/assets/go-build.ts';
 import { runProgram } from '../src/assets/process.ts';
 import { type GoBuild, recipesOf } from '../src/assets/recipes.ts';
 import { goEnvironment } from '../src/assets/toolchain.ts';
+import { componentVersions } from '../src/config/versions.ts';
 
 /** Modules whose main packages are asked for, or that a main package of our own imports. */
 const modules: Readonly<Record<string, readonly string[]>> = {
@@ -84,7 +85,7 @@ const builds = new Map<string, GoBuild>();
 const [newest = ''] = knownKubernetes;
 const sets = [
   ...knownKubernetes.map((kubernetes) => versionsFor(kubernetes)),
-  ...Object.entries(knownComponents).flatMap(([component, all]) =>
+  ...Object.entries(componentVersions).flatMap(([component, all]) =>
     all.map((version) => versionsFor(newest, { [component]: version })),
   ),
 ];

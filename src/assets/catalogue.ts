@@ -67,20 +67,6 @@ type Component = Exclude<keyof Versions, 'kubernetes' | 'pause' | 'aws'>;
 /** Versions to choose from, instead of the one that goes with the Kubernetes version. Each runs with every Kubernetes version of the catalogue. */
 export type Chosen = { readonly [each in Component]?: string | undefined };
 
-/**
- * Versions of each component that can be installed, newest first: those that the releases above run, and earlier ones to come from or go back to.
- * Each has pins (scripts/pin-builds.ts).
- */
-export const knownComponents: Readonly<Record<Component, readonly string[]>> = {
-  etcd: ['3.6.16', '3.6.15', '3.5.35', '3.5.34'],
-  containerd: ['2.4.2', '2.4.1', '2.3.7'],
-  runc: ['1.5.2', '1.4.3'],
-  cni: ['1.9.1', '1.9.0'],
-  flannel: ['0.28.10', '0.28.4'],
-  coredns: ['1.15.0', '1.14.7'],
-  metricsServer: ['0.9.0'],
-};
-
 /** The sidecars are those that this release of the EBS CSI driver is published with; it serves every Kubernetes version of the catalogue. */
 const ebsCsi = {
   ebsCsi: '1.62.0',

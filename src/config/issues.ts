@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { nearest } from './nearest.ts';
 import { type Path, pathText, shown } from './path.ts';
 import type { RuleFinding } from './rules/rule.ts';
-import { clusterSchema, expectations } from './schema.ts';
+import { expectations } from './schema/words.ts';
+import { clusterSchema } from './schema.ts';
 import type { Source } from './source.ts';
 
 /** More are never shown: what a hostile file has beyond that is not worth the time to look for near words. */

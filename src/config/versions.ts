@@ -5,7 +5,10 @@
 export const newestKubernetes = '1.36.3';
 export const kubernetesVersions: readonly string[] = [newestKubernetes, '1.36.2', '1.35.4', '1.35.3', '1.34.4', '1.33.13'];
 
-/** Versions that cluster.yaml may choose from in kubernetes.components, newest first. */
+/**
+ * Versions of each component that can be installed, newest first: those that the releases of the catalogue run, and earlier ones to come from or go
+ * back to. Each has pins (scripts/pin-builds.ts).
+ */
 export const componentVersions = {
   etcd: ['3.6.16', '3.6.15', '3.5.35', '3.5.34'],
   containerd: ['2.4.2', '2.4.1', '2.3.7'],

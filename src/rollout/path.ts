@@ -1,5 +1,6 @@
-import { forProvider, knownComponents, knownKubernetes, type Versions, versionsFor } from '../assets/catalogue.ts';
+import { forProvider, knownKubernetes, type Versions, versionsFor } from '../assets/catalogue.ts';
 import { compareVersions, minorName, minorOf } from '../assets/version-order.ts';
+import { componentVersions } from '../config/versions.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { etcdStopovers } from './etcd-path.ts';
 
@@ -31,7 +32,7 @@ const kubeletsBehind = 3;
 export function upgradePath(from: Versions | Standing, to: Versions, known?: readonly Versions[]): readonly Hop[] {
   const standing: Standing = 'masters' in from ? from : { etcd: [from], masters: [from], pools: [from] };
   return pathWithin(
-    { releases: known ?? catalogue(), etcd: known?.map(({ etcd }) => etcd) ?? knownComponents.etcd },
+    { releases: known ?? catalogue(), etcd: known?.map(({ etcd }) => etcd) ?? componentVersions.etcd },
     standing,
     to,
   );

@@ -1,17 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  asset,
-  assetsOf,
-  imageName,
-  knownComponents,
-  knownKubernetes,
-  type Versions,
-  versionsFor,
-} from '../../../src/assets/catalogue.ts';
+import { asset, assetsOf, imageName, knownKubernetes, type Versions, versionsFor } from '../../../src/assets/catalogue.ts';
 import { pinsOf } from '../../../src/assets/go-build.ts';
 import { recipeFor, recipesOf } from '../../../src/assets/recipes.ts';
+import { componentVersions } from '../../../src/config/versions.ts';
 
 describe('the catalogue', () => {
   test('an unknown Kubernetes version is refused with the known ones', () => {
@@ -31,7 +24,7 @@ describe('the catalogue', () => {
     expect(imageName('pause', versions)).toBe('registry.k8s.io/pause:3.10.2');
   });
 
-  const older = Object.entries(knownComponents).flatMap(([component, all]) =>
+  const older = Object.entries(componentVersions).flatMap(([component, all]) =>
     all.map((version): [string, Versions] => [`${component} ${version}`, versionsFor('1.36.3', { [component]: version })]),
   );
   const each = [...knownKubernetes.map((version): [string, Versions] => [version, versionsFor(version)]), ...older];
@@ -48,7 +41,7 @@ describe('the catalogue', () => {
 
   test.each(knownKubernetes)('what %s runs can be chosen, too', (kubernetes) => {
     const versions = versionsFor(kubernetes);
-    for (const [component, all] of Object.entries(knownComponents))
+    for (const [component, all] of Object.entries(componentVersions))
       expect(all, component).toContain(Object.entries(versions).find(([name]) => name === component)?.[1]);
   });
 });

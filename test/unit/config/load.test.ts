@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { knownComponents, knownKubernetes } from '../../../src/assets/catalogue.ts';
+import { knownKubernetes } from '../../../src/assets/catalogue.ts';
 import { isBech32 } from '../../../src/config/bech32.ts';
 import { ConfigError, loadCluster, readCluster } from '../../../src/config/load.ts';
 import { explainReadError } from '../../../src/config/read.ts';
@@ -143,7 +143,6 @@ test('manifests are looked for beside the file', async () => {
 
 test('the versions known to config are those of the catalogue', () => {
   expect(kubernetesVersions).toEqual(knownKubernetes);
-  expect(componentVersions).toEqual(knownComponents);
   for (const version of componentVersions.etcd) expect(isOlder(version, oldestEtcd)).toBe(false);
 });
 
