@@ -529,8 +529,9 @@ test('thousands of errors end after fifty', () => {
 
 test('a hostile megabyte of keys or brackets is refused within seconds', () => {
   for (const text of [Array.from({ length: 100_000 }, (_, i) => `k${i}:\n`).join(''), '{a: '.repeat(200_000)]) {
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(findingsOf(text).length).toBeGreaterThan(0);
-    expect(performance.now() - start).toBeLessThan(15_000);
+    // Of the processor: how busy the machine is besides is another matter.
+    expect(process.cpuUsage(start).user).toBeLessThan(15_000_000);
   }
 });

@@ -45,7 +45,7 @@ describe('up', () => {
       await go(memoryOpened(cluster, world, { store }));
       expect(worldDigest(world), `killed after ${kill} acts`).toBe(worldDigest(whole));
     }
-  }, 120_000);
+  }, 300_000);
 
   test('grows: workers, a pool, a zone, masters, etcd members; the rest stays untouched', async () => {
     const world = new MemoryWorld();
