@@ -9,6 +9,7 @@ import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3
 import type { AgentCloud, HeldMachine, Instance } from '../../src/agent/cloud.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { isSigned } from './identity-document.ts';
+import { requestHandler } from './request-handler.ts';
 import { clusterTag, poolTag, tagsFrom } from './tags.ts';
 
 export interface AgentCloudOptions {
@@ -21,14 +22,27 @@ export interface AgentCloudOptions {
   readonly certificates: readonly string[];
   /** Instead of AWS's own: for tests. */
   readonly endpoint?: string | undefined;
+  /** Instead of the SDK's chain, which ends at the machine's instance profile: for tests. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** How long AWS may be silent before a request counts as lost, in milliseconds. */
+  readonly idleMs?: number;
 }
 
 /** Hooks of our groups, by their names (providers/aws/pool.ts). */
 const hooks = { launch: 'slipway-launch', terminate: 'slipway-terminate' } as const;
 
 /** AWS as `cluster agent` needs it, with the credentials of the machine it runs on. */
-export function openAgentCloud({ cluster, region, bucket, workerRoleId, certificates, endpoint }: AgentCloudOptions): AgentCloud {
-  const common = { region, retryMode: 'adaptive', maxAttempts: 6, ...(endpoint !== undefined && { endpoint }) };
+export function openAgentCloud(options: AgentCloudOptions): AgentCloud {
+  const { cluster, region, bucket, workerRoleId, certificates, endpoint, credentials, idleMs = 15_000 } = options;
+  const common = {
+    region,
+    // One call that is never answered must not keep the others, and the next leader, waiting.
+    requestHandler: requestHandler(idleMs),
+    retryMode: 'adaptive',
+    maxAttempts: 6,
+    ...(endpoint !== undefined && { endpoint }),
+    ...(credentials && { credentials }),
+  };
   const ec2 = new EC2Client(common);
   const autoscaling = new AutoScalingClient(common);
   const s3 = new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) });
@@ -43,12 +57,12 @@ export function openAgentCloud({ cluster, region, bucket, workerRoleId, certific
     }
   };
   return {
-    async instances(ids) {
+    async instances(ids, abortSignal) {
       const found = new Map<string, Instance>();
       // By filter: an ID that does not exist is an error of the call otherwise, and hides the others.
       for (let from = 0; from < ids.length; from += 200) {
         const Filters = [{ Name: 'instance-id', Values: ids.slice(from, from + 200) }];
-        for await (const page of paginateDescribeInstances({ client: ec2 }, { Filters }))
+        for await (const page of paginateDescribeInstances({ client: ec2 }, { Filters }, { abortSignal }))
           for (const { Instances = [], OwnerId = '' } of page.Reservations ?? [])
             for (const instance of Instances) {
               const tags = tagsFrom(instance.Tags);
@@ -67,10 +81,10 @@ export function openAgentCloud({ cluster, region, bucket, workerRoleId, certific
       }
       return found;
     },
-    async held() {
+    async held(abortSignal) {
       const Filters = [{ Name: `tag:${clusterTag}`, Values: [cluster] }];
       const held: HeldMachine[] = [];
-      for await (const page of paginateDescribeAutoScalingGroups({ client: autoscaling }, { Filters }))
+      for await (const page of paginateDescribeAutoScalingGroups({ client: autoscaling }, { Filters }, { abortSignal }))
         for (const { AutoScalingGroupName: group = '', Instances = [], Tags } of page.AutoScalingGroups ?? []) {
           if (tagsFrom(Tags)[clusterTag] !== cluster) continue;
           for (const { InstanceId: instance = '', LifecycleState } of Instances) {

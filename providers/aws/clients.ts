@@ -7,10 +7,10 @@ import { Route53Client } from '@aws-sdk/client-route-53';
 import { S3Client } from '@aws-sdk/client-s3';
 import { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { STSClient } from '@aws-sdk/client-sts';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Store } from '../../src/store/store.ts';
 import type { Existing } from './existing.ts';
 import type { Nonces } from './idempotency.ts';
+import { requestHandler } from './request-handler.ts';
 import type { Owner } from './tags.ts';
 
 /** The SDK's clients, one a service: each has one token bucket (adaptive retries), and all share one connection pool. */
@@ -65,18 +65,9 @@ export interface SdkOptions {
 const attempts = 10;
 
 export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_000 }: SdkOptions): AwsSdk {
-  const requestHandler = new NodeHttpHandler({
-    connectionTimeout: 5_000,
-    // Without the second, the first is only a warning; the third is for an answer that stops half-way.
-    requestTimeout: 2 * idleMs,
-    throwOnRequestTimeout: true,
-    socketTimeout: idleMs,
-    httpAgent: { maxSockets: 64, keepAlive: true },
-    httpsAgent: { maxSockets: 64, keepAlive: true },
-  });
   const common = {
     region,
-    requestHandler,
+    requestHandler: requestHandler(idleMs),
     retryMode: 'adaptive',
     maxAttempts: attempts,
     ...(endpoint !== undefined && { endpoint }),

@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DescribeVpcsCommand } from '@aws-sdk/client-ec2';
 import { afterEach, expect, test } from 'vitest';
+import { openAgentCloud } from '../../../providers/aws/agent-cloud.ts';
 import { openSdk } from '../../../providers/aws/clients.ts';
 
 let server: Server | undefined;
@@ -9,14 +10,21 @@ afterEach(() => {
   server?.closeAllConnections();
   server?.close();
 });
-/** Asks once, of a server that does this with each request. */
-async function ask(listener: RequestListener): Promise<unknown> {
+/** A server that does this with each request. */
+async function serve(listener: RequestListener) {
   const listening = createServer(listener);
   server = listening;
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
   const { port } = listening.address() as AddressInfo;
-  const credentials = { accessKeyId: 'a', secretAccessKey: 'b' };
-  const sdk = openSdk({ region: 'eu-central-1', endpoint: `http://127.0.0.1:${port}`, credentials, idleMs: 200 });
+  return {
+    region: 'eu-central-1',
+    endpoint: `http://127.0.0.1:${port}`,
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+  };
+}
+/** Asks once. */
+async function ask(listener: RequestListener): Promise<unknown> {
+  const sdk = openSdk({ ...(await serve(listener)), idleMs: 200 });
   return sdk.ec2Once.send(new DescribeVpcsCommand({}));
 }
 
@@ -30,4 +38,21 @@ test('so is an answer that stops half-way', async () => {
       response.write('<DescribeVpcsResponse>');
     }),
   ).rejects.toThrow();
+});
+
+const cluster = { cluster: 'a', bucket: 'b', workerRoleId: 'c', certificates: [] };
+test("the agent's questions are given up too, so that it goes on", async () => {
+  let asked = 0;
+  const answering: RequestListener = (_request, response) => {
+    // As a connection that a NAT gateway has forgotten: the first is lost in silence.
+    if (asked++ > 0) response.end('<r><DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse></r>');
+  };
+  const cloud = openAgentCloud({ ...cluster, ...(await serve(answering)), idleMs: 200 });
+  expect((await cloud.instances(['i-1'], AbortSignal.timeout(10_000))).size).toBe(0);
+  expect(asked).toBe(2);
+});
+test('an agent that leads no more waits for no answer', async () => {
+  const cloud = openAgentCloud({ ...cluster, ...(await serve(() => undefined)) });
+  await expect(cloud.held(AbortSignal.timeout(100))).rejects.toThrow(/abort/i);
+  await expect(cloud.instances(['i-1'], AbortSignal.timeout(100))).rejects.toThrow(/abort/i);
 });
