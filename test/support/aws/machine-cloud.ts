@@ -16,6 +16,8 @@ export interface MachineCloud {
   readonly asked: string[];
   /** Answers every request of S3 with this status instead. */
   fail: number | undefined;
+  /** So many answers of S3 are cut half-way, or before their first byte where they have none. */
+  cut: number;
   close(): void;
 }
 
@@ -35,7 +37,13 @@ export async function startMachineCloud(): Promise<MachineCloud> {
       'meta-data/iam/security-credentials/demo-worker': JSON.stringify({ Code: 'Success', ...credentials }, null, 2),
     }),
   );
-  const cloud = { metadata, objects: new Map<string, string>(), asked: [] as string[], fail: undefined as number | undefined };
+  const cloud = {
+    metadata,
+    objects: new Map<string, string>(),
+    asked: [] as string[],
+    fail: undefined as number | undefined,
+    cut: 0,
+  };
 
   const answer = (request: IncomingMessage, body: string): readonly [number, string] => {
     const url = new URL(request.url ?? '/', 'http://localhost');
@@ -76,7 +84,12 @@ export async function startMachineCloud(): Promise<MachineCloud> {
     const body = await text(request);
     const [status, answered] = answer(request, body);
     cloud.asked.push(`${request.method} ${request.url}${status === 200 ? '' : ` ${status}`}`);
-    response.writeHead(status).end(Buffer.from(answered, 'latin1'));
+    const bytes = Buffer.from(answered, 'latin1');
+    if (cloud.cut <= 0 || request.url?.startsWith('/latest/')) return void response.writeHead(status).end(bytes);
+    cloud.cut--;
+    if (bytes.length === 0) return void request.socket.destroy();
+    response.writeHead(status, { 'content-length': bytes.length });
+    response.write(bytes.subarray(0, bytes.length >> 1), () => request.socket.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

@@ -65,6 +65,13 @@ describe('a host that fetches assets from the store', () => {
     await fetchAssets(host, paths, digests);
     expect(cloud.asked).toEqual([]);
   });
+  test('asks again when the connection breaks, as curl of itself does not', async () => {
+    const digests = store(['k/1/kubelet']);
+    cloud.cut = 1;
+    await fetchAssets(host, ['k/1/kubelet'], digests);
+    expect(readFileSync(join(root.path, 'opt/slipway/k/1/kubelet'), 'latin1')).toBe(content('k/1/kubelet'));
+    expect(cloud.asked.filter((each) => each.includes('/assets/'))).toHaveLength(2);
+  });
   test('never puts in place what is not the asset', async () => {
     const digests = store(['k/1/kubelet']);
     for (const key of cloud.objects.keys()) cloud.objects.set(key, 'something else');
