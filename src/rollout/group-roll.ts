@@ -8,7 +8,7 @@ import { deleteOwned } from '../kube/delete-owned.ts';
 import { freeScaleDown, holdScaleDown } from '../kube/drain/autoscaler.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import { notReady } from '../kube/types/node.ts';
-import { type SharedPoll, sharedPoll } from '../kube/wait.ts';
+import { patiently, type SharedPoll, sharedPoll } from '../kube/wait.ts';
 import type { Group, GroupsPort } from '../provider.ts';
 import { during } from '../run/during.ts';
 import type { Emit } from '../run/events.ts';
@@ -67,7 +67,7 @@ interface Size {
 type Groups = SharedPoll<ReadonlyMap<string, Group>>;
 
 export function groupRoll(ports: GroupRollPorts): GroupRoll {
-  const { port, groups, api, nodes, emit } = ports;
+  const { port, groups, api, emit } = ports;
   const poll: Groups = sharedPoll(
     () => port.read(ports.signal),
     () => ports.pollMs ?? 2_000,
@@ -94,7 +94,7 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
     sizes.delete(group.name);
   };
   const ofPools = async (pools: ReadonlySet<string>, signal: AbortSignal): Promise<readonly KubeObject[]> =>
-    [...(await nodes.next(signal)).values()].filter(({ metadata }) => pools.has(metadata.labels?.['slipway.dev/pool'] ?? ''));
+    [...(await seen(ports, signal)).values()].filter(({ metadata }) => pools.has(metadata.labels?.['slipway.dev/pool'] ?? ''));
   const hold = async (pools: readonly string[], signal: AbortSignal): Promise<void> => {
     const own = new Set(pools.filter((pool) => autoscaled.has(pool)));
     if (own.size === 0) return;
@@ -141,7 +141,7 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
         await ready();
         await hold([group.pool], signal);
       }
-      if ((await nodes.next(signal)).has(machine)) {
+      if ((await seen(ports, signal)).has(machine)) {
         await ports.drain(machine, signal);
         await ports.leave(machine, signal);
       }
@@ -170,6 +170,9 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
   };
 }
 
+/** The nodes by now. In minutes of looking one look may get no answer. */
+const seen = ({ nodes }: GroupRollPorts, signal: AbortSignal) => patiently(() => nodes.next(signal), signal);
+
 async function sizeNow(name: string, port: GroupsPort, signal: AbortSignal): Promise<Size> {
   const { desired = 0, before = desired } = (await port.read(signal)).get(name) ?? {};
   return { before, desired, left: Math.max(0, desired - before), spares: 0, one: pLimit(1) };
@@ -185,13 +188,14 @@ async function readyGroup(
   { kubernetes }: Wave,
   size: Size,
   poll: Groups,
-  { nodes: all, stableMs, pollMs = 2_000 }: GroupRollPorts,
+  ports: GroupRollPorts,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
+  const { stableMs, pollMs = 2_000 } = ports;
   const end = performance.now() + readyWithinMs;
   let [since, why] = [0, 'nothing was seen yet'];
   while (performance.now() < end) {
-    const [groups, nodes] = await Promise.all([poll.next(signal), all.next(signal)]);
+    const [groups, nodes] = await Promise.all([poll.next(signal), seen(ports, signal)]);
     const lacks = lackOf(groups.get(name), size.desired, nodes, kubernetes);
     if (lacks !== undefined) [since, why] = [0, lacks];
     else if (since === 0) since = performance.now();
@@ -248,11 +252,9 @@ async function gone(leaving: Map<string, string>, poll: Groups, { api }: GroupRo
   }
   const connected = await api(signal);
   for (const [name, pool] of leaving)
-    await deleteOwned(
-      connected,
-      { apiVersion: 'v1', kind: 'Node', name },
-      ({ metadata }) => metadata.labels?.['slipway.dev/pool'] === pool,
-      signal,
-    );
+    await patiently(() => {
+      const node = { apiVersion: 'v1', kind: 'Node', name };
+      return deleteOwned(connected, node, ({ metadata }) => metadata.labels?.['slipway.dev/pool'] === pool, signal);
+    }, signal);
   leaving.clear();
 }

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { KubeApi } from '../client.ts';
 import { KubeRefusal } from '../http.ts';
 import type { KubeObject } from '../objects.ts';
+import { patiently } from '../wait.ts';
 
 /** What cluster-autoscaler reads from a node: not to be taken away for want of pods. */
 const disabled = 'cluster-autoscaler.kubernetes.io/scale-down-disabled';
@@ -38,7 +39,7 @@ async function annotate(
       limit(async () => {
         try {
           const node = { apiVersion: 'v1', kind: 'Node', name };
-          await api.patch(node, 'application/merge-patch+json', { metadata: { annotations } }, signal);
+          await patiently(() => api.patch(node, 'application/merge-patch+json', { metadata: { annotations } }, signal), signal);
         } catch (error) {
           // Gone in between, with its machine.
           if (!(error instanceof KubeRefusal && error.status === 404)) throw error;

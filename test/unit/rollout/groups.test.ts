@@ -3,6 +3,7 @@ import { forProvider, versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
 import { withProviderDefaults } from '../../../src/config/provider-defaults.ts';
 import { clusterSchema } from '../../../src/config/schema.ts';
+import { UnreachableError } from '../../../src/errors.ts';
 import type { KubeObject, ObjectName } from '../../../src/kube/objects.ts';
 import type { Change, Plan } from '../../../src/plan/plan.ts';
 import { groupRoll } from '../../../src/rollout/group-roll.ts';
@@ -40,6 +41,9 @@ class Pool {
   most = 0;
   acts = 0;
   readonly drained: string[] = [];
+  /** Every so many looks at the nodes get no answer. */
+  deafEvery = Number.POSITIVE_INFINITY;
+  #looks = 0;
 
   constructor(upgrade: Upgrade = {}) {
     const cluster = clusterOf(upgrade);
@@ -92,7 +96,10 @@ class Pool {
   async roll(): Promise<void> {
     const { lanes } = await this.lanes();
     const nodes = {
-      next: async () => new Map([...this.api.nodes.keys()].map((name) => [name, this.api.node(name) as KubeObject])),
+      next: async () => {
+        if (++this.#looks % this.deafEvery === 0) throw new UnreachableError({ what: 'the Kubernetes API gives no answer' });
+        return new Map([...this.api.nodes.keys()].map((name) => [name, this.api.node(name) as KubeObject]));
+      },
     };
     const roll = groupRoll({
       port: this.groups,
@@ -200,6 +207,14 @@ describe('a pool is replaced', () => {
     expect(pool.least).toBeGreaterThanOrEqual(least);
     expect(pool.most).toBeLessThanOrEqual(most);
     expect([...pool.api.nodes.keys()].filter((name) => pool.drained.includes(name))).toEqual([]);
+  });
+
+  test('while looks at the nodes get no answer now and then', async () => {
+    const pool = new Pool({ maxSurge: 2 });
+    pool.deafEvery = 3;
+    pool.publish();
+    await pool.roll();
+    expect(pool.state()).toEqual(settled);
   });
 
   test.each([{}, { maxSurge: 2 }, { maxSurge: 0 }])(
