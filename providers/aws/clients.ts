@@ -45,6 +45,8 @@ export interface AwsClients extends AwsSdk {
   readonly existing: Existing;
   /** Undefined before the first `up` has made it. */
   readonly store: Store | undefined;
+  /** What this command has learnt of things and can never change, by their IDs: see facts.ts. */
+  readonly facts: Map<string, Readonly<Record<string, string>>>;
   /** How long a thing that was just made may stay invisible, in milliseconds. */
   readonly windowMs: number;
 }

@@ -58,7 +58,13 @@ function roleOf(role: Role, topology: Topology, { owner, account, bucket }: Mach
   return {
     address,
     type: 'aws.role',
-    props: { trust, policy: machinePolicy(role, scope), profile: true, tags: tagsOf(owner, address) },
+    props: {
+      trust,
+      policy: machinePolicy(role, scope),
+      profile: true,
+      profileTags: tagsOf(owner, address),
+      tags: tagsOf(owner, address),
+    },
     after: [],
   };
 }

@@ -1,7 +1,9 @@
 import {
+  DescribeListenersCommand,
   DescribeTagsCommand,
   DescribeTargetGroupsCommand,
   type ElasticLoadBalancingV2Client,
+  type Listener,
   type LoadBalancer,
   paginateDescribeLoadBalancers,
   type TargetGroup,
@@ -26,12 +28,15 @@ interface Own<T> {
   readonly tags: Tags;
   readonly address: Address;
 }
+interface OwnBalancer extends Own<LoadBalancer> {
+  readonly listener: { readonly thing: Listener; readonly tags: Tags } | undefined;
+}
 export interface Edge {
-  readonly balancers: readonly Own<LoadBalancer>[];
+  readonly balancers: readonly OwnBalancer[];
   readonly groups: readonly Own<TargetGroup>[];
 }
 /**
- * The balancers and the target group of a cluster, with their tags, in three calls. Balancers are asked for without a name: asking for two
+ * The balancers, their listeners and the target group of a cluster, with all their tags, in four calls. Balancers are asked for without a name: asking for two
  * names fails where one is missing, and a page holds 400 of them.
  */
 export async function edge(clients: AwsClients): Promise<Edge> {
@@ -43,7 +48,12 @@ export async function edge(clients: AwsClients): Promise<Edge> {
     balancersNamed(elb, names),
     groupsNamed(clients, edgeName(owner.cluster, 'aws.target-group/api')),
   ]);
+  const arnOf = ({ LoadBalancerArn = '' }: LoadBalancer): string => LoadBalancerArn;
+  const listeners = new Map(
+    await Promise.all(balancers.map(async (one) => [arnOf(one), (await listenersOf(clients, arnOf(one)))[0]] as const)),
+  );
   const tags = await elbTags(elb, [
+    ...[...listeners.values()].flatMap((one) => one?.ListenerArn ?? []),
     ...balancers.flatMap(({ LoadBalancerArn }) => LoadBalancerArn ?? []),
     ...groups.flatMap(({ TargetGroupArn }) => TargetGroupArn ?? []),
   ]);
@@ -55,7 +65,10 @@ export async function edge(clients: AwsClients): Promise<Edge> {
       return address ? [{ thing, arn, tags: carried, address }] : [];
     });
   return {
-    balancers: own(balancers, ({ LoadBalancerArn }) => LoadBalancerArn, 'aws.balancer'),
+    balancers: own(balancers, arnOf, 'aws.balancer').map((one) => {
+      const thing = listeners.get(one.arn);
+      return { ...one, listener: thing && { thing, tags: tags.get(thing.ListenerArn ?? '') ?? {} } };
+    }),
     groups: own(groups, ({ TargetGroupArn }) => TargetGroupArn, 'aws.target-group'),
   };
 }
@@ -65,6 +78,15 @@ async function balancersNamed(elb: ElasticLoadBalancingV2Client, names: Readonly
   for await (const { LoadBalancers = [] } of paginateDescribeLoadBalancers({ client: elb, pageSize: 400 }, {}))
     found.push(...LoadBalancers.filter(({ LoadBalancerName }) => names.has(LoadBalancerName ?? '')));
   return found;
+}
+
+export async function listenersOf({ elb }: AwsClients, balancer: string): Promise<readonly Listener[]> {
+  try {
+    return (await elb.send(new DescribeListenersCommand({ LoadBalancerArn: balancer }))).Listeners ?? [];
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
 }
 
 export async function groupsNamed({ elb }: AwsClients, name: string): Promise<readonly TargetGroup[]> {

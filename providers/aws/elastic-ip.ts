@@ -11,9 +11,10 @@ import type { Address, Context, Observation, Ref, ResourceType } from '../../src
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, isNotFound } from './errors.ts';
+import { keepFact } from './facts.ts';
 import { createWithIntent } from './idempotency.ts';
-import { addresses } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenAddresses } from './told.ts';
 
 export interface ElasticIpProps {
   /** Whose public address it is; null where another resource takes it (a NAT gateway). */
@@ -32,7 +33,7 @@ export const elasticIp: ResourceType<ElasticIpProps, ElasticIpOutputs, AwsClient
   timeoutMs: 300_000,
   async observe(world) {
     const { cluster } = world.clients.owner;
-    const own = ownOf(await world.read(addresses), {
+    const own = ownOf(await seenAddresses(world), {
       cluster,
       type: elasticIp.name,
       idOf: ({ AllocationId }) => AllocationId,
@@ -66,6 +67,7 @@ export const elasticIp: ResourceType<ElasticIpProps, ElasticIpOutputs, AwsClient
         return { id: made(answer.AllocationId), address: made(answer.PublicIp) };
       },
     });
+    keepFact(ctx.clients, outputs.id, { address: outputs.address });
     if (props.networkInterface !== null) await associate(outputs.id, props.networkInterface, ctx);
     return outputs;
   },

@@ -12,9 +12,11 @@ import type { Address, Context, Observation, Ref, Resolved, ResourceType } from 
 import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
+import { keepFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
-import { endpoints, isGoing } from './network-queries.ts';
+import { isGoing } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenEndpoints } from './told.ts';
 
 export interface EndpointProps {
   readonly vpc: Ref<string>;
@@ -34,7 +36,7 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
   timeoutMs: 300_000,
   async observe(world) {
     const { cluster } = world.clients.owner;
-    const own = ownOf(await world.read(endpoints), {
+    const own = ownOf(await seenEndpoints(world), {
       cluster,
       type: endpoint.name,
       idOf,
@@ -67,6 +69,7 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
         }),
       async (id, open) => open && isAway(await visible(ctx, () => describe(id, ctx)).catch(unlessNotFound)),
     );
+    keepFact(ctx.clients, id, { service: props.service });
     return { id };
   },
   async update(props, outputs, ctx) {

@@ -13,8 +13,8 @@ import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { createWithIntent } from './idempotency.ts';
-import { internetGateways } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenInternetGateways } from './told.ts';
 import { interfacesIn } from './vpc.ts';
 
 export interface InternetGatewayProps {
@@ -37,7 +37,7 @@ export const internetGateway: ResourceType<InternetGatewayProps, InternetGateway
   async observe(world) {
     const { cluster } = world.clients.owner;
     const existing = world.clients.existing.vpc !== undefined;
-    const all = await world.read(internetGateways);
+    const all = await seenInternetGateways(world);
     const own = ownOf(all, { cluster, type: internetGateway.name, idOf, used: (one) => vpcOf(one) !== '' });
     const named = existing
       ? all.slice(0, 1).map((thing) => ({ thing, tags: {}, address: 'aws.internet-gateway/main' as const }))

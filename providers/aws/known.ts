@@ -8,6 +8,8 @@ const schema = z.object({
   image: z.object({ owner: z.string(), name: z.string(), id: z.string(), device: z.string() }).optional(),
   /** ID of the private zone: Route 53 finds zones by name only by a search. */
   zone: z.string().optional(),
+  /** What never changes of a thing, by its ID: see facts.ts. */
+  facts: z.record(z.string(), z.record(z.string(), z.string())).optional(),
 });
 export type Known = z.infer<typeof schema>;
 const key = 'aws/known.json';
@@ -27,7 +29,8 @@ export function remember(
   if (!store) throw new Error('what is known is kept in the store, and there is none');
   const write = async (): Promise<void> => {
     const before = await known(clients);
-    const after = { ...before, ...patch };
+    const facts = patch.facts && { ...before.facts, ...patch.facts };
+    const after = { ...before, ...patch, ...(facts && { facts }) };
     if (JSON.stringify(after) !== JSON.stringify(before)) await store.put(key, new TextEncoder().encode(JSON.stringify(after)));
   };
   const mine = (writes.get(store) ?? Promise.resolve()).then(write);

@@ -29,7 +29,8 @@ import { instanceType } from './instance-type.ts';
 import { profileVisible } from './launch.ts';
 import type { BootSpec, MetadataOptions } from './machine.ts';
 import { templates } from './machine-queries.ts';
-import { clusterTag, resourceIn, type Tags, tagsFrom } from './tags.ts';
+import { clusterTag, resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
+import { templateTags } from './told.ts';
 import { renderUserData } from './user-data.ts';
 
 export interface LaunchTemplateProps {
@@ -47,7 +48,7 @@ export interface LaunchTemplateProps {
   readonly boot: BootSpec;
   /** Of the machines' volumes: a group gives its own tags to instances only. */
   readonly volumeTags: Tags;
-  /** Its own: by them we know it again when it is to be made; what is there is told by name. */
+  /** Its own: by them we know it again when it is to be made. */
   readonly tags: Tags;
 }
 export interface LaunchTemplateOutputs {
@@ -64,15 +65,16 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
   async observe(world) {
     const found = new Map<Address, Observation<LaunchTemplateProps, LaunchTemplateOutputs>>();
     const { cluster } = world.clients.owner;
-    for (const version of await world.read(templates)) {
-      const props = propsOf(version);
+    const [versions, tags] = await Promise.all([world.read(templates), templateTags(world)]);
+    for (const version of versions) {
+      const props = { ...propsOf(version), tags: tagsFrom(tags.get(version.LaunchTemplateId ?? '')) };
       const address = resourceIn(props.volumeTags, cluster, launchTemplate.name);
       if (!address || version.LaunchTemplateName !== templateName(cluster, address)) continue;
       found.set(address, { state: 'present', props, outputs: outputsOf(version) });
     }
     return found;
   },
-  diff: diffTemplate,
+  diff: withTags(diffTemplate),
   async create(props, ctx) {
     const { ec2, owner } = ctx.clients;
     const name = templateName(owner.cluster, ctx.address);
@@ -97,6 +99,9 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
   },
   async update(props, { id }, ctx) {
     await setTags(ctx, id, props.tags);
+    const now = (await templates(ctx.clients)).find(({ LaunchTemplateId }) => LaunchTemplateId === id);
+    // Only tags had changed, or all else is left to `upgrade`.
+    if (now && diffTemplate(props, propsOf(now)).every(({ path }) => ctx.hold.includes(path))) return outputsOf(now);
     return addVersion(id, props, ctx);
   },
   async delete({ id }, { clients }) {

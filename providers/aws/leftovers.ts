@@ -24,8 +24,9 @@ import { type Address, addressOf, type Observation, type ResourceType, type Worl
 import type { AwsClients } from './clients.ts';
 import { elbTags } from './edge.ts';
 import { isNotFound, retrying, unlessNotFound } from './errors.ts';
-import { subnets, vpcs } from './network-queries.ts';
+import { subnets } from './network-queries.ts';
 import { clusterTag, resourceTag, type Tags, tagsFrom } from './tags.ts';
+import { seenVpcs } from './told.ts';
 
 /**
  * What Kubernetes made in a cluster: load balancers of Services, volumes of claims, security groups. Known by the tag that the cloud
@@ -45,7 +46,7 @@ const isLeftover = (clients: AwsClients, tags: Tags): boolean =>
 /** IDs of the cluster's network: the VPC, also where its own tags are lost and those of its subnets are not. */
 async function ownNetworks(world: World<AwsClients>): Promise<ReadonlySet<string>> {
   const { existing, owner } = world.clients;
-  const [all, inside] = await Promise.all([world.read(vpcs), world.read(subnets)]);
+  const [all, inside] = await Promise.all([seenVpcs(world), world.read(subnets)]);
   const ours = <T extends { readonly Tags?: Parameters<typeof tagsFrom>[0] }>({ Tags }: T): boolean =>
     tagsFrom(Tags)[clusterTag] === owner.cluster;
   const ids = [...all, ...inside].flatMap((one) =>

@@ -1,7 +1,7 @@
 import {
+  AddTagsCommand,
   CreateListenerCommand,
   DeleteListenerCommand,
-  DescribeListenersCommand,
   type Listener,
   ModifyListenerCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
@@ -10,15 +10,15 @@ import { fields } from '../../src/plan/fields.ts';
 import { type Address, addressOf, nameOf, type Observation, type Ref, type ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { shown } from './ec2.ts';
-import { edge } from './edge.ts';
-import { codeOf, isNotFound, unlessNotFound } from './errors.ts';
-import { type Tags, tagList } from './tags.ts';
+import { edge, listenersOf } from './edge.ts';
+import { codeOf, unlessNotFound } from './errors.ts';
+import { type Tags, tagList, withTags } from './tags.ts';
 
 export interface ListenerProps {
   readonly balancer: Ref<string>;
   readonly port: number;
   readonly targetGroup: Ref<string>;
-  /** Given at creation; the balancer's own are what ownership is read from. */
+  /** Whose it is is read from the balancer's. */
   readonly tags: Tags;
 }
 export interface ListenerOutputs {
@@ -33,15 +33,11 @@ export const listener: ResourceType<ListenerProps, ListenerOutputs, AwsClients> 
   async observe(world) {
     const found = new Map<Address, Observation<ListenerProps, ListenerOutputs>>();
     const { balancers } = await world.read(edge);
-    await Promise.all(
-      balancers.map(async ({ arn, address }) => {
-        const [first] = await listenersOf(world.clients, arn);
-        if (first) found.set(addressOf(listener.name, nameOf(address)), observation(first, arn));
-      }),
-    );
+    for (const { arn, address, listener: there } of balancers)
+      if (there) found.set(addressOf(listener.name, nameOf(address)), observation(there.thing, there.tags, arn));
     return found;
   },
-  diff: fields<ListenerProps>({ balancer: 'ignore', port: 'none', targetGroup: 'none', tags: 'ignore' }),
+  diff: withTags(fields<ListenerProps>({ balancer: 'ignore', port: 'none', targetGroup: 'none', tags: 'ignore' })),
   async create(props, ctx) {
     const { elb } = ctx.clients;
     try {
@@ -76,6 +72,7 @@ export const listener: ResourceType<ListenerProps, ListenerOutputs, AwsClients> 
         DefaultActions: [{ Type: 'forward', TargetGroupArn: props.targetGroup }],
       }),
     );
+    await ctx.clients.elb.send(new AddTagsCommand({ ResourceArns: [outputs.arn], Tags: tagList(props.tags) }));
     return outputs;
   },
   async delete({ arn }, ctx) {
@@ -83,17 +80,8 @@ export const listener: ResourceType<ListenerProps, ListenerOutputs, AwsClients> 
   },
 };
 
-const observation = (of: Listener, balancer: string): Observation<ListenerProps, ListenerOutputs> => ({
+const observation = (of: Listener, tags: Tags, balancer: string): Observation<ListenerProps, ListenerOutputs> => ({
   state: 'present',
-  props: { balancer, port: of.Port ?? 0, targetGroup: of.DefaultActions?.[0]?.TargetGroupArn ?? '', tags: {} },
+  props: { balancer, port: of.Port ?? 0, targetGroup: of.DefaultActions?.[0]?.TargetGroupArn ?? '', tags },
   outputs: { arn: of.ListenerArn ?? '' },
 });
-
-async function listenersOf({ elb }: AwsClients, balancer: string): Promise<readonly Listener[]> {
-  try {
-    return (await elb.send(new DescribeListenersCommand({ LoadBalancerArn: balancer }))).Listeners ?? [];
-  } catch (error) {
-    if (isNotFound(error)) return [];
-    throw error;
-  }
-}

@@ -11,10 +11,12 @@ import type { Address, Context, Observation, Ref, ResourceType } from '../../src
 import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
+import { keepFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
-import { allNatGateways, isGone, natGateways } from './network-queries.ts';
+import { allNatGateways, isGone } from './network-queries.ts';
 import { polled } from './polls.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenNatGateways } from './told.ts';
 
 export interface NatGatewayProps {
   readonly subnet: Ref<string>;
@@ -36,7 +38,7 @@ export const natGateway: ResourceType<NatGatewayProps, NatGatewayOutputs, AwsCli
   timeoutMs: 900_000,
   async observe(world) {
     const { cluster } = world.clients.owner;
-    const own = ownOf(await world.read(natGateways), {
+    const own = ownOf(await seenNatGateways(world), {
       cluster,
       type: natGateway.name,
       idOf,
@@ -91,6 +93,7 @@ async function create(
     async (id, open) => open && (await allNatGateways(ctx.clients)).some((one) => idOf(one) === id && isGone(one)),
   );
   await settled(id, 'available', ctx);
+  keepFact(ctx.clients, id, { subnet: props.subnet, elasticIp: props.elasticIp });
   return { id };
 }
 

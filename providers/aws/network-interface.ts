@@ -12,8 +12,8 @@ import type { AwsClients } from './clients.ts';
 import { ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { createWithToken } from './idempotency.ts';
-import { networkInterfaces } from './machine-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenNetworkInterfaces } from './told.ts';
 
 export interface NetworkInterfaceProps {
   readonly subnet: Ref<string>;
@@ -37,7 +37,7 @@ export const networkInterface: ResourceType<NetworkInterfaceProps, NetworkInterf
   timeoutMs: 600_000,
   async observe(world) {
     const found = new Map<Address, Observation<NetworkInterfaceProps, NetworkInterfaceOutputs>>();
-    for (const { thing, tags, address } of ownInterfaces(await world.read(networkInterfaces), world.clients))
+    for (const { thing, tags, address } of ownInterfaces(await seenNetworkInterfaces(world), world.clients))
       found.set(address, {
         state: 'present',
         props: { ...propsOf(thing), tags },

@@ -15,6 +15,7 @@ import { design } from './design.ts';
 import { codeOf } from './errors.ts';
 import { existingOf } from './existing.ts';
 import { explained } from './explain.ts';
+import { writeFacts } from './facts.ts';
 import { openGroups } from './groups.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
 import { leftovers } from './leftovers.ts';
@@ -89,6 +90,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
         bucket,
         store,
         existing: existingOf(cluster),
+        facts: new Map(),
         nonces: store ? storedNonces(store, randomUUID) : noNonces,
         windowMs: options.windowMs ?? windowMs,
       };
@@ -97,8 +99,9 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     },
     async close(clients) {
       const { seen, signal } = connections.get(clients) ?? {};
-      // An intent that stays open costs its next create a wait: no reason to fail.
-      if (writes && seen && !signal?.aborted) await clients.nonces.settle(seen).catch(() => undefined);
+      // An intent that stays open costs its next create a wait, a fact that is not kept a call: no reason to fail.
+      if (!writes || !seen || signal?.aborted) return;
+      await Promise.all([clients.nonces.settle(seen), writeFacts(clients)]).catch(() => undefined);
     },
     design(topology) {
       // Every session opens the store before it designs, and the store is found by the account.

@@ -16,6 +16,7 @@ import {
   paginateListRolePolicies,
   RemoveRoleFromInstanceProfileCommand,
   type RoleDetail,
+  TagInstanceProfileCommand,
   TagRoleCommand,
   UpdateAssumeRolePolicyCommand,
 } from '@aws-sdk/client-iam';
@@ -34,7 +35,7 @@ import type { AwsClients } from './clients.ts';
 import { visible } from './ec2.ts';
 import { codeOf, retrying, unlessNotFound } from './errors.ts';
 import type { PolicyDocument } from './policies/document.ts';
-import { resourceIn, type Tags, tagList, tagsFrom, withTags } from './tags.ts';
+import { resourceIn, type Tags, tagChanges, tagList, tagsFrom, withTags } from './tags.ts';
 
 export interface RoleProps {
   /** Who may take it. */
@@ -42,6 +43,8 @@ export interface RoleProps {
   readonly policy: PolicyDocument;
   /** Whether its instance profile, by which an instance takes it, is there and holds it. */
   readonly profile: boolean;
+  /** Of the instance profile; null: they were not told. */
+  readonly profileTags: Tags | null;
   readonly tags: Tags;
 }
 export interface RoleOutputs {
@@ -64,7 +67,15 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
     }
     return found;
   },
-  diff: withTags(fields<RoleProps>({ trust: 'none', policy: 'none', profile: 'none', tags: 'ignore' })),
+  diff: withTags((desired, observed) => [
+    ...fields<RoleProps>({ trust: 'none', policy: 'none', profile: 'none', profileTags: 'ignore', tags: 'ignore' })(
+      desired,
+      observed,
+    ),
+    ...(observed.profile && observed.profileTags
+      ? tagChanges(desired.profileTags ?? {}, observed.profileTags, 'profileTags')
+      : []),
+  ]),
   async create(props, ctx) {
     const { iam } = ctx.clients;
     const name = roleName(ctx.clients, ctx.address);
@@ -94,7 +105,9 @@ export const role: ResourceType<RoleProps, RoleOutputs, AwsClients> = {
       putPolicy(name, props.policy, ctx),
       iam.send(new UpdateAssumeRolePolicyCommand({ RoleName: name, PolicyDocument: JSON.stringify(props.trust) })),
       iam.send(new TagRoleCommand({ RoleName: name, Tags: tagList(props.tags) })),
-      ensureProfile(name, props.tags, ctx),
+      ensureProfile(name, props.tags, ctx).then(() =>
+        iam.send(new TagInstanceProfileCommand({ InstanceProfileName: name, Tags: tagList(props.tags) })),
+      ),
     ]);
     return outputs;
   },
@@ -163,6 +176,8 @@ function propsOf({ AssumeRolePolicyDocument, RolePolicyList = [], profile }: Own
     trust: documentIn(AssumeRolePolicyDocument),
     policy: documentIn(inline?.PolicyDocument),
     profile: profile !== undefined,
+    // IAM says that lists tell not all of a thing: what is left out is not looked at, and not taken for lost.
+    profileTags: profile?.Tags ? tagsFrom(profile.Tags) : null,
   };
 }
 /** As IAM answers it: JSON in the encoding of URLs. What somebody wrote there by hand may be anything: it only has to differ. */

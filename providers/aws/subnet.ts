@@ -9,13 +9,15 @@ import {
 } from '@aws-sdk/client-ec2';
 import { exitCodes, UserError } from '../../src/errors.ts';
 import { fields } from '../../src/plan/fields.ts';
-import type { Address, Context, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
+import type { Address, Context, Observation, Ref, Resolved, ResourceType, World } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
+import { keepFact } from './facts.ts';
 import { createWithIntent } from './idempotency.ts';
 import { reservationsOf, subnets } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { reservedIn } from './told.ts';
 import { interfacesIn } from './vpc.ts';
 
 export interface SubnetProps {
@@ -57,7 +59,7 @@ export const subnet: ResourceType<SubnetProps, SubnetOutputs, AwsClients> = {
           address,
           {
             state: 'present',
-            props: { ...propsOf(thing), fixed: existing === null ? await fixedIn(clients, id, address) : null, existing, tags },
+            props: { ...propsOf(thing), fixed: existing === null ? await fixedIn(world, id, address) : null, existing, tags },
             outputs: { id },
           },
         ];
@@ -93,7 +95,7 @@ export const subnet: ResourceType<SubnetProps, SubnetOutputs, AwsClients> = {
           return made((await ec2Once.send(command)).Subnet?.SubnetId);
         }),
     });
-    await reserve(id, props.fixed, ctx);
+    await reserve(id, props, ctx);
     return { id };
   },
   async update(props, outputs, ctx) {
@@ -116,7 +118,7 @@ export const subnet: ResourceType<SubnetProps, SubnetOutputs, AwsClients> = {
       );
     if (props.existing !== null) return outputs;
     await ec2.send(new ModifySubnetAttributeCommand({ SubnetId: id, MapPublicIpOnLaunch: { Value: props.publicAddresses } }));
-    await reserve(id, props.fixed, ctx);
+    await reserve(id, props, ctx);
     await setTags(ctx, id, props.tags);
     return outputs;
   },
@@ -165,13 +167,26 @@ const propsOf = ({ VpcId = '', AvailabilityZone = '', CidrBlock = '', MapPublicI
 });
 
 /** Public ones have none: the bastion is all that has a fixed address there. */
-async function fixedIn(clients: AwsClients, id: string, address: Address): Promise<string | null> {
+async function fixedIn(world: World<AwsClients>, id: string, address: Address): Promise<string | null> {
   if (address.includes('/public-')) return null;
-  const found = (await reservationsOf(clients, id)).filter(({ explicit }) => explicit).map(({ cidr }) => cidr);
-  return found.length === 0 ? null : found.sort().join(', ');
+  const told = await reservedIn(world, id);
+  if (told !== undefined) return told.join(', ');
+  const found = (await reservationsOf(world.clients, id)).filter(({ explicit }) => explicit);
+  for (const { id: reservation, cidr } of found) keepFact(world.clients, reservation, { subnet: id, cidr });
+  return found.length === 0
+    ? null
+    : found
+        .map(({ cidr }) => cidr)
+        .sort()
+        .join(', ');
 }
 
-async function reserve(id: string, fixed: string | null, ctx: Context<AwsClients>): Promise<void> {
+/** With the tags of its subnet: by them one answer tells of all that they are there. */
+async function reserve(
+  id: string,
+  { fixed, tags }: Pick<Resolved<SubnetProps>, 'fixed' | 'tags'>,
+  ctx: Context<AwsClients>,
+): Promise<void> {
   if (fixed === null) return;
   const { ec2 } = ctx.clients;
   const there = await visible(ctx, () => reservationsOf(ctx.clients, id));
@@ -183,10 +198,14 @@ async function reserve(id: string, fixed: string | null, ctx: Context<AwsClients
     Cidr: fixed,
     ReservationType: 'explicit',
     Description: 'machines with fixed addresses',
+    TagSpecifications: tagged('subnet-cidr-reservation', tags),
   });
-  await visible(ctx, () => ec2.send(command)).catch(async (error) => {
+  try {
+    const { SubnetCidrReservation: made } = await visible(ctx, () => ec2.send(command));
+    keepFact(ctx.clients, made?.SubnetCidrReservationId, { subnet: id, cidr: fixed });
+  } catch (error) {
     // A lost answer, and the SDK has asked again: it overlaps itself. What is there tells, whatever AWS calls that.
     const now = await reservationsOf(ctx.clients, id);
     if (!now.some(({ cidr, explicit }) => cidr === fixed && explicit)) throw error;
-  });
+  }
 }

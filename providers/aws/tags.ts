@@ -57,7 +57,7 @@ export const withTags =
     ...tagChanges(desired.tags, observed.tags),
   ];
 
-const tagChanges = (desired: Tags, observed: Tags): readonly FieldChange[] =>
+export const tagChanges = (desired: Tags, observed: Tags, at = 'tags'): readonly FieldChange[] =>
   Object.entries(desired).flatMap(([key, value]): FieldChange[] =>
-    observed[key] === value ? [] : [{ path: `tags.${key}`, before: observed[key] ?? null, after: value, impact: 'none' }],
+    observed[key] === value ? [] : [{ path: `${at}.${key}`, before: observed[key] ?? null, after: value, impact: 'none' }],
   );

@@ -16,8 +16,9 @@ import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { createWithIntent } from './idempotency.ts';
 import { instances } from './machine-queries.ts';
-import { dnsOf, subnets, vpcs } from './network-queries.ts';
+import { dnsOf, subnets } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
+import { seenVpcs } from './told.ts';
 
 export interface VpcProps {
   readonly cidr: string;
@@ -40,7 +41,7 @@ export const vpc: ResourceType<VpcProps, VpcOutputs, AwsClients> = {
   async observe(world) {
     const { clients } = world;
     const { cluster } = clients.owner;
-    const [all, inside] = await Promise.all([world.read(vpcs), world.read(subnets)]);
+    const [all, inside] = await Promise.all([seenVpcs(world), world.read(subnets)]);
     const inUse = new Set(inside.map(({ VpcId }) => VpcId));
     const own = ownOf(all, { cluster, type: vpc.name, idOf: ({ VpcId }) => VpcId, used: ({ VpcId }) => inUse.has(VpcId) });
     const named = own.length > 0 ? undefined : all.find(({ VpcId }) => VpcId !== undefined && VpcId === clients.existing.vpc);

@@ -31,16 +31,15 @@ const asked = async (place: AwsPlace, look: () => Promise<unknown>): Promise<rea
   return place.proxy.calls.slice(before).map(({ action }) => action);
 };
 
-test('a look at a cluster asks for each kind of thing once, and for the rest only where that answers too little', async () => {
+test('a look at a cluster asks once for each kind of thing that no other answer tells, and for the rest only where that tells too little', async () => {
   const place = await awsPlace(moto, cluster);
   const one = await infrastructure(place);
   await one.converge();
   const actions = await asked(place, async () => expect(wordsOf(await one.look())).toEqual([]));
   expect(actions.toSorted()).toEqual(
     [
-      ...['DescribeVpcs', 'DescribeSubnets', 'GetSubnetCidrReservations', 'DescribeInternetGateways', 'DescribeAddresses'],
-      ...['DescribeNatGateways', 'DescribeRouteTables', 'DescribeVpcEndpoints', 'DescribeSecurityGroups', 'DescribeVolumes'],
-      ...['DescribeNetworkInterfaces', 'DescribeInstances', 'DescribeLaunchTemplateVersions', 'DescribeAutoScalingGroups'],
+      ...['DescribeTags', 'DescribeSubnets', 'DescribeRouteTables', 'DescribeSecurityGroups', 'DescribeVolumes'],
+      ...['DescribeInstances', 'DescribeLaunchTemplateVersions', 'DescribeAutoScalingGroups'],
       ...['DescribeLoadBalancers', 'DescribeTargetGroups', 'DescribeTags', 'DescribeTargetHealth', 'DescribeListeners'],
       ...['GetAccountAuthorizationDetails', 'ListResourceRecordSets', 'GetObject'],
     ].sort(),
@@ -51,6 +50,15 @@ test('a look at a cluster asks for each kind of thing once, and for the rest onl
   await one.clients.ec2.send(new ModifyVpcAttributeCommand({ VpcId: id, EnableDnsHostnames: { Value: false } }));
   expect(wordsOf(await one.look())).toEqual(['update aws.vpc/main: dnsHostnames']);
   await one.converge();
+
+  // Facts that the store has lost are asked for, and learnt again.
+  const whole = JSON.parse(Buffer.from((await (await one.clients.store?.get('aws/known.json'))?.bytes()) ?? []).toString());
+  await one.clients.store?.put('aws/known.json', Buffer.from(JSON.stringify({ ...whole, facts: undefined })));
+  const later = await infrastructure(place);
+  const kinds = ['DescribeAddresses', 'DescribeNatGateways', 'DescribeVpcEndpoints', 'GetSubnetCidrReservations'];
+  expect(await asked(place, () => later.converge())).toEqual(expect.arrayContaining(kinds));
+  const again = await asked(place, async () => expect(wordsOf(await (await infrastructure(place)).look())).toEqual([]));
+  for (const kind of kinds) expect(again).not.toContain(kind);
 
   // A zone that the store does not remember is searched for, and one that it remembers wrongly.
   const { store } = one.clients;

@@ -12,6 +12,7 @@ const creates: Readonly<Record<string, readonly [makes: readonly string[], upon:
   CreateRouteTable: [['route-table'], ['vpc']],
   CreateSecurityGroup: [['security-group'], ['vpc']],
   CreateSubnet: [['subnet'], ['vpc']],
+  CreateSubnetCidrReservation: [['subnet-cidr-reservation'], ['subnet']],
   CreateVolume: [['volume'], []],
   CreateVpc: [['vpc'], []],
   CreateVpcEndpoint: [['vpc-endpoint'], ['route-table', 'vpc']],

@@ -1,5 +1,10 @@
 import { CreateOrUpdateTagsCommand } from '@aws-sdk/client-auto-scaling';
-import { DescribeInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2';
+import {
+  CreateTagsCommand,
+  DescribeInstancesCommand,
+  DescribeLaunchTemplatesCommand,
+  TerminateInstancesCommand,
+} from '@aws-sdk/client-ec2';
 import {
   AddTagsCommand,
   DeleteListenerCommand,
@@ -10,7 +15,7 @@ import {
   DescribeTargetHealthCommand,
   ModifyTargetGroupCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { PutRolePolicyCommand, TagRoleCommand } from '@aws-sdk/client-iam';
+import { PutRolePolicyCommand, TagInstanceProfileCommand, TagRoleCommand } from '@aws-sdk/client-iam';
 import { ChangeResourceRecordSetsCommand, ListHostedZonesCommand, ListResourceRecordSetsCommand } from '@aws-sdk/client-route-53';
 import { type AwsSdk, openSdk } from '../../../providers/aws/clients.ts';
 import type { Drift, Place } from '../../contract/provider.ts';
@@ -57,13 +62,26 @@ export const edgeDrifts: readonly Drift[] = [
   }),
   byHand(
     "tags of what is not EC2's are changed",
-    ['update aws.balancer/api', 'update aws.pool/workers-eu-west-1a', 'update aws.role/worker', 'update aws.target-group/api'],
-    async ({ elb, iam, autoscaling }) => {
+    [
+      'update aws.balancer/api',
+      'update aws.launch-template/workers',
+      'update aws.listener/api',
+      'update aws.pool/workers-eu-west-1a',
+      'update aws.role/master',
+      'update aws.role/worker',
+      'update aws.target-group/api',
+    ],
+    async ({ elb, iam, autoscaling, ec2 }) => {
       const { LoadBalancers } = await elb.send(new DescribeLoadBalancersCommand({}));
       const Tags = [{ Key: 'Name', Value: 'renamed' }];
-      const ResourceArns = [LoadBalancers?.[0]?.LoadBalancerArn, await targetGroup({ elb })].flatMap((arn) => arn ?? []);
-      await elb.send(new AddTagsCommand({ ResourceArns, Tags }));
+      const LoadBalancerArn = LoadBalancers?.[0]?.LoadBalancerArn;
+      const { Listeners } = await elb.send(new DescribeListenersCommand({ LoadBalancerArn }));
+      const all = [LoadBalancerArn, await targetGroup({ elb }), Listeners?.[0]?.ListenerArn];
+      await elb.send(new AddTagsCommand({ ResourceArns: all.flatMap((arn) => arn ?? []), Tags }));
       await iam.send(new TagRoleCommand({ RoleName: 'demo-eu-west-1-worker', Tags }));
+      await iam.send(new TagInstanceProfileCommand({ InstanceProfileName: 'demo-eu-west-1-master', Tags }));
+      const { LaunchTemplates } = await ec2.send(new DescribeLaunchTemplatesCommand({ LaunchTemplateNames: ['demo-workers'] }));
+      await ec2.send(new CreateTagsCommand({ Resources: [LaunchTemplates?.[0]?.LaunchTemplateId ?? ''], Tags }));
       const ResourceId = 'demo-workers-eu-west-1a';
       const tag = { ResourceId, ResourceType: 'auto-scaling-group', PropagateAtLaunch: true };
       await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: Tags.map((each) => ({ ...tag, ...each })) }));

@@ -11,7 +11,7 @@ import type { Plan } from '../../../src/plan/plan.ts';
 import type { Resource } from '../../../src/plan/resource.ts';
 import type { Provider } from '../../../src/provider.ts';
 import { isPublished } from '../../../src/rollout/groups.ts';
-import { connectAll, observe } from '../../../src/run/observe.ts';
+import { closeAll, connectAll, observe } from '../../../src/run/observe.ts';
 import { run } from '../../../src/run/runner.ts';
 import type { AwsPlace } from './place.ts';
 
@@ -61,7 +61,8 @@ export async function infrastructure(
   const converge = async (command: Policy['command'], of: Cluster, part: (plan: Plan) => Plan): Promise<void> => {
     for (let round = 0; round < 4; round++) {
       const plan = part(await look(command, of));
-      if (plan.steps.length === 0) return;
+      // As a command ends.
+      if (plan.steps.length === 0) return closeAll(connected);
       const { failed } = await run({
         steps: plan.steps,
         desired: designOf(of),

@@ -9,6 +9,7 @@ import functools
 import inspect
 import logging
 import os
+import re
 import sys
 import threading
 
@@ -19,9 +20,12 @@ from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
+from moto.ec2.models.route_tables import Route
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.subnets import SubnetCidrReservation
+from moto.ec2.models.tags import TagBackend
 from moto.ec2.models.vpcs import VPCBackend
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, parse_user_data, tag_filter_matches
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, parse_user_data, simple_aws_filter_to_re, tag_filter_matches
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -135,6 +139,24 @@ def delete_endpoints_that_are_there(self, vpce_ids=None):
 
 VPCBackend.delete_vpc_endpoints = delete_endpoints_that_are_there
 
+modify_vpc_endpoint = VPCBackend.modify_vpc_endpoint
+
+
+def modify_endpoint_and_its_routes(self, vpc_id, *args, **kwargs):
+    """A gateway endpoint's route tables have a route to it: moto makes them when it is made, and changes none with it."""
+    endpoint = self.describe_vpc_endpoints(vpc_end_point_ids=[vpc_id])[0]
+    before = set(endpoint.route_table_ids or [])
+    modify_vpc_endpoint(self, vpc_id, *args, **kwargs)
+    after = set(endpoint.route_table_ids or [])
+    prefixes = endpoint.destination_prefix_list_id
+    for table in before - after if prefixes else ():
+        self.delete_route(table, prefixes)
+    for table in after - before if prefixes else ():
+        self.create_route(table, None, gateway_id=vpc_id, destination_prefix_list_id=prefixes)
+
+
+VPCBackend.modify_vpc_endpoint = modify_endpoint_and_its_routes
+
 
 remove_role_from_instance_profile = IAMBackend.remove_role_from_instance_profile
 
@@ -211,6 +233,85 @@ def own_tags(self):
 
 
 TaggedEC2Resource.get_tags = own_tags
+
+
+# AWS's words for kinds that moto calls otherwise.
+kinds = {"nat-gateway": "natgateway", "vpc-elastic-ip": "elastic-ip", "spot-instance-request": "spot-instances-request"}
+
+
+def carries_tags(backend, resource_id):
+    """Tags go with their thing: moto keeps them for ever. NAT gateways, endpoints and instances that are gone are shown for an hour."""
+    prefix = get_prefix(resource_id)
+    if prefix == "scr":
+        subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
+        return any(one.id == resource_id for subnet in subnets for one in subnet._cidr_reservations)
+    if prefix == "eipalloc":
+        return any(address.allocation_id == resource_id for address in backend.addresses)
+    if prefix == "rtb":
+        return resource_id in backend.route_tables
+    listed = {
+        "vpc": "vpcs",
+        "igw": "internet_gateways",
+        "nat": "nat_gateways",
+        "vpce": "vpc_end_points",
+        "eni": "enis",
+        "lt": "launch_templates",
+        "vol": "volumes",
+    }
+    return prefix not in listed or resource_id in getattr(backend, listed[prefix])
+
+
+def describe_tags_as_ec2(self, filters=None):
+    """A tag is told if it fulfils every filter by itself: moto knows no `tag:KEY`, calls some kinds otherwise, and tells of what is gone."""
+    given = [(name, [re.compile(simple_aws_filter_to_re(value)) for value in values]) for name, values in (filters or {}).items()]
+
+    def told(name, patterns, tag):
+        if name.startswith("tag:"):
+            return tag["key"] == name[4:] and any(pattern.match(tag["value"]) for pattern in patterns)
+        text = tag[{"resource-id": "resource_id", "resource-type": "resource_type"}.get(name, name)]
+        return any(pattern.match(text) for pattern in patterns)
+
+    found = []
+    for resource_id, tags in self.tags.copy().items():
+        if not tags or not carries_tags(self, resource_id):
+            continue
+        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource_id), "")
+        for key, value in tags.items():
+            tag = {"resource_id": resource_id, "key": key, "value": value, "resource_type": kinds.get(kind, kind)}
+            if all(told(name, patterns, tag) for name, patterns in given):
+                found.append(tag)
+    return found
+
+
+TagBackend.describe_tags = describe_tags_as_ec2
+
+
+def state_of_route(self):
+    """A way to what is gone, or is attached no more, is a black hole: moto says nothing of a route's state."""
+    backend = self.route_table.ec2_backend
+    if self.nat_gateway:
+        nat = backend.nat_gateways.get(self.nat_gateway.id)
+        return "active" if nat is not None and nat.state == "available" else "blackhole"
+    if self.gateway and self.gateway.id.startswith("igw-"):
+        there = backend.internet_gateways.get(self.gateway.id)
+        attached = there is not None and there.vpc is not None and there.vpc.id == self.route_table.vpc_id
+        return "active" if attached else "blackhole"
+    return "active"
+
+
+Route.state = property(state_of_route)
+
+reservation_init = SubnetCidrReservation.__init__
+
+
+def reservation_with_tags(self, *args, **kwargs):
+    """moto forgets the tags that it is made with."""
+    reservation_init(self, *args, **kwargs)
+    for specification in self.tag_specifications:
+        self.add_tags({tag["Key"]: tag["Value"] for tag in specification.get("Tags", [])})
+
+
+SubnetCidrReservation.__init__ = reservation_with_tags
 
 
 def end_with_parent():

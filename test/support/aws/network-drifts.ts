@@ -1,4 +1,5 @@
 import {
+  AllocateAddressCommand,
   AuthorizeSecurityGroupIngressCommand,
   CreateTagsCommand,
   DeleteNatGatewayCommand,
@@ -9,6 +10,7 @@ import {
   DescribeAddressesCommand,
   DescribeInternetGatewaysCommand,
   DescribeNatGatewaysCommand,
+  DescribeNetworkInterfacesCommand,
   DescribeRouteTablesCommand,
   DescribeSecurityGroupsCommand,
   DescribeSubnetsCommand,
@@ -68,8 +70,11 @@ async function idOf(ec2: EC2Client, address: string): Promise<string> {
       }
       case 'aws.route-table':
         return (await ec2.send(new DescribeRouteTablesCommand({ Filters }))).RouteTables?.[0]?.RouteTableId;
-      case 'aws.endpoint':
-        return (await ec2.send(new DescribeVpcEndpointsCommand({ Filters }))).VpcEndpoints?.[0]?.VpcEndpointId;
+      case 'aws.endpoint': {
+        // One that was deleted is shown for a while.
+        const { VpcEndpoints = [] } = await ec2.send(new DescribeVpcEndpointsCommand({ Filters }));
+        return VpcEndpoints.find(({ State }) => !/^delet/i.test(State ?? ''))?.VpcEndpointId;
+      }
       case 'aws.security-group':
         return (await ec2.send(new DescribeSecurityGroupsCommand({ Filters }))).SecurityGroups?.[0]?.GroupId;
       default:
@@ -156,6 +161,32 @@ export const networkDrifts: readonly Drift[] = [
     const AllocationIds = [await id('aws.elastic-ip/bastion')];
     const { Addresses: [found] = [] } = await ec2.send(new DescribeAddressesCommand({ AllocationIds }));
     await ec2.send(new DisassociateAddressCommand({ AssociationId: found?.AssociationId }));
+  }),
+  byHand(
+    'tags of what other answers tell of are changed',
+    ['update aws.elastic-ip/bastion', 'update aws.endpoint/s3', 'update aws.network-interface/bastion'],
+    async ({ ec2, id }) => {
+      const Filters = [{ Name: 'tag:slipway.dev/resource', Values: ['aws.network-interface/bastion'] }];
+      const { NetworkInterfaces } = await ec2.send(new DescribeNetworkInterfacesCommand({ Filters }));
+      const Resources = [
+        ...(await Promise.all(['aws.elastic-ip/bastion', 'aws.endpoint/s3'].map(id))),
+        NetworkInterfaces?.[0]?.NetworkInterfaceId ?? '',
+      ];
+      await ec2.send(new CreateTagsCommand({ Resources, Tags: [{ Key: 'Name', Value: 'demo-renamed' }] }));
+    },
+  ),
+  byHand('an address of ours is left over', ['delete aws.elastic-ip/nat-eu-west-1z'], async ({ ec2 }) => {
+    const Tags = Object.entries({
+      'slipway.dev/cluster': 'demo',
+      'slipway.dev/resource': 'aws.elastic-ip/nat-eu-west-1z',
+      Name: 'demo-nat-eu-west-1z',
+    });
+    await ec2.send(
+      new AllocateAddressCommand({
+        Domain: 'vpc',
+        TagSpecifications: [{ ResourceType: 'elastic-ip', Tags: Tags.map(([Key, Value]) => ({ Key, Value })) }],
+      }),
+    );
   }),
   byHand('rules are added', ['update aws.firewall/etcd', 'update aws.firewall/master'], async ({ ec2, id }) => {
     const all = { CidrIp: everywhere };

@@ -79,6 +79,7 @@ function worldOf(answers: typeof account): World<AwsClients> {
     region: 'eu-west-1',
     bucket: 'bucket',
     nonces: noNonces,
+    facts: new Map(),
     existing: { vpc: undefined, subnets: {} },
     store: undefined,
     windowMs: 10,

@@ -44,6 +44,7 @@ async function seen(Volumes: readonly Volume[], recorded: readonly string[] | un
     region: 'eu-west-1',
     bucket: 'bucket',
     nonces: noNonces,
+    facts: new Map(),
     existing: { vpc: undefined, subnets: {} },
     store,
     windowMs: 10,

@@ -43,6 +43,7 @@ function contextOf(address: Address, answer: Answer): { readonly ctx: Context<Aw
     account: '123456789012',
     region: 'eu-west-1',
     bucket: 'bucket',
+    facts: new Map(),
     nonces: { ...noNonces, take: async () => ({ nonce: 'n', open: false }) },
     existing: { vpc: undefined, subnets: {} },
     store: undefined,
