@@ -10,10 +10,11 @@ import { STSClient } from '@aws-sdk/client-sts';
 import type { Store } from '../../src/store/store.ts';
 import type { Existing } from './existing.ts';
 import type { Nonces } from './idempotency.ts';
+import { pacer, patiently } from './pace.ts';
 import { requestHandler } from './request-handler.ts';
 import type { Owner } from './tags.ts';
 
-/** The SDK's clients, one a service: each has one token bucket (adaptive retries), and all share one connection pool. */
+/** The SDK's clients, one a service: all keep to one pace (pace.ts), and share one connection pool. */
 export interface AwsSdk {
   readonly ec2: EC2Client;
   /** Tries once: for creates that take no token, where a blind retry could make a second thing (hard part 18). */
@@ -63,32 +64,34 @@ export interface SdkOptions {
   readonly configure?: (client: { readonly middlewareStack: EC2Client['middlewareStack'] }) => void;
 }
 
-/** Measured under a limit of 20 requests a second: adaptive retries with 10 attempts were the first to lose no run of 100. */
+/** Measured under a limit of 20 requests a second: 10 attempts were the first to lose no run of 100. */
 const attempts = 10;
 
 export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_000 }: SdkOptions): AwsSdk {
   const common = {
     region,
     requestHandler: requestHandler(idleMs),
-    retryMode: 'adaptive',
-    maxAttempts: attempts,
     ...(endpoint !== undefined && { endpoint }),
     ...(credentials && { credentials }),
   };
+  const often = () => ({ ...common, retryStrategy: patiently(attempts) });
+  const once = { ...common, retryMode: 'standard', maxAttempts: 1 };
   const sdk: AwsSdk = {
-    ec2: new EC2Client(common),
-    ec2Once: new EC2Client({ ...common, retryMode: 'standard', maxAttempts: 1 }),
-    autoscaling: new AutoScalingClient(common),
-    autoscalingOnce: new AutoScalingClient({ ...common, retryMode: 'standard', maxAttempts: 1 }),
-    elb: new ElasticLoadBalancingV2Client(common),
-    classic: new ElasticLoadBalancingClient(common),
-    iam: new IAMClient(common),
-    route53: new Route53Client(common),
-    s3: new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) }),
-    sts: new STSClient(common),
+    ec2: new EC2Client(often()),
+    ec2Once: new EC2Client(once),
+    autoscaling: new AutoScalingClient(often()),
+    autoscalingOnce: new AutoScalingClient(once),
+    elb: new ElasticLoadBalancingV2Client(often()),
+    classic: new ElasticLoadBalancingClient(often()),
+    iam: new IAMClient(often()),
+    route53: new Route53Client(often()),
+    s3: new S3Client({ ...often(), ...(endpoint !== undefined && { forcePathStyle: true }) }),
+    sts: new STSClient(often()),
     // Only looked at: what it cannot tell is a warning, and nothing waits for it.
-    quotas: new ServiceQuotasClient({ ...common, maxAttempts: 3 }),
+    quotas: new ServiceQuotasClient({ ...common, retryStrategy: patiently(3) }),
   };
+  const paced = pacer();
+  for (const [name, client] of Object.entries(sdk)) paced(client, name.replace(/Once$/, ''));
   if (configure) for (const client of Object.values(sdk)) configure(client);
   return sdk;
 }
