@@ -55,14 +55,15 @@ test('nobody waits while nothing is refused', async () => {
 });
 
 test.each([
-  [20, 20],
-  [5, 50],
-])('what a service gives (%d a second, %d at first) is used, and little is refused', async (perSecond, burst) => {
+  [20, 20, 0.25],
+  // Sixteen at once, for five a second: the slowest pace is not much slower, and goes over it soon again.
+  [5, 50, 0.35],
+])('what a service gives (%d a second, %d at first) is used, and little is refused', async (perSecond, burst, most) => {
   const calls = 16 * 25;
   const { seconds, refused } = await race(perSecond, burst, 16, 25);
   const least = (calls - burst) / perSecond;
   expect(seconds / least).toBeLessThan(1.3);
-  expect(refused / calls).toBeLessThan(0.25);
+  expect(refused / calls).toBeLessThan(most);
 });
 
 test('after a time without refusals nobody waits any more', async () => {
