@@ -80,6 +80,10 @@ const tokenProps = ({
   tags,
 });
 
+/**
+ * One machine a call, as these are few (pools are Auto Scaling groups) and no two are alike: a call for several gives all of them one interface, one
+ * profile and one user data. And a token that stands for one machine can be sent again after a crash, whatever became of the others.
+ */
 async function run(props: WantedMachine, ClientToken: string, ctx: Context<AwsClients>): Promise<Instance> {
   const { Instances: [made] = [] } = await profileVisible(ctx, () =>
     ctx.clients.ec2.send(
