@@ -94,12 +94,17 @@ function add(found: Map<string, { id: string; kind: string; tags: Tag[] }>, tag:
 const marked = async ({ read }: Look, kind: Kind): Promise<readonly Mark[]> =>
   (await read(marks)).filter((one) => one.kind === kind);
 
-/** All of them or none: what is not told of one is asked for the kind. */
+/**
+ * All of them or none: what is not told of one is asked for the kind. So it is where something works (`used`) that carries no tag of ours in this
+ * answer: it may be ours, and the answer behind the others.
+ */
 async function toldOr<T>(
-  own: readonly Mark[],
+  { own, used }: { readonly own: readonly Mark[]; readonly used: readonly (string | undefined)[] },
   tell: (one: Mark) => T | undefined,
   ask: () => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
+  const ids = new Set<string | undefined>(own.map(({ id }) => id));
+  if (used.some((id) => id !== undefined && !ids.has(id))) return ask();
   const told: T[] = [];
   for (const one of own) {
     const thing = tell(one);
@@ -112,6 +117,12 @@ async function toldOr<T>(
 /** Routes that work: to what is gone, or attached no more, they are black holes. */
 const leadsTo = ({ Routes = [] }: RouteTable, isSo: (route: Route) => boolean): boolean =>
   Routes.some((route) => route.State === 'active' && isSo(route));
+const targetsIn = (
+  tables: readonly RouteTable[],
+  target: (route: Route) => string | undefined,
+  prefix: string,
+): readonly string[] =>
+  tables.flatMap(({ Routes = [] }) => Routes.flatMap((route) => target(route) ?? [])).filter((id) => id.startsWith(prefix));
 const isLocal = ({ GatewayId, DestinationCidrBlock }: Route): boolean =>
   GatewayId === 'local' && DestinationCidrBlock !== undefined;
 
@@ -125,7 +136,7 @@ export async function seenVpcs(world: Look): Promise<readonly Vpc[]> {
     // Of several, which was the first? Only the VPC tells.
     return range === undefined || more.length > 0 ? undefined : { VpcId: id, CidrBlock: range, Tags: [...tags] };
   };
-  return toldOr(own, tell, () => world.read(vpcs));
+  return toldOr({ own, used: tables.map(({ VpcId }) => VpcId) }, tell, () => world.read(vpcs));
 }
 
 export async function seenInternetGateways(world: Look): Promise<readonly InternetGateway[]> {
@@ -135,7 +146,7 @@ export async function seenInternetGateways(world: Look): Promise<readonly Intern
     const table = tables.find((one) => leadsTo(one, ({ GatewayId }) => GatewayId === id));
     return table && { InternetGatewayId: id, Attachments: [{ VpcId: table.VpcId }], Tags: [...tags] };
   };
-  return toldOr(own, tell, () => world.read(internetGateways));
+  return toldOr({ own, used: targetsIn(tables, ({ GatewayId }) => GatewayId, 'igw-') }, tell, () => world.read(internetGateways));
 }
 
 export async function seenNatGateways(world: Look): Promise<readonly NatGateway[]> {
@@ -157,7 +168,7 @@ export async function seenNatGateways(world: Look): Promise<readonly NatGateway[
     for (const one of all) facts.keep(one.NatGatewayId, natFact(one));
     return all;
   };
-  return toldOr(own, tell, ask);
+  return toldOr({ own, used: targetsIn(tables, ({ NatGatewayId }) => NatGatewayId, 'nat-') }, tell, ask);
 }
 const natFact = ({ SubnetId, NatGatewayAddresses: [address] = [] }: NatGateway): Fact => ({
   subnet: SubnetId,
@@ -179,7 +190,7 @@ export async function seenEndpoints(world: Look): Promise<readonly VpcEndpoint[]
     for (const one of all) facts.keep(one.VpcEndpointId, { service: one.ServiceName });
     return all;
   };
-  return toldOr(own, tell, ask);
+  return toldOr({ own, used: targetsIn(tables, ({ GatewayId }) => GatewayId, 'vpce-') }, tell, ask);
 }
 
 /** Interfaces that an instance of the design has. It tells everything of them but their tags. */
@@ -204,7 +215,7 @@ export async function seenNetworkInterfaces(world: Look): Promise<readonly Netwo
       TagSet: [...tags],
     };
   };
-  return toldOr(own, tell, () => world.read(networkInterfaces));
+  return toldOr({ own, used: [...attached.keys()] }, tell, () => world.read(networkInterfaces));
 }
 
 /** Addresses that a machine of the design shows as its own, or that a NAT gateway holds, for as long as that works. */
@@ -235,7 +246,10 @@ export async function seenAddresses(world: Look): Promise<readonly ElasticIp[]> 
     for (const one of all) facts.keep(one.AllocationId, { address: one.PublicIp });
     return all;
   };
-  return toldOr(own, tell, ask);
+  const numbers = new Set(own.map(({ id }) => facts.of(id).address));
+  const strange = interfaces.some(({ Association }) => Association?.PublicIp !== undefined && !numbers.has(Association.PublicIp));
+  const used = nats.map(({ NatGatewayAddresses: [first] = [] }) => first?.AllocationId);
+  return strange ? ask() : toldOr({ own, used }, tell, ask);
 }
 
 /** Tags of the templates themselves, by ID: versions do not tell them. */
