@@ -117,7 +117,11 @@ export function variantsAt({ variants }: Course, { index, moves }: Hop, { machin
 export const rolloutRecord = (
   { variants, hops }: Course,
   { machines }: Topology,
-  { at, turning }: { readonly at: Variants['at']; readonly turning: ReadonlySet<string> },
+  {
+    at,
+    turning,
+    replacing,
+  }: { readonly at: Variants['at']; readonly turning: ReadonlySet<string>; readonly replacing: ReadonlyMap<string, number> },
 ): RolloutRecord => ({
   hops: variants.all.slice(1).map(({ cluster, versions }, index) => ({
     versions: recorded(versions),
@@ -126,6 +130,7 @@ export const rolloutRecord = (
   })),
   at: { ...Object.fromEntries(machines.map(({ name }) => [name, 0])), ...at },
   ...(turning.size > 0 && { turning: [...turning] }),
+  ...(replacing.size > 0 && { replacing: Object.fromEntries(replacing) }),
 });
 export const settingsAt = (course: Course): Settings =>
   settingsOf((course.variants.all.at(-1) ?? course.variants.all[0]).cluster);

@@ -54,6 +54,8 @@ const rolloutRecordSchema = z.strictObject({
   at: z.record(z.string(), z.int().min(0)),
   /** Machines of etcd and masters whose turn was begun and has not come to its end: what is not well there is what going on mends. Workers say so themselves, by our cordon. */
   turning: z.array(z.string()).exactOptional(),
+  /** Machines whose replacement was begun, and how many hops their successors have made: one that is gone is made there; see replaced.ts. */
+  replacing: z.record(z.string(), z.int().min(0)).exactOptional(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;
 

@@ -19,6 +19,7 @@ import { type ClusterRecord, ensureRecord, readRecord } from './identity.ts';
 import { type InForce, inForce } from './in-force.ts';
 import type { Opened, Reach } from './opened.ts';
 import { refusePackagesDate } from './packages-date.ts';
+import { settleReplaced } from './replaced.ts';
 import type { Variants } from './variants.ts';
 
 /** One command's look at one cluster: its design, its connections, and what has been seen. */
@@ -99,22 +100,27 @@ interface SessionInput extends Pick<Session, 'opened' | 'store' | 'record' | 'is
 }
 
 async function useSession<T>(
-  { opened, store, record, isNew, lock, only }: SessionInput,
+  { opened, store, record: found, isNew, lock, only }: SessionInput,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const force = inForce(opened.cluster, record);
-  const designed = designer(record, opened.provider, opened.manifests);
+  let force = inForce(opened.cluster, found);
+  const designed = designer(found, opened.provider, opened.manifests);
   let design = designed(force.variants);
   const { layers, secrets, seal, reach } = await opened.layers({
     opened,
     store,
-    record,
+    record: found,
     design: () => design,
     generation: lock?.generation ?? 0,
   });
   const seen = new ObservedMap();
   const signal = lock ? AbortSignal.any([opened.signal, lock.signal]) : opened.signal;
   const connected = await connectAll(only ? deletable(layers, only, opened.provider) : layers, seen, signal);
+  const record = only ? found : await settleReplaced({ opened, record: found, store, lock, signal }, connected);
+  if (record !== found) {
+    force = inForce(opened.cluster, record);
+    design = designed(force.variants);
+  }
   const journal = new RunJournal(store, opened, lock?.generation ?? 0);
   const session: Session = {
     opened,

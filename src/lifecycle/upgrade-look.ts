@@ -5,8 +5,8 @@ import { readFacts } from '../host/facts.ts';
 import { packagesAddress } from '../host/types/packages.ts';
 import { chosenOf, unseenOf } from '../plan/make.ts';
 import { partOf } from '../plan/part.ts';
-import type { Plan } from '../plan/plan.ts';
-import { type Address, addressOf } from '../plan/resource.ts';
+import type { Change, Plan } from '../plan/plan.ts';
+import { type Address, addressOf, typeOf } from '../plan/resource.ts';
 import { resolveAmounts } from '../rollout/amounts.ts';
 import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
 import type { HostChange } from '../rollout/diffs.ts';
@@ -151,7 +151,7 @@ const bundleOf = (design: ClusterDesign, machine: string) =>
 
 /**
  * What `up` would do, but for machines that take a turn: those would only be brought back to what they are about to leave. A machine that is not there is
- * healed first, and what does not run on one that others need is started.
+ * healed first, what does not run on one that others need is started, and a certificate near its end is renewed: its machine's turn may be hours away.
  */
 function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves): Plan {
   const turning = waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns.map(({ machine }) => machine)));
@@ -170,12 +170,19 @@ function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves):
   const due = new Set(turning.filter(stands));
   const addons = new Set(waves.flatMap(({ changes }) => changes));
   const starts = new Set([...due].filter((name) => serving.has(name)).map((name) => addressOf('host.units', name)));
+  const renewed = new Set(chosen.filter(isRenewal).map(({ address }) => address));
   return partOf(
     up,
-    (address) => starts.has(address) || (!due.has(machineOf(address, all) ?? '') && !addons.has(address)),
+    (address) => starts.has(address) || renewed.has(address) || (!due.has(machineOf(address, all) ?? '') && !addons.has(address)),
     (address, path) => !starts.has(address) || path.endsWith('.active'),
   );
 }
+
+/** Of a certificate that is otherwise as it is to be: one that a turn is changing is its turn's. */
+const isRenewal = ({ action, address, fields }: Change): boolean =>
+  action === 'update' &&
+  typeOf(address) === 'pki.certificate' &&
+  fields.every(({ path, before }) => path === 'state' && before === 'due');
 
 /** Versions, restarts and diffs of every host that changes. */
 async function contentsOf(

@@ -61,6 +61,8 @@ export class UpgradeRun {
   readonly #reached: Record<string, number>;
   /** etcd machines whose turn is not at its end, also of a run that was killed. */
   readonly #turning: Set<string>;
+  /** Machines that are made anew in turns that were begun, by the hop they are made at, until the old one is no more. */
+  readonly #replacing: Map<string, number>;
   /** Each writes the whole. */
   readonly #write: () => Promise<unknown>;
   readonly done: WaveResult[] = [];
@@ -79,9 +81,14 @@ export class UpgradeRun {
     this.#at = { ...course.variants.at };
     this.#reached = { ...course.variants.at };
     this.#turning = new Set(session.record?.rollout?.turning);
+    this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));
     this.#write = coalesced(() =>
       amendRecord(session, {
-        rollout: rolloutRecord(course, session.design.topology, { at: this.#reached, turning: this.#turning }),
+        rollout: rolloutRecord(course, session.design.topology, {
+          at: this.#reached,
+          turning: this.#turning,
+          replacing: this.#replacing,
+        }),
       }),
     );
   }
@@ -195,7 +202,7 @@ export class UpgradeRun {
         this.#at = { ...this.#at, [turn.machine]: hop.index };
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
-        if (turn.role === 'etcd' || turn.role === 'master') await this.#turns(turn);
+        await this.#turns(turn, hop);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
         await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
         this.#turning.delete(turn.machine);
@@ -289,14 +296,18 @@ export class UpgradeRun {
     }
   }
 
-  async #turns({ machine }: Turn): Promise<void> {
+  /** Before anything of it: what a run that is killed in this turn leaves half done is known to the next one. */
+  async #turns({ machine, role, how }: Turn, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
-    this.#turning.add(machine);
-    await this.#write();
+    const serves = role === 'etcd' || role === 'master';
+    if (serves) this.#turning.add(machine);
+    if (how === 'replace') this.#replacing.set(machine, index);
+    if (serves || how === 'replace') await this.#write();
   }
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (this.#course.variants.all.length === 1) return;
     this.#reached[key] = index;
+    this.#replacing.delete(key);
     await this.#write();
   }
 

@@ -16,7 +16,10 @@ const notAsked = ['versions.wanted', 'versions.skew', 'drift'];
 const worseNow: Readonly<Record<string, string>> = {
   'etcd.quorum': 'a turn takes one more member away',
   'etcd.member': 'members are changed one at a time, while all others vote and answer',
-  'certificates.due': 'an upgrade restarts what serves with it, and may take longer than it lasts',
+};
+/** What is healed before the first turn: told, and in nobody's way. */
+const mendedFirst: Readonly<Record<string, string>> = {
+  'certificates.due': 'it is renewed before the first turn, which restarts nothing',
 };
 
 /** May machines be taken away, one by one, from a cluster that is as `status` found it? Errors of status are; so are warnings that leave nothing to lose. */
@@ -27,7 +30,9 @@ export function healthObstacles({ findings, etcd, underWay }: HealthInput): read
   return findings.flatMap((finding): readonly Obstacle[] => {
     const { severity, check, what, where = 'cluster', why, next } = finding;
     if (severity === 'ok' || notAsked.includes(check)) return [];
-    const because = where.includes('authority ') ? undefined : worseNow[check];
+    const first = where.includes('authority ') ? undefined : mendedFirst[check];
+    if (first !== undefined) return [{ severity: 'warning', where, what, why: first }];
+    const because = worseNow[check];
     const machines = check === 'etcd.quorum' ? (unwell.get(where) ?? []).map(({ name }) => name) : machinesIn(where);
     const mended = machines.length > 0 && machines.every((name) => underWay.has(name));
     const whys = [why, because].filter((text) => text !== undefined).join('; ');

@@ -27,7 +27,7 @@ function stopped(of: File, record: ClusterRecord, ...moved: string[]): ClusterRe
   const course = courseFrom(of, record);
   const last = course.hops.at(-1)?.index ?? 0;
   const at = { ...course.variants.at, ...Object.fromEntries(moved.map((name) => [name, last])) };
-  return { ...record, rollout: rolloutRecord(course, topology, { at, turning: new Set() }) };
+  return { ...record, rollout: rolloutRecord(course, topology, { at, turning: new Set(), replacing: new Map() }) };
 }
 /** The kubelet's arguments that each hop before this machine would give it. */
 const argumentsAhead = (of: File, record: ClusterRecord, machine: string) => {

@@ -135,6 +135,31 @@ describe('upgrade in memory, from up to an empty plan, the skew policy and quoru
     expect(cluster.world.log).toEqual([]);
   });
 
+  test('certificates near their end are renewed before anybody has a turn, of masters and of workers', async () => {
+    const cluster = await standing(at('1.35.4'));
+    const due = ['pki.certificate/master-a.apiserver', 'pki.certificate/workers-a-1.kube-proxy'] as const;
+    for (const address of due) {
+      const thing = cluster.world.things.get(address);
+      if (!thing) throw new Error(`there is no ${address}`);
+      cluster.world.things.set(address, { ...thing, props: { ...thing.props, state: 'due' } });
+    }
+    const { rollout } = await cluster.dryRun(at('1.36.3'));
+    expect(rollout.waves[0]).toMatchObject({ name: 'heal', changes: expect.arrayContaining([...due]) });
+    expect(rollout.obstacles).toContainEqual(
+      expect.objectContaining({
+        severity: 'warning',
+        where: 'certificate master-a.apiserver',
+        why: expect.stringContaining('renewed'),
+      }),
+    );
+    const result = await cluster.upgrade(at('1.36.3'));
+    await isDone(cluster, at('1.36.3'), result);
+    const of = (word: string) => cluster.world.log.flatMap((act, index) => (act.includes(word) ? [index] : []));
+    const renewals = due.flatMap((address) => of(address));
+    expect(renewals).toHaveLength(2);
+    expect(Math.max(...renewals)).toBeLessThan(Math.min(...of('host.bundle/')));
+  });
+
   test('a setting alone: API servers one after the other, no drain, no other version', async () => {
     const cluster = await standing(at('1.36.3'));
     const file = at('1.36.3', { kubernetes: { extraArgs: { apiserver: { 'max-requests-inflight': '500' } } } });
