@@ -53,6 +53,8 @@ export const marks = {
   taints: 'slipway.dev/taints',
   /** Annotation of nodes: the run that has cordoned them. */
   cordon: 'slipway.dev/cordoned-by-run',
+  /** Label of pods that are started to see whether pods start. */
+  trial: 'slipway.dev/trial',
 } as const;
 export const fieldManager = 'slipway';
 

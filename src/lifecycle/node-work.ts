@@ -10,6 +10,7 @@ import { podKey } from '../kube/drain/pod.ts';
 import type { DrainPolicy } from '../kube/drain/pods.ts';
 import { markGone } from '../kube/gone.ts';
 import { leadsOn, releaseLeads, waitForLeaders } from '../kube/leaders.ts';
+import { podStarts, removeTrialPods } from '../kube/trial-pod.ts';
 import { readNodes } from '../kube/types/node.ts';
 import { type SharedPoll, waitFor } from '../kube/wait.ts';
 import { poolOfNode } from '../rollout/removals.ts';
@@ -29,6 +30,8 @@ export interface NodeWork extends TurnPorts {
   leadersLead(signal: AbortSignal): Promise<void>;
   /** Waits until what runs on every node (DaemonSets) is ready on this one. Throws UserError with what is not. */
   daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
+  /** Starts one on it, and takes it away again. Throws UserError when none starts. */
+  podStarts(machine: string, image: string, signal: AbortSignal): Promise<void>;
   /** Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. */
   release(signal: AbortSignal, of?: (node: string) => boolean): Promise<readonly string[]>;
   /** The run is over: nothing is marked any more. */
@@ -108,8 +111,16 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
           }),
       });
     },
+    async podStarts(node, image, signal) {
+      const task = `pod on ${node}`;
+      await during(task, emit, async () => {
+        const untried = await podStarts(await api(signal), { node, image, timeoutMs: kube.readyWithinMs, signal });
+        if (untried !== undefined) emit({ type: 'progress', task, message: `it could not be tried: ${untried}` });
+      });
+    },
     async release(signal, of = () => true) {
       const connected = await api(signal);
+      await removeTrialPods(connected, signal);
       const nodes = (await nodesNow(signal)).filter(({ metadata }) => of(metadata.name));
       const ours = nodes.filter(cordonedByUs).map(({ metadata }) => metadata.name);
       for (const name of ours) await uncordon(connected, name, signal);

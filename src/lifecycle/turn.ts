@@ -39,6 +39,8 @@ export interface MachinePorts extends TurnPorts {
   look(machine: string): Promise<void>;
   /** The old machine is no more. Before that nobody may take the machine for moved: whoever heals would change it as it stands, its kubelet before its API server. */
   gone(): Promise<void>;
+  /** Before pods come to it: one starts there. Asked of the first of its kind alone. */
+  proves(machine: string, signal: AbortSignal): Promise<void>;
 }
 const policy = { command: 'upgrade', allowDataLoss: false } as const;
 const apiUnit = 'kube-apiserver.service';
@@ -74,6 +76,7 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
   await ports.handOver(upgradesPackages && rebooted(turn, session) ? leadsOfAll : leads, signal);
   if (how === 'remove') return;
   await carryOut(turn, verification(turn, session), session, signal, since);
+  if (turn.role === 'worker' && (turn.drain || how === 'add')) await ports.proves(machine, signal);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
 }
 

@@ -1,3 +1,4 @@
+import { imageName } from '../assets/catalogue.ts';
 import { machinesOf } from '../cluster/topology.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
@@ -195,6 +196,7 @@ export class UpgradeRun {
     const began = new Map<Wave, number>();
     const groups = openGroupPools(this.#session, work);
     const look = machineLooks(this.#session);
+    const proven = new Set<readonly Turn[]>();
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
         if (groups.owns(turn)) return groups.turn(turn, wave, own);
@@ -204,7 +206,13 @@ export class UpgradeRun {
         const reached = () => this.#reach(turn.machine, hop);
         await this.#turns(turn, hop);
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
-        await takeTurn(turn, this.#session, { ...work, look, gone: reached }, own);
+        const proves = async (machine: string): Promise<void> => {
+          const kin = lanesOf(wave).find((turns) => turns.includes(turn));
+          if (!upgrade.canary || !kin || proven.has(kin)) return;
+          await work.podStarts(machine, imageName('pause', hop.versions), own);
+          proven.add(kin);
+        };
+        await takeTurn(turn, this.#session, { ...work, look, gone: reached, proves }, own);
         this.#turning.delete(turn.machine);
         await reached();
       },
@@ -330,6 +338,8 @@ export class UpgradeRun {
 
 export const turnsOf = ({ lanes }: Wave): readonly Turn[] =>
   lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);
+/** Turns of which the first goes alone, and shows what the others would meet. */
+const lanesOf = ({ lanes }: Wave): readonly (readonly Turn[])[] => lanes.flatMap(({ first, turns }) => [first, turns]);
 const shortOf = ({ machine, how }: Turn): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
 /** Enough to know whom it is about. */
 const fewNames = (names: readonly string[]): string =>

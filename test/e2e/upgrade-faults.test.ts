@@ -90,8 +90,12 @@ const files = (directory: string): readonly string[] =>
     .map((entry) => join(entry.parentPath, entry.name));
 
 /** With `act` beside it, as soon as an event is that; fails the test if none ever is. */
-async function upgradeAnd(when: (event: RunEvent) => boolean, act: (kill: () => void) => Promise<unknown>): Promise<Ended> {
-  const run = await upgradeBeside(cluster, [], when, act);
+async function upgradeAnd(
+  when: (event: RunEvent) => boolean,
+  act: (kill: () => void) => Promise<unknown>,
+  ...args: readonly string[]
+): Promise<Ended> {
+  const run = await upgradeBeside(cluster, args, when, act);
   if (!run.acted) throw new Error(`that was never so\n${run.stderr.slice(-3000)}`);
   return run;
 }
@@ -166,6 +170,27 @@ test('a machine whose SSH hangs: 69 with its name, in bounded time, and nothing 
   } finally {
     await inside('workers-b-1', `iptables -D ${rule}`);
   }
+});
+
+test('a worker that is away while the masters move: the next run names it and begins nothing; `up` brings it back at its own version', async () => {
+  want({ version: after });
+  const paused = await upgradeAnd(
+    ({ type, task }) => type === 'started' && task === 'restart kube-apiserver.service on master-a',
+    () => container('workers-b-1').kill(),
+    '--pause-after',
+    'masters',
+  );
+  expect({ code: paused.code, stderr: paused.code === 0 ? '' : paused.stderr }).toEqual({ code: 0, stderr: '' });
+  const now = { 'master-a': after, 'workers-a-1': before, 'workers-b-1': before };
+  expect(await versions()).toEqual(now);
+  const refused = await cluster.run('upgrade', '--yes');
+  expect([1, 69]).toContain(refused.code);
+  expect(refused.stderr).toContain('workers-b-1');
+  expect(refused.stderr).toContain('cluster up');
+  expect(await cordoned()).toEqual([]);
+  await cluster.must('up', '--yes');
+  expect(await versions()).toEqual(now);
+  expect(await kubectl.read('node/workers-b-1', ready)).toBe('True');
 });
 
 test('a flag that the kubelet does not know stops at the first worker, with unit and words; the next one is not touched', async () => {

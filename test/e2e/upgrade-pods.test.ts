@@ -18,10 +18,17 @@ interface Wanted {
   readonly readyWithin?: string;
   readonly drainWithin?: string;
   readonly maxPods?: number;
+  readonly strategy?: 'in-place' | 'replace';
+}
+interface DryRun {
+  readonly rollout: {
+    readonly waves: readonly object[];
+    readonly obstacles: readonly { readonly severity: string; readonly what: string; readonly why?: string }[];
+  };
 }
 const yaml = (
   name: string,
-  { version, readyWithin = '2m', drainWithin = '60s', maxPods = 110 }: Wanted,
+  { version, readyWithin = '2m', drainWithin = '60s', maxPods = 110, strategy = 'in-place' }: Wanted,
 ): string => `apiVersion: slipway/v1
 kind: Cluster
 name: ${name}
@@ -35,7 +42,7 @@ upgrade: { readyWithin: ${readyWithin} }
 pools:
   - name: workers
     count: 2
-    upgrade: { drain: { timeout: ${drainWithin} } }
+    upgrade: { strategy: ${strategy}, drain: { timeout: ${drainWithin} } }
 `;
 const cluster = new TestCluster('upgrade-pods', (name) => yaml(name, { version: before }));
 const want = (wanted: Wanted): void => cluster.write(yaml(cluster.name, wanted));
@@ -89,30 +96,88 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.remove());
 
-test('a kubelet newer than the API servers and a certificate near its end: refused by name before anything begins; `up` mends both', async () => {
-  await inside(
-    second,
-    `sed -i s:kubernetes/${before}/kubelet:kubernetes/${after}/kubelet: /etc/systemd/system/kubelet.service && systemctl daemon-reload && systemctl restart kubelet`,
-  );
-  const pem = '/etc/slipway/pki/apiserver.pem';
+const pem = '/etc/slipway/pki/apiserver.pem';
+/** Another certificate for the API server's key, as if it had been issued so many days ago for a year. */
+async function issuedAgo(days: number): Promise<void> {
   const csr = `openssl req -new -key ${pem.replace('.pem', '-key.pem')} -subj /CN=x`;
   const [certPem, csrPem] = await Promise.all([inside('master-a', `cat ${pem}`), inside('master-a', csr)]);
-  const old = await aged(cluster, { certPem, csrPem, authority: 'kubernetes', days: 360 });
+  const old = await aged(cluster, { certPem, csrPem, authority: 'kubernetes', days });
   await inside(
     'master-a',
     `cat >${pem}.new <<'END'\n${old}END\nchown --reference=${pem} ${pem}.new; chmod --reference=${pem} ${pem}.new; mv ${pem}.new ${pem}`,
   );
+}
+
+test('a kubelet newer than the API servers: refused by name before anything begins; `up` mends it', async () => {
+  await inside(
+    second,
+    `sed -i s:kubernetes/${before}/kubelet:kubernetes/${after}/kubelet: /etc/systemd/system/kubelet.service && systemctl daemon-reload && systemctl restart kubelet`,
+  );
   want({ version: after });
-  const api = (await inside('master-a', 'systemctl show --property=MainPID --value kube-apiserver')).trim();
   const refused = await cluster.run('upgrade', '--yes');
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/workers-b-1: kubelet 1\.36\.3 on workers-b-1 is newer than the API server \(1\.35\.4\)/);
-  expect(refused.stderr).toMatch(/certificate master-a\.apiserver: .*it is due/);
   expect((await nodesNow(kubectl)).cordoned).toEqual([]);
   await cluster.must('up', '--yes');
   expect((await nodesNow(kubectl)).versions).toEqual({ 'master-a': before, [first]: before, [second]: before });
-  // A new certificate restarts nothing.
-  expect((await inside('master-a', 'systemctl show --property=MainPID --value kube-apiserver')).trim()).toBe(api);
+});
+
+test("a certificate near its end and data on one machine, in the dry run: renewed first; waited for in place, and in the way of the machine's replacement", async () => {
+  await Promise.all([issuedAgo(360), inside(second, 'install -d -m 0777 /var/lib/kept')]);
+  const storageClassName = 'by-hand';
+  const storage = { accessModes: ['ReadWriteOnce'], storageClassName };
+  await kubectl.apply([
+    {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name: 'kept' },
+      spec: {
+        ...storage,
+        capacity: { storage: '1Gi' },
+        local: { path: '/var/lib/kept' },
+        nodeAffinity: {
+          required: {
+            nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [second] }] }],
+          },
+        },
+      },
+    },
+    {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: { name: 'kept' },
+      spec: {
+        replicas: 1,
+        serviceName: 'kept',
+        selector: { matchLabels: { app: 'kept' } },
+        template: {
+          metadata: { labels: { app: 'kept' } },
+          spec: {
+            terminationGracePeriodSeconds: 0,
+            containers: [{ ...testapp().containers[0], volumeMounts: [{ name: 'data', mountPath: '/data' }] }],
+          },
+        },
+        volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { ...storage, resources: { requests: { storage: '1Gi' } } } }],
+      },
+    },
+  ]);
+  await kubectl('wait', '--for=jsonpath={.status.readyReplicas}=1', 'statefulset/kept', '--timeout=60s');
+  const dryRun = async (): Promise<DryRun> => JSON.parse((await cluster.must('upgrade', '--dry-run', '-o', 'json')).stdout);
+  const inPlace = (await dryRun()).rollout;
+  expect(inPlace.waves[0]).toMatchObject({ name: 'heal', changes: ['pki.certificate/master-a.apiserver'] });
+  expect(inPlace.obstacles.map(({ severity, what, why }) => `${severity} ${what}: ${why}`)).toEqual([
+    expect.stringMatching(/^warning .*it is due: it is renewed before the first turn/),
+    'warning it cannot move: PersistentVolume kept is on this machine: it does not run until the node is back',
+  ]);
+  want({ version: after, strategy: 'replace' });
+  const refused = await cluster.run('upgrade', '--yes');
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(
+    /pod default\/kept-0 on workers-b-1: its data is on this machine, which is replaced: PersistentVolume kept/,
+  );
+  expect(refused.stderr).toContain('upgrade this pool in place');
+  expect(await containersOf(cluster)).toEqual(machines);
+  want({ version: after });
 });
 
 test('a pod that ignores SIGTERM is waited for no longer than a drain may take, and named with its grace period', async () => {
@@ -149,6 +214,8 @@ test('a pod that ignores SIGTERM is waited for no longer than a drain may take, 
   const { versions, cordoned } = await nodesNow(kubectl);
   expect(versions).toEqual({ 'master-a': after, [first]: before, [second]: before });
   expect(cordoned).toEqual([first]);
+  // It was renewed before anybody's turn.
+  await inside('master-a', `openssl x509 -noout -checkend ${300 * 86_400} -in ${pem}`);
 });
 
 test('--force-after ends it all the same; a node that does not get Ready then stops the rollout, with its condition and the last words of its kubelet', async () => {
@@ -172,6 +239,22 @@ test('--force-after ends it all the same; a node that does not get Ready then st
   expect(await restartsOf('alone')).toBe('0');
   await kubectl('delete', 'deployment', 'deaf', 'held', '--wait=false');
   await kubectl('delete', 'pod', '-l', 'app=deaf', '--force', '--grace-period=0');
+  want({ version: after });
+});
+
+test('pods that do not start where the node says Ready: stopped before it takes any, with the words of containerd', async () => {
+  const broken = '/etc/cni/net.d/00-broken.conflist';
+  const conflist = JSON.stringify({ cniVersion: '1.0.0', name: 'broken', plugins: [{ type: 'no-such-plugin' }] });
+  await inside(first, `echo '${conflist}' > ${broken}`);
+  want({ version: after, readyWithin: '20s' });
+  const stopped = await cluster.run('upgrade', '--yes');
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/turn of workers-a-1 failed/);
+  expect(stopped.stderr).toMatch(/no pod starts on it: .*no-such-plugin/s);
+  const { versions, cordoned } = await nodesNow(kubectl);
+  expect(versions).toEqual({ 'master-a': after, [first]: after, [second]: before });
+  expect(cordoned).toEqual([first]);
+  await inside(first, `rm ${broken}`);
   want({ version: after });
 });
 
@@ -227,6 +310,8 @@ test(`SIGKILL after random steps, three times (SLIPWAY_TEST_SEED=${seed}): the s
   expect(await nodesNow(kubectl)).toEqual({ versions, cordoned: [], taints: [] });
   expect(await containersOf(cluster)).toEqual(machines);
   expect(await restartsOf('alone')).toBe('0');
+  await kubectl('wait', '--for=condition=Ready', 'pod/kept-0', '--timeout=60s');
+  expect(await kubectl.read('pod/kept-0', '.spec.nodeName')).toBe(second);
   const { code, stdout } = await cluster.run('plan', '--detailed-exitcode');
   expect({ code, stdout: code === 0 ? '' : stdout }).toEqual({ code: 0, stdout: '' });
 });

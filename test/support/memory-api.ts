@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnreachableError } from '../../src/errors.ts';
-import type { Eviction, KubeApi, Page, PodName, Watched, WatchFrom } from '../../src/kube/client.ts';
+import type { Eviction, KubeApi, ListOptions, Page, PodName, Watched, WatchFrom } from '../../src/kube/client.ts';
 import { isCordoned } from '../../src/kube/drain/cordon.ts';
 import { KubeRefusal } from '../../src/kube/http.ts';
 import { type KubeObject, kubeObjectSchema, marks, type ObjectName } from '../../src/kube/objects.ts';
@@ -27,6 +27,8 @@ export class MemoryApi implements KubeApi {
   refuses: (pod: PodName) => string | undefined = () => undefined;
   /** Nodes whose kubelets run, and are not Ready. */
   readonly unwell = new Set<string>();
+  /** Nodes that are Ready, and on which no pod starts. */
+  readonly barren = new Set<string>();
   /** What kubelets have said of themselves: a Node keeps it when they are gone. */
   readonly #kubelets = new Map<string, string>();
   readonly #ports: ApiPorts;
@@ -91,11 +93,15 @@ export class MemoryApi implements KubeApi {
 
   async get({ kind, name }: ObjectName): Promise<KubeObject | undefined> {
     this.#answers();
+    if (kind === 'Pod') return this.pods.get(name);
     return kind === 'Node' ? this.node(name) : undefined;
   }
-  async list(_apiVersion: string, kind: string): Promise<readonly KubeObject[]> {
+  async list(_apiVersion: string, kind: string, { labelSelector }: ListOptions = {}): Promise<readonly KubeObject[]> {
     this.#answers();
-    if (kind === 'Pod') return [...this.pods.values()];
+    if (kind === 'Pod')
+      return [...this.pods.values()].filter(
+        ({ metadata }) => labelSelector === undefined || metadata.labels?.[labelSelector] !== undefined,
+      );
     return kind === 'Node' ? [...this.nodes.keys()].flatMap((name) => this.node(name) ?? []) : [];
   }
   async *pages(apiVersion: string, kind: string): AsyncGenerator<Page> {
@@ -129,10 +135,16 @@ export class MemoryApi implements KubeApi {
     });
     return { state: 'accepted' };
   }
-  /** The only apply here is a cordon, or its end. */
+  /** A pod on a node, or a cordon, or its end. */
   async apply(object: KubeObject): Promise<KubeObject> {
     this.#answers();
     const { name } = object.metadata;
+    if (object.kind === 'Pod') {
+      const pod = { ...object, metadata: { ...object.metadata, uid: `uid-${++this.#version}` } };
+      const phase = this.barren.has(nodeOf(object)) ? 'Pending' : 'Running';
+      await this.#ports.act(`create pod ${name}`, () => void this.pods.set(name, { ...pod, status: { phase } }));
+      return pod;
+    }
     const cordons = isCordoned(object);
     await this.#ports.act(`${cordons ? 'cordon' : 'uncordon'} ${name}`, () => {
       const node = this.nodes.get(name);
@@ -160,8 +172,9 @@ export class MemoryApi implements KubeApi {
   async patchStatus({ name }: ObjectName): Promise<KubeObject> {
     return this.node(name) ?? neverMind(name);
   }
-  async delete(): Promise<void> {
-    throw new Error('nothing is deleted in this API');
+  async delete({ kind, name }: ObjectName): Promise<void> {
+    if (kind !== 'Pod') throw new Error('only pods are deleted in this API');
+    await this.#ports.act(`delete pod ${name}`, () => void this.pods.delete(name));
   }
   async kind(): Promise<undefined> {
     return undefined;

@@ -68,6 +68,23 @@ describe('an upgrade that stops', () => {
     expect(cluster.broken).toEqual([]);
   });
 
+  test('a node that is Ready, and on which no pod starts: stopped at the canary, which takes no pods; mended, the same command goes on', async () => {
+    const cluster = await standing();
+    cluster.api.barren.add('workers-a-1');
+    await expect(cluster.upgrade(after)).rejects.toMatchObject({
+      problem: {
+        where: 'workers-a-1',
+        why: expect.stringMatching(/no pod starts on it/),
+        next: expect.stringMatching(/workers-b-1/),
+      },
+    });
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
+    expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
+    expect([...cluster.api.pods.keys()].filter((name) => name.startsWith('slipway'))).toEqual([]);
+    cluster.api.barren.clear();
+    await goesOn(cluster);
+  });
+
   test('Ctrl-C finishes the machine at hand, and the same command goes on', async () => {
     const cluster = await standing();
     const stop = new AbortController();
