@@ -79,9 +79,7 @@ function partOf(task: string): Part | undefined {
   if (task.startsWith('drain ') || task.startsWith('leave ')) return 'drain';
   if (task.startsWith('restart ')) return 'restart';
   if (task.includes('local.machine/')) return 'machine';
-  return task.startsWith('verify ') || task.startsWith('gate') || /(kube\.node|kube\.api|etcd\.member)\//.test(task)
-    ? 'health'
-    : undefined;
+  return /^(verify |gate|pod on )/.test(task) || /(kube\.node|kube\.api|etcd\.member)\//.test(task) ? 'health' : undefined;
 }
 function isTurn(task: string): boolean {
   return /^\S+ \d+\.\d+\.\d+\/\S+$/.test(task);

@@ -29,6 +29,8 @@ export class MemoryApi implements KubeApi {
   readonly unwell = new Set<string>();
   /** Nodes that are Ready, and on which no pod starts. */
   readonly barren = new Set<string>();
+  /** An admission webhook takes no pod of ours. */
+  deniesPods = false;
   /** What kubelets have said of themselves: a Node keeps it when they are gone. */
   readonly #kubelets = new Map<string, string>();
   readonly #ports: ApiPorts;
@@ -140,6 +142,8 @@ export class MemoryApi implements KubeApi {
     this.#answers();
     const { name } = object.metadata;
     if (object.kind === 'Pod') {
+      if (this.deniesPods)
+        throw new KubeRefusal(name, 403, { message: 'not allowed', reason: 'Forbidden', details: { causes: [] } });
       const pod = { ...object, metadata: { ...object.metadata, uid: `uid-${++this.#version}` } };
       const phase = this.barren.has(nodeOf(object)) ? 'Pending' : 'Running';
       await this.#ports.act(`create pod ${name}`, () => void this.pods.set(name, { ...pod, status: { phase } }));

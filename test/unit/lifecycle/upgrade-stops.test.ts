@@ -85,6 +85,12 @@ describe('an upgrade that stops', () => {
     await goesOn(cluster);
   });
 
+  test('where admission takes no such pod nothing is known against the node, and the upgrade goes on', async () => {
+    const cluster = await standing();
+    cluster.api.deniesPods = true;
+    await goesOn(cluster);
+  });
+
   test('Ctrl-C finishes the machine at hand, and the same command goes on', async () => {
     const cluster = await standing();
     const stop = new AbortController();
