@@ -32,8 +32,11 @@ export interface NodeWork extends TurnPorts {
   daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
   /** Starts one on it, and takes it away again. Throws UserError when none starts. */
   podStarts(machine: string, image: string, signal: AbortSignal): Promise<void>;
-  /** Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. */
-  release(signal: AbortSignal, of?: (node: string) => boolean): Promise<readonly string[]>;
+  /**
+   * Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. `image`: none of
+   * them takes pods before one has started there: its turn may have ended on just that. Throws UserError when none starts.
+   */
+  release(signal: AbortSignal, of?: (node: string) => boolean, image?: string): Promise<readonly string[]>;
   /** The run is over: nothing is marked any more. */
   done(): Promise<void>;
 }
@@ -51,6 +54,13 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
 
   const mark = async (signal: AbortSignal): Promise<void> =>
     preferNoSchedule(await api(signal), await nodesNow(signal), due, signal);
+  const starts = async (node: string, image: string, signal: AbortSignal): Promise<void> => {
+    const task = `pod on ${node}`;
+    await during(task, emit, async () => {
+      const untried = await podStarts(await api(signal), { node, image, timeoutMs: kube.readyWithinMs, signal });
+      if (untried !== undefined) emit({ type: 'progress', task, message: `it could not be tried: ${untried}` });
+    });
+  };
   return {
     async due({ name, lanes }, signal) {
       const turns = lanes.flatMap((lane) => lane.turns).filter((turn) => turn.drain && turn.role === 'worker');
@@ -111,19 +121,16 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
           }),
       });
     },
-    async podStarts(node, image, signal) {
-      const task = `pod on ${node}`;
-      await during(task, emit, async () => {
-        const untried = await podStarts(await api(signal), { node, image, timeoutMs: kube.readyWithinMs, signal });
-        if (untried !== undefined) emit({ type: 'progress', task, message: `it could not be tried: ${untried}` });
-      });
-    },
-    async release(signal, of = () => true) {
+    podStarts: starts,
+    async release(signal, of = () => true, image) {
       const connected = await api(signal);
       await removeTrialPods(connected, signal);
       const nodes = (await nodesNow(signal)).filter(({ metadata }) => of(metadata.name));
       const ours = nodes.filter(cordonedByUs).map(({ metadata }) => metadata.name);
-      for (const name of ours) await uncordon(connected, name, signal);
+      for (const name of ours) {
+        if (image !== undefined) await starts(name, image, signal);
+        await uncordon(connected, name, signal);
+      }
       await preferNoSchedule(connected, nodes, new Set(), signal);
       return ours;
     },

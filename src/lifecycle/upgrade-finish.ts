@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { imageName } from '../assets/catalogue.ts';
 import type { Finding } from '../config/finding.ts';
 import { UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
@@ -35,7 +36,8 @@ export async function finishUpgrade(session: Session, course: Course, allowDataL
     await runPlan(plan, session);
     last = await look();
   }
-  await nodeWork(session, undefined).release(session.signal);
+  const image = opened.cluster.upgrade.canary ? imageName('pause', course.to) : undefined;
+  await nodeWork(session, undefined).release(session.signal, undefined, image);
   await amendRecord(session, {
     foundation: foundationOf(opened.cluster),
     versions: course.to,

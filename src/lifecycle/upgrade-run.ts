@@ -196,6 +196,7 @@ export class UpgradeRun {
     const began = new Map<Wave, number>();
     const groups = openGroupPools(this.#session, work);
     const look = machineLooks(this.#session);
+    const image = upgrade.canary ? imageName('pause', hop.versions) : undefined;
     const proven = new Set<readonly Turn[]>();
     const ports = {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
@@ -208,8 +209,8 @@ export class UpgradeRun {
         // A machine that is made anew is made where it is to be, also when this run is killed in between.
         const proves = async (machine: string): Promise<void> => {
           const kin = lanesOf(wave).find((turns) => turns.includes(turn));
-          if (!upgrade.canary || !kin || proven.has(kin)) return;
-          await work.podStarts(machine, imageName('pause', hop.versions), own);
+          if (image === undefined || !kin || proven.has(kin)) return;
+          await work.podStarts(machine, image, own);
           proven.add(kin);
         };
         await takeTurn(turn, this.#session, { ...work, look, gone: reached, proves }, own);
@@ -238,7 +239,7 @@ export class UpgradeRun {
       emit,
     };
     try {
-      await work.release(signal, this.#withoutTurn(waves));
+      await work.release(signal, this.#withoutTurn(waves), image);
       return await runWaves(waves, ports, {
         maxDrains: drainCap(this.#session),
         canary: upgrade.canary,

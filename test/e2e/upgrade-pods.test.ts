@@ -165,10 +165,12 @@ test("a certificate near its end and data on one machine, in the dry run: renewe
   const dryRun = async (): Promise<DryRun> => JSON.parse((await cluster.must('upgrade', '--dry-run', '-o', 'json')).stdout);
   const inPlace = (await dryRun()).rollout;
   expect(inPlace.waves[0]).toMatchObject({ name: 'heal', changes: ['pki.certificate/master-a.apiserver'] });
-  expect(inPlace.obstacles.map(({ severity, what, why }) => `${severity} ${what}: ${why}`)).toEqual([
-    expect.stringMatching(/^warning .*it is due: it is renewed before the first turn/),
+  const told = inPlace.obstacles.map(({ severity, what, why }) => `${severity} ${what}: ${why}`);
+  expect(told).toContainEqual(expect.stringMatching(/^warning .*it is due: it is renewed before the first turn/));
+  expect(told).toContain(
     'warning it cannot move: PersistentVolume kept is on this machine: it does not run until the node is back',
-  ]);
+  );
+  expect(told.filter((line) => line.startsWith('error'))).toEqual([]);
   want({ version: after, strategy: 'replace' });
   const refused = await cluster.run('upgrade', '--yes');
   expect(refused.code).toBe(1);
@@ -249,8 +251,7 @@ test('pods that do not start where the node says Ready: stopped before it takes 
   want({ version: after, readyWithin: '20s' });
   const stopped = await cluster.run('upgrade', '--yes');
   expect(stopped.code).toBe(1);
-  expect(stopped.stderr).toMatch(/turn of workers-a-1 failed/);
-  expect(stopped.stderr).toMatch(/no pod starts on it: .*no-such-plugin/s);
+  expect(stopped.stderr).toMatch(/workers-a-1.*no pod starts on it: .*no-such-plugin/s);
   const { versions, cordoned } = await nodesNow(kubectl);
   expect(versions).toEqual({ 'master-a': after, [first]: after, [second]: before });
   expect(cordoned).toEqual([first]);

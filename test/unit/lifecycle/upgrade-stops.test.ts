@@ -81,6 +81,10 @@ describe('an upgrade that stops', () => {
     expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
     expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
     expect([...cluster.api.pods.keys()].filter((name) => name.startsWith('slipway'))).toEqual([]);
+    // The same command does not pass over it: all that its turn would change is done.
+    await expect(cluster.upgrade(after)).rejects.toMatchObject({ problem: { where: 'node workers-a-1' } });
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
+    expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
     cluster.api.barren.clear();
     await goesOn(cluster);
   });
