@@ -7,7 +7,7 @@ import { KubeRefusal } from './http.ts';
 import { type KubeObject, marks, type ObjectName } from './objects.ts';
 import { patiently } from './wait.ts';
 
-export interface Trial {
+interface Trial {
   readonly node: string;
   /** One that every node has: that of a pod's sandbox. */
   readonly image: string;
