@@ -24,6 +24,8 @@ const rise = 0.25;
 const free = 100;
 const keep = 0.8;
 const windowMs = 1000;
+/** More than pass in that time: nothing else bounds them while nothing is refused. */
+const mostKept = 500;
 
 interface Clock {
   now(): number;
@@ -56,7 +58,10 @@ export function pace({ now, wait }: Clock = realClock): Pace {
       next = mine + 1000 / current();
       if (mine > time) await wait(mine - time);
     },
-    passed: () => void passes.push(now()),
+    passed() {
+      passes.push(now());
+      if (passes.length > mostKept) passes.shift();
+    },
     refused() {
       // Those that were under way together say it once.
       if (now() - lowered < 1000) return;
