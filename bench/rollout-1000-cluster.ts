@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { clusterSchema } from '../src/config/schema.ts';
+import { UnreachableError } from '../src/errors.ts';
 import type { BundleProps } from '../src/host/design.ts';
 import type { Access, HostsClients } from '../src/host/host.ts';
 import { joinPem } from '../src/host/manifest.ts';
@@ -15,6 +16,7 @@ import { type KubeApi, openKube } from '../src/kube/client.ts';
 import type { Credentials, KubeClients } from '../src/kube/clients.ts';
 import { connectKube } from '../src/kube/connect.ts';
 import { watchPods } from '../src/kube/drain/feed.ts';
+import type { Pod } from '../src/kube/drain/pod.ts';
 import { openHttp } from '../src/kube/http.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
 import { kubeNode } from '../src/kube/types/node.ts';
@@ -63,7 +65,14 @@ export class ThousandNodes {
       if (known?.things !== things) known = { things, access: this.#access() };
       return known.access;
     };
-    this.hosts = new MemoryHosts(access, (name) => new Map(name === 'etcd-a' ? [['etcd-main', etcdAnswers]] : []));
+    this.hosts = new MemoryHosts(
+      access,
+      (name) => new Map(name === 'etcd-a' ? [['etcd-main', { code: 0, stdout: JSON.stringify(etcdSays) }]] : []),
+      (_name, command) =>
+        command.includes('/v3/cluster/member/list')
+          ? `${JSON.stringify(etcdSays.members)}\n${JSON.stringify(etcdSays.status)}\n`
+          : undefined,
+    );
   }
 
   #access(): Access {
@@ -267,7 +276,10 @@ export class ThousandNodes {
     const signal = AbortSignal.any([watching.signal, AbortSignal.timeout(300_000)]);
     const seen = watchPods(this.#api, signal);
     for (;;) {
-      const nodes = await seen.next(signal);
+      const nodes = await seen.next(signal).catch((error: unknown) => {
+        if (error instanceof UnreachableError) return new Map<string, ReadonlyMap<string, Pod>>();
+        throw error;
+      });
       const running = [...nodes.values()].flatMap((own) => [...own.values()]).filter(({ phase }) => phase === 'Running');
       if (running.length < pods.length) continue;
       watching.abort();
@@ -281,13 +293,10 @@ export class ThousandNodes {
 }
 
 /** One healthy member: it is not what is measured. */
-const etcdAnswers = {
-  code: 0,
-  stdout: JSON.stringify({
-    members: { members: [{ ID: '1', name: 'etcd-a', peerURLs: ['https://etcd-a:2380'], clientURLs: ['https://etcd-a:2379'] }] },
-    status: { header: { member_id: '1', cluster_id: '1' }, version: '3.6.16', leader: '1' },
-    alarms: {},
-  }),
+const etcdSays = {
+  members: { members: [{ ID: '1', name: 'etcd-a', peerURLs: ['https://etcd-a:2380'], clientURLs: ['https://etcd-a:2379'] }] },
+  status: { header: { member_id: '1', cluster_id: '1' }, version: '3.6.16', leader: '1', raftTerm: '2' },
+  alarms: {},
 };
 
 const material = (name: string): string => `-----BEGIN ${name}-----\n`;

@@ -65,7 +65,7 @@ const poolCap = 10;
 
 type Act = 'make' | 'plan' | 'upgrade';
 async function inChild(act: Act, place: Place): Promise<Record<string, number>> {
-  const child = spawn(process.execPath, [import.meta.filename, act], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, act], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(JSON.stringify(place));
   const [out, code] = await Promise.all([text(child.stdout), new Promise((done) => child.on('exit', done))]);
   if (code !== 0) throw new Error(`${act} ended with ${code}`);

@@ -6,9 +6,10 @@ import { minorName } from '../assets/version-order.ts';
 import { machinesOf } from '../cluster/topology.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
 import { durationMs } from '../config/duration.ts';
-import { UserError } from '../errors.ts';
+import { UnreachableError, UserError } from '../errors.ts';
 import { memberHost } from '../etcd/on-host.ts';
 import { waitForClusterVersion } from '../etcd/turn.ts';
+import type { KubeObject } from '../kube/objects.ts';
 import { notReady } from '../kube/types/node.ts';
 import { runCommand } from '../rollout/gate-command.ts';
 import { type GatePorts, runGates } from '../rollout/gates.ts';
@@ -121,8 +122,14 @@ async function staysReady({ machine }: Turn, session: Session, signal: AbortSign
   const end = performance.now() + stableMs + waverMs;
   let [since, why] = [performance.now(), ''];
   while (performance.now() < end) {
-    const node = (await nodes.next(signal)).get(machine);
-    const lacks = node ? notReady(node) : 'its Node object is gone';
+    const lacks = await nodes.next(signal).then(
+      (all) => lackOf(all.get(machine)),
+      // The API may be away for a moment, as for every other wait.
+      (error: unknown) => {
+        if (!(error instanceof UnreachableError)) throw error;
+        return error.message;
+      },
+    );
     if (lacks === undefined) {
       if (performance.now() - since >= stableMs) return;
       await sleep(200, undefined, { signal });
@@ -135,6 +142,8 @@ async function staysReady({ machine }: Turn, session: Session, signal: AbortSign
     next: `cluster logs ${machine}; then run the same command again: it goes on from there`,
   });
 }
+
+const lackOf = (node: KubeObject | undefined): string | undefined => (node ? notReady(node) : 'its Node object is gone');
 
 /** 1 of 100 requests may take longer than `upgrade.apiP99`; asked again a few times before that stops the upgrade. */
 async function apiAnswers(session: Session, signal: AbortSignal): Promise<void> {

@@ -81,7 +81,10 @@ const key = recordKey;
 export async function readRecord(store: Store | undefined): Promise<ClusterRecord | undefined> {
   const found = await store?.get(key);
   if (!store || !found) return undefined;
-  const parsed = recordSchema.safeParse(parseJson(new TextDecoder().decode(await found.bytes())));
+  const text = new TextDecoder().decode(await found.bytes());
+  const known = written.get(store);
+  if (known?.text === text) return known.record;
+  const parsed = recordSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new UserError({
     what: 'the record of this cluster cannot be read',
@@ -90,6 +93,8 @@ export async function readRecord(store: Store | undefined): Promise<ClusterRecor
     next: 'use the Slipway version that wrote it, or restore the store from a backup',
   });
 }
+/** What this process wrote last: an upgrade reads it again after each of its machines, and what it knows need not be checked. */
+const written = new WeakMap<Store, { readonly text: string; readonly record: ClusterRecord }>();
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -142,7 +147,10 @@ export async function amendRecord(
 /** Writes what has changed. */
 async function writeRecord(store: Store, before: ClusterRecord | undefined, record: ClusterRecord): Promise<void> {
   const text = JSON.stringify(record, null, 2);
-  if (text !== JSON.stringify(before, null, 2)) await store.put(key, new TextEncoder().encode(text));
+  const known = written.get(store);
+  if (text === (known && known.record === before ? known.text : JSON.stringify(before, null, 2))) return;
+  await store.put(key, new TextEncoder().encode(text));
+  written.set(store, { text, record });
 }
 
 /** Slots count once something stands in them. */

@@ -28,7 +28,7 @@ import { takeTurn } from './turn.ts';
 import { ensureAssets } from './upgrade-assets.ts';
 import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './upgrade-look.ts';
 import { lookPatiently } from './upgrade-patience.ts';
-import { addonsKey, poolKey, type Variants, withSurge } from './variants.ts';
+import { addonsKey, indexesOf, poolKey, type Variants, withSurge } from './variants.ts';
 import { untilWindow } from './windows.ts';
 
 export interface RunOptions {
@@ -79,7 +79,11 @@ export class UpgradeRun {
     this.#session = session;
     this.#course = course;
     this.#options = options;
-    this.#at = { ...course.variants.at };
+    // All of them: else each design would look for who is not among them.
+    const { machines } = session.design.topology;
+    const indexOf = indexesOf(course.variants, machines);
+    const now = machines.map((machine) => [machine.name, indexOf(machine)] as const);
+    this.#at = { ...Object.fromEntries(now), ...course.variants.at };
     this.#reached = { ...course.variants.at };
     this.#turning = new Set(session.record?.rollout?.turning);
     this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));

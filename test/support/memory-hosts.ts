@@ -14,7 +14,7 @@ interface Held {
 /**
  * Hosts that exist in memory: they answer the script by which hosts are observed as a host would that holds its bundle, and every other
  * command as the one that asks whether all units have restarted.
- * `probes`: what their probes say, by name.
+ * `probes`: what their probes say, by name. `answers`: of a host, what it says to a command that is none of these.
  */
 export class MemoryHosts implements Hosts {
   readonly held = new Map<string, Held>();
@@ -22,11 +22,17 @@ export class MemoryHosts implements Hosts {
   readonly started = new Map<string, number>();
   readonly #access: () => Access;
   readonly #probes: (host: string) => HostFacts['probes'];
+  readonly #answers: (host: string, command: string) => string | undefined;
   #calls = 0;
 
-  constructor(access: () => Access, probes: (host: string) => HostFacts['probes'] = () => new Map()) {
+  constructor(
+    access: () => Access,
+    probes: (host: string) => HostFacts['probes'] = () => new Map(),
+    answers: (host: string, command: string) => string | undefined = () => undefined,
+  ) {
     this.#access = access;
     this.#probes = probes;
+    this.#answers = answers;
   }
   /** Commands that were run, on all hosts. */
   get calls(): number {
@@ -43,7 +49,8 @@ export class MemoryHosts implements Hosts {
       name,
       exec: async (command) => {
         this.#calls++;
-        return said(command === 'sh -s' ? this.#observe(name) : `${this.started.get(name) ?? 0}`);
+        if (command === 'sh -s') return said(this.#observe(name));
+        return said(this.#answers(name, command) ?? `${this.started.get(name) ?? 0}`);
       },
       interactive: never,
       stream: never,
