@@ -6,44 +6,58 @@ import { isCordoned } from '../src/kube/drain/cordon.ts';
 import type { Event } from '../src/run/events.ts';
 import type { Place } from './rollout-1000-cluster.ts';
 
-/** How long workers' turns took, how long of that their drains did, and how many ran at once. */
+/**
+ * How long workers' turns took, part by part, and how many ran at once. `change`: from the end of its drain to what its verification waits for; `free`: from
+ * there until its gate, that is its uncordon and the record.
+ */
 export class Turns {
   readonly #begun = new Map<string, number>();
-  readonly #seconds = { turn: 0, drain: 0, verify: 0, gate: 0 };
+  readonly #since = new Map<string, number>();
+  readonly #seconds: Record<Part, number> = { turn: 0, before: 0, drain: 0, change: 0, verify: 0, free: 0, gate: 0 };
   readonly #away = new Most();
   #turns = 0;
 
   emit = ({ type, task }: Pick<Event, 'type' | 'task'>): void => {
     const found = kindOf(task);
-    if (!found) return;
+    if (!found || type === 'progress') return;
     const { kind, worker } = found;
     const now = performance.now();
-    if (type === 'started') {
-      this.#begun.set(task, now);
-      if (kind === 'turn') this.#away.set(worker, true);
-    } else if (type !== 'progress') {
-      this.#seconds[kind] += (now - (this.#begun.get(task) ?? now)) / 1000;
-      if (kind !== 'turn') return;
+    const lap = (part: Exclude<Part, 'turn'>): void => {
+      this.#seconds[part] += (now - (this.#since.get(worker) ?? now)) / 1000;
+      this.#since.set(worker, now);
+    };
+    if (type !== 'started') {
+      if (kind !== 'turn') {
+        lap(kind);
+        return;
+      }
+      this.#seconds.turn += (now - (this.#begun.get(worker) ?? now)) / 1000;
       this.#away.set(worker, false);
       this.#turns++;
+    } else if (kind !== 'turn') lap(partsBefore[kind]);
+    else {
+      this.#begun.set(worker, now);
+      this.#since.set(worker, now);
+      this.#away.set(worker, true);
     }
   };
   figures() {
-    const { turn, drain, verify, gate } = this.#seconds;
     const each = (sum: number): number => Math.round((sum / this.#turns) * 1000) / 1000;
+    const { turn, drain } = this.#seconds;
     return {
       overhead: each(turn - drain),
-      turn: each(turn),
+      ...Object.fromEntries(Object.entries(this.#seconds).map(([part, sum]) => [part, each(sum)])),
       drain: each(drain),
-      verify: each(verify),
-      gate: each(gate),
       turns: this.#turns,
       most: this.#away.all,
       mostOfPool: this.#away.pool,
     };
   }
 }
+type Part = 'turn' | 'before' | 'drain' | 'change' | 'verify' | 'free' | 'gate';
 type Kind = 'turn' | 'drain' | 'verify' | 'gate';
+/** What lies between one task and the next. */
+const partsBefore = { drain: 'before', verify: 'change', gate: 'free' } as const;
 const tasks: readonly (readonly [Kind, RegExp])[] = [
   ['turn', /^pools \S+\/(pool\S+)$/],
   ['drain', /^drain (pool\S+)$/],
@@ -128,7 +142,7 @@ export class Calls {
       const verb =
         name !== undefined
           ? `${request.method} ${resource}${sub === undefined ? '' : `/${sub}`}`
-          : `${searchParams.has('watch') ? 'WATCH' : 'LIST'} ${resource}`;
+          : `${searchParams.has('watch') ? 'WATCH' : searchParams.has('continue') ? 'PAGE' : 'LIST'} ${resource}`;
       this.#count.set(verb, (this.#count.get(verb) ?? 0) + 1);
     });
   }
@@ -148,6 +162,10 @@ export class Calls {
       ['LIST nodes', 30],
       ['LIST pods', 30],
       ['LIST leases', 30],
+      // What a list does not say at once.
+      ['PAGE nodes', (30 * nodes) / 500],
+      ['PAGE pods', (30 * pods) / 400],
+      ['PAGE leases', (30 * nodes) / 500],
       // They go on for 20 s each.
       ['WATCH nodes', 5 + seconds / 15],
       ['WATCH pods', 5 + seconds / 15],

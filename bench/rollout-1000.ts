@@ -8,10 +8,11 @@
  * - memory: MB, the peak of the process that plans, or of the one that upgrades. The machines and hosts that are played lie in the same process.
  * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, five in all), the mark that it
  *   is due, and its pods' evictions. The kubelets' own are not counted.
- * - upgrade: seconds in all. ideal: what it would take if all but the drains took no time. cpu: seconds of the process, a node.
+ * - upgrade: seconds in all. ideal: what it would take if all but the drains took no time. cpu: seconds of the process, a node; apiCpu, etcdCpu, kwokCpu: of
+ *   those that share its cores here, and not in a cluster.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -46,12 +47,23 @@ async function outside(workers: number): Promise<object> {
     await inChild('make', place);
     const { plan, memory: planning } = await inChild('plan', place);
     const cordons = await watchCordons(place);
+    const programs = { api: api.pid, etcd: pidOf(api.etcd.root), kwok: kubelets.pid };
+    const before = cpuSeconds(programs);
     const { memory, ...upgraded } = await inChild('upgrade', place);
     const cordoned = await cordons.most();
+    const spent = Object.entries(cpuSeconds(programs)).map(
+      ([name, seconds]) => [`${name}Cpu`, Math.round(((seconds - (before[name] ?? 0)) / workers) * 1000) / 1000] as const,
+    );
     // What the API server saw, whatever our own events say.
     if (cordoned.all > capOf(place)) throw new Error(`${cordoned.all} workers were cordoned at once, of ${capOf(place)}`);
     if (cordoned.pool > poolCap) throw new Error(`${cordoned.pool} workers of one pool were cordoned at once, of ${poolCap}`);
-    return { plan, memory: Math.max(planning ?? 0, memory ?? 0), ...upgraded, cordoned: cordoned.all };
+    return {
+      plan,
+      memory: Math.max(planning ?? 0, memory ?? 0),
+      ...upgraded,
+      cordoned: cordoned.all,
+      ...Object.fromEntries(spent),
+    };
   } catch (error) {
     console.error(kubelets.log().slice(-1000));
     throw error;
@@ -62,6 +74,30 @@ async function outside(workers: number): Promise<object> {
 /** upgrade.maxDrains of the cluster, 5%; and its pools' maxUnavailable, 10% of 100. */
 const capOf = ({ workers }: Place): number => Math.floor(workers / 20);
 const poolCap = 10;
+
+/** Of etcd, whose data lies below this directory. */
+const pidOf = (directory: string): number | undefined =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .find((pid) => commandLine(pid).includes(`--data-dir\0${directory}/`));
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    // It has just ended.
+    return '';
+  }
+}
+
+/** What each has used of the processors by now, in seconds. */
+const cpuSeconds = (programs: Readonly<Record<string, number | undefined>>): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    Object.entries(programs).map(([name, pid]) => {
+      const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+      return [name, (Number(user) + Number(system)) / 100];
+    }),
+  );
 
 type Act = 'make' | 'plan' | 'upgrade';
 async function inChild(act: Act, place: Place): Promise<Record<string, number>> {

@@ -95,7 +95,8 @@ export function openKube(server: ApiServer): KubeApi {
     const base = await path({ apiVersion, kind, namespace }, signal);
     do {
       const query = new URLSearchParams({
-        limit: '1000',
+        // All that a page takes is there at once: its text, its JSON, its objects.
+        limit: '500',
         ...(labelSelector === undefined ? {} : { labelSelector }),
         ...(next === '' ? {} : { continue: next }),
       });

@@ -95,7 +95,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
       const master = options.masters.some((name) => access.hosts.has(name));
       return master && access.api && (await options.initialised()) ? 'there' : 'absent';
     },
-    nodes: fewOrMany(live, { apiVersion: 'v1', kind: 'Node', what: 'the nodes', everyMs: 150 }, (node) => node, closing.signal),
+    nodes: fewOrMany(live, { apiVersion: 'v1', kind: 'Node', what: 'the nodes', everyMs: 150 }, withoutBulk, closing.signal),
     leases: fewOrMany(live, kubeletLeases, renewedAt, closing.signal),
     workloads: sharedPoll(
       async () => listWorkloads(await api()),
@@ -107,6 +107,15 @@ export function connectKube(options: ConnectOptions): KubeClients {
     },
   };
 }
+
+/**
+ * A Node as waits ask for it: without who owns which field, and which images lie there. That is most of it, and would be held for each of thousands, anew
+ * with each of their changes.
+ */
+function withoutBulk({ metadata: { managedFields: _, ...metadata }, ...node }: KubeObject): KubeObject {
+  return { ...node, metadata, ...askedSchema.parse(node) };
+}
+const askedSchema = z.object({ status: z.object({ conditions: z.unknown(), nodeInfo: z.unknown() }).partial().optional() });
 
 /** More are watched: a list of 5,000 nodes is 50 MB, and not for several times a second. */
 const few = 100;

@@ -102,6 +102,8 @@ interface Family {
   readonly manifests: readonly Manifest[];
   /** Where hosts fetch their programs from. */
   readonly uploads: readonly Resource[];
+  /** Where each machine stands among all. */
+  readonly position: ReadonlyMap<string, number>;
   /** A machine at one of them, and what lies on it then. */
   at(machine: MachineSpec, index: number): Placed;
   frame(variants: Variants): Frame;
@@ -144,6 +146,7 @@ function newFamily(
     bundles,
     manifests,
     uploads,
+    position: new Map(base.topology.machines.map(({ name }, index) => [name, index])),
     at(machine, index) {
       const known = placed[index]?.get(machine.name);
       if (known) return known;
@@ -237,23 +240,24 @@ function lyingOn(
 
 /** The design of all, each machine and group with the bundle of the variant that it is at. */
 function place(family: Family, variants: Variants): ClusterDesign {
-  const { base, bundles } = family;
+  const { base, bundles, position } = family;
   const indexOf = indexesOf(variants, base.topology.machines);
-  const placed = new Map(base.topology.machines.map((machine) => [machine.name, family.at(machine, indexOf(machine))]));
+  // Nothing but a row of what is there already: this is done at each machine's turn, and for all of them.
+  const placed = base.topology.machines.map((machine) => family.at(machine, indexOf(machine)));
   const { groups, addons, before, after, own, shared } = family.frame(variants);
   let resources: readonly Resource[] | undefined;
   return {
-    topology: { ...base.topology, machines: [...placed.values()].map(({ spec }) => spec), groups },
+    topology: { ...base.topology, machines: placed.map(({ spec }) => spec), groups },
     bundles,
     addons,
     manifests: family.manifests,
     get resources() {
       // A turn asks for those of its machine, and never for all.
-      resources ??= [...before, ...[...placed.values()].flatMap(({ resources: own }) => own), ...after];
+      resources ??= [...before, ...placed.flatMap(({ resources: own }) => own), ...after];
       return resources;
     },
     shared,
-    of: (machine) => [...(own.get(machine) ?? []), ...(placed.get(machine)?.resources ?? [])],
+    of: (machine) => [...(own.get(machine) ?? []), ...(placed[position.get(machine) ?? -1]?.resources ?? [])],
   };
 }
 

@@ -35,7 +35,7 @@ export function accessBy(provider: Pick<Provider, 'access'>, topology: () => Top
 /** What each machine should hold, by the design as it is now. */
 export function machinesBy(design: () => Pick<ClusterDesign, 'topology' | 'bundles'>): () => HostsClients['machines'] {
   let of: ReturnType<typeof design> | undefined;
-  let machines: HostsClients['machines'] = new Map();
+  let machines = new Map<string, DesignedHost>();
   let othersKnown: Others = new Map();
   // The design keeps the specification of a machine for as long as nothing of it changes.
   const known = new WeakMap<MachineSpec, DesignedHost>();
@@ -43,6 +43,7 @@ export function machinesBy(design: () => Pick<ClusterDesign, 'topology' | 'bundl
     const now = design();
     if (of === now) return machines;
     const { bundles, topology } = now;
+    const othersBefore = othersKnown;
     const others = of?.bundles === bundles ? othersKnown : othersIn(bundles);
     othersKnown = others;
     const heldBy = (machine: MachineSpec): DesignedHost => {
@@ -54,7 +55,12 @@ export function machinesBy(design: () => Pick<ClusterDesign, 'topology' | 'bundl
       known.set(machine, held);
       return held;
     };
-    machines = new Map(topology.machines.map((machine) => [machine.name, heldBy(machine)]));
+    const before = of?.topology.machines;
+    // At each turn the same machines, and one of them has moved.
+    if (before?.length === topology.machines.length && topology.machines.every(({ name }, i) => before[i]?.name === name)) {
+      for (const [i, machine] of topology.machines.entries())
+        if (machine !== before[i] || others !== othersBefore) machines.set(machine.name, heldBy(machine));
+    } else machines = new Map(topology.machines.map((machine) => [machine.name, heldBy(machine)]));
     of = now;
     return machines;
   };

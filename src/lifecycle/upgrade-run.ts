@@ -57,7 +57,7 @@ export class UpgradeRun {
   readonly #course: Course;
   readonly #options: RunOptions;
   /** As the design has it: a machine whose turn it is counts as moved. */
-  #at: Record<string, number>;
+  readonly #at: Record<string, number>;
   /** As the record has it: only what has come to its end. */
   readonly #reached: Record<string, number>;
   /** etcd machines whose turn is not at its end, also of a run that was killed. */
@@ -206,7 +206,7 @@ export class UpgradeRun {
       turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
         if (groups.owns(turn)) return groups.turn(turn, wave, own);
         this.#spare(turn, wave);
-        this.#at = { ...this.#at, [turn.machine]: hop.index };
+        this.#at[turn.machine] = hop.index;
         this.#redesign();
         const reached = () => this.#reach(turn.machine, hop);
         await this.#turns(turn, hop);
@@ -276,7 +276,7 @@ export class UpgradeRun {
   /** From here on new machines of these pools are made by this hop: the record knows it before the first one can be. */
   async #published(pools: readonly string[], hop: Hop): Promise<void> {
     if (pools.length === 0) return;
-    this.#at = { ...this.#at, ...Object.fromEntries(pools.map((pool) => [poolKey(pool), hop.index])) };
+    for (const pool of pools) this.#at[poolKey(pool)] = hop.index;
     this.#redesign();
     for (const pool of pools) await this.#reach(poolKey(pool), hop);
   }
@@ -285,7 +285,7 @@ export class UpgradeRun {
   async #shared({ changes }: Wave, hop: Hop, signal: AbortSignal): Promise<void> {
     if (changes.length === 0) return;
     await this.#images(hop, signal);
-    this.#at = { ...this.#at, [addonsKey]: hop.index };
+    this.#at[addonsKey] = hop.index;
     this.#redesign();
     // What these addons run must serve, and be new, before nodes are drained: else a drain meets a roll of theirs.
     const wanted = new Set<string>([...changes, ...changes.map((address) => address.replace(/^kube\.addon\//, 'kube.ready/'))]);

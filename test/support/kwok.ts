@@ -28,7 +28,7 @@ export async function kwok(): Promise<string> {
 }
 
 /** Stands in for the kubelets of all nodes: they are Ready, renew their leases, run pods at once and end them at once. */
-export async function startKwok({ server, credentials }: Pick<LocalApi, 'server' | 'credentials'>) {
+export async function startKwok({ server, credentials }: Pick<LocalApi, 'server' | 'credentials'>, leaseSeconds = 40) {
   const binary = await kwok();
   const directory = mkdtempSync(join(tmpdir(), 'slipway-kwok-'));
   const kubeconfig = join(directory, 'kubeconfig');
@@ -48,9 +48,17 @@ export async function startKwok({ server, credentials }: Pick<LocalApi, 'server'
   writeFileSync(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   const output = openSync(log, 'w');
   const stages = join(directoryOfPins, 'stages.yaml');
-  const flags = ['--kubeconfig', kubeconfig, '--config', stages, '--manage-all-nodes=true', '--node-lease-duration-seconds=40'];
+  const flags = [
+    '--kubeconfig',
+    kubeconfig,
+    '--config',
+    stages,
+    '--manage-all-nodes=true',
+    `--node-lease-duration-seconds=${leaseSeconds}`,
+  ];
   const child = spawn(binary, flags, { stdio: ['ignore', output, output], cwd: directory });
   return {
+    pid: child.pid,
     log: () => readFileSync(log, 'utf8'),
     close: () => {
       child.kill('SIGKILL');

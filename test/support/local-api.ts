@@ -26,6 +26,7 @@ export interface LocalApi {
   readonly etcd: LocalEtcd;
   readonly authority: Authority & { readonly keyId: string };
   readonly credentials: Credentials;
+  readonly pid: number | undefined;
   /** Sends the API server a signal: SIGSTOP, SIGCONT. */
   signal(name: NodeJS.Signals): void;
   close(): void;
@@ -89,7 +90,7 @@ export async function startLocalApi(subnet: number, more: Readonly<Record<string
   await waitForPort(port, child, log, close);
   const server = `https://127.0.0.1:${port}`;
   await untilReady({ server, tlsServerName: apiName, ...credentials });
-  return { server, etcd, authority, credentials, signal: (name) => void child.kill(name), close };
+  return { server, etcd, authority, credentials, pid: child.pid, signal: (name) => void child.kill(name), close };
 }
 
 async function startEtcd(etcd: LocalEtcd): Promise<void> {
