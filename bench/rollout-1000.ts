@@ -4,9 +4,10 @@
  *
  * - plan: seconds of a dry run, from the opened file to the plan, in a process of its own.
  * - overhead: seconds a node. Wall time of its turn and its gate, without its drain. These machines restart in no time and their nodes are always Ready, so
- *   all of it is Slipway's own, or waiting: as many turns as the cap allows share the cores with each other, the API server, etcd and kwok.
+ *   all of it is Slipway's own, or waiting: as many turns as the cap allows share the cores with each other, the API server, etcd and kwok. Part by part:
+ *   before, drain, change, verify, free (uncordoned, and on record), gate.
  * - memory: MB, the peak of the process that plans, or of the one that upgrades. The machines and hosts that are played lie in the same process.
- * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, five in all), the mark that it
+ * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, four in all), the mark that it
  *   is due, and its pods' evictions. The kubelets' own are not counted.
  * - upgrade: seconds in all. ideal: what it would take if all but the drains took no time. cpu: seconds of the process, a node; apiCpu, etcdCpu, kwokCpu: of
  *   those that share its cores here, and not in a cluster.

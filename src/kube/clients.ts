@@ -24,7 +24,10 @@ export interface KubeClients {
   /** What addons.manifests hold, by key: props of resources are shown in plans, and hold no object. */
   readonly manifests: ReadonlyMap<string, Manifest>;
   /** One LIST for all who wait for a node. */
-  readonly nodes: SharedPoll<ReadonlyMap<string, KubeObject>>;
+  readonly nodes: SharedPoll<ReadonlyMap<string, KubeObject>> & {
+    /** As it was told last, where changes are followed: it may have changed since. */
+    latest?(): ReadonlyMap<string, KubeObject> | undefined;
+  };
   /** When each kubelet last renewed its lease, by node, in milliseconds since the epoch: one LIST for all who wait for a sign of life. */
   readonly leases: SharedPoll<ReadonlyMap<string, number>>;
   /** What addons run, by `kind/namespace/name`: one LIST a kind for all who wait for one. */

@@ -124,7 +124,7 @@ function fewOrMany<T>(
   { everyMs, ...followed }: Followed & { readonly everyMs: number },
   read: (object: KubeObject) => T,
   signal: AbortSignal,
-): SharedPoll<ReadonlyMap<string, T>> {
+): SharedPoll<ReadonlyMap<string, T>> & { latest(): ReadonlyMap<string, T> | undefined } {
   const { apiVersion, kind, namespace } = followed;
   let many = false;
   const list = sharedPoll(
@@ -138,7 +138,7 @@ function fewOrMany<T>(
     () => everyMs,
   );
   const feed = watchAll(api, followed, new KeptByName(read), signal);
-  return { next: (asking) => (many ? feed : list).next(asking) };
+  return { next: (asking) => (many ? feed : list).next(asking), latest: () => feed.latest() };
 }
 type Named<T> = readonly [string, T];
 class KeptByName<T> implements Kept<Named<T>, ReadonlyMap<string, T>> {

@@ -33,14 +33,14 @@ export interface Followed {
 
 /**
  * All objects of a kind for all who ask, however many: one LIST, and then a watch that begins with the first question and ends with `signal`. Where
- * the API is away for a while nothing old is told: who asks gets an UnreachableError, and asks again.
+ * the API is away for a while nothing old is told: who asks gets an UnreachableError, and asks again. `latest`: at once what is known, if anything is.
  */
 export function watchAll<T, View>(
   api: Pick<KubeApi, 'pages' | 'watch'>,
   { apiVersion, kind, namespace, what }: Followed,
   kept: Kept<T, View>,
   signal: AbortSignal,
-): SharedPoll<View> {
+): SharedPoll<View> & { latest(): View | undefined } {
   let broken: unknown;
   let [started, current, changed] = [false, false, false];
 
@@ -99,7 +99,7 @@ export function watchAll<T, View>(
     changed = false;
     return kept.view;
   };
-  return sharedPoll(settled, () => coalesceMs);
+  return { ...sharedPoll(settled, () => coalesceMs), latest: () => (current ? kept.view : undefined) };
 }
 
 const isPassing = (error: unknown): boolean =>

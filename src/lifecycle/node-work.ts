@@ -51,6 +51,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
   const api = (signal: AbortSignal) => kube.api({ waitMs: patienceMs, signal });
   const nodesNow = async (signal: AbortSignal) => (await readNodes(kube, signal)) ?? [];
   let due = new Set<string>();
+  const left = new Set<string>();
 
   const mark = async (signal: AbortSignal): Promise<void> =>
     preferNoSchedule(await api(signal), await nodesNow(signal), due, signal);
@@ -82,6 +83,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       });
     },
     async leave(machine, signal) {
+      left.add(machine);
       await announceLeaving(await api(signal), machine, signal);
       await sleep(session.opened.provider.leaveMs(session.design.topology), undefined, { signal });
     },
@@ -98,7 +100,9 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       await markGone(await api(signal), machine, signal);
     },
     async uncordon(machine, signal) {
-      await uncordon(await api(signal), machine, signal);
+      // What tells balancers that it goes must be seen to be taken away.
+      const seen = left.has(machine) ? undefined : kube.nodes.latest?.()?.get(machine);
+      await uncordon(await api(signal), machine, signal, seen);
       due.delete(machine);
     },
     async daemonsReady(machine, signal) {

@@ -11,6 +11,7 @@ import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host
 import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
 import { machinesBy } from '../../src/lifecycle/live.ts';
@@ -415,6 +416,7 @@ export class UpgradableCluster {
       await sleep(100, undefined, { signal });
       return answer();
     };
+    let told: ReadonlyMap<string, KubeObject> | undefined;
     const nodes = async () => new Map((await api.list('v1', 'Node')).map((node) => [node.metadata.name, node]));
     const kube: KubeClients = {
       api: async () => {
@@ -428,7 +430,13 @@ export class UpgradableCluster {
       now: opened.now,
       addonKinds: [],
       manifests: new Map(),
-      nodes: { next: (signal) => polled(nodes, signal) },
+      nodes: {
+        next: async (signal) => {
+          told = await polled(nodes, signal);
+          return told;
+        },
+        latest: () => told,
+      },
       leases: { next: async () => new Map(this.machines().map((name) => [name, opened.now()])) },
       workloads: { next: async () => new Map() },
       close: () => undefined,

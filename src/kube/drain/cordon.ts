@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 import { z } from 'zod';
 import type { KubeApi } from '../client.ts';
+import { KubeRefusal } from '../http.ts';
 import { type KubeObject, marks } from '../objects.ts';
 import { changeTaints, NodeGone, type Taint, taintKey, taintsOf } from '../taints.ts';
 import { patiently } from '../wait.ts';
@@ -30,17 +31,31 @@ export async function cordon(
 
 /**
  * Takes away our cordon, of whichever run (one that was killed left its own), the mark that the node is due, and what told balancers that it goes. A node that
- * somebody else cordoned stays so, and one that is gone needs nothing. Three calls.
+ * somebody else cordoned stays so, and one that is gone needs nothing. Two calls, and one more where it has not been seen with our cordon (`seen`), or has
+ * changed since.
  */
-export async function uncordon(api: Pick<KubeApi, 'get' | 'apply' | 'patch'>, node: string, signal?: AbortSignal): Promise<void> {
-  await patiently(async () => {
-    const found = await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal);
+export async function uncordon(
+  api: Pick<KubeApi, 'get' | 'apply' | 'patch'>,
+  node: string,
+  signal?: AbortSignal,
+  seen?: KubeObject,
+): Promise<void> {
+  const letGo = async (found: KubeObject | undefined): Promise<void> => {
     if (!found) return;
     // First: pods that come now prefer it to those which are due.
     await setTaints(api, found, (all) => staying(all).filter((taint) => !isSoft(taint)), signal);
     if (!cordonedByUs(found)) return;
     // What this manager applied before and does not apply now goes, unless it has another owner.
     await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node, uid: found.metadata.uid } }, options(signal));
+  };
+  await patiently(async () => {
+    try {
+      if (seen && cordonedByUs(seen)) return await letGo(seen);
+    } catch (error) {
+      // Its UID is another one's by now.
+      if (!(error instanceof KubeRefusal) || ![404, 409].includes(error.status)) throw error;
+    }
+    await letGo(await api.get({ apiVersion: 'v1', kind: 'Node', name: node }, signal));
   }, signal);
 }
 const options = (signal?: AbortSignal) => ({ manager, ...(signal ? { signal } : {}) });
