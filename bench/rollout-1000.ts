@@ -105,12 +105,7 @@ const cpuSeconds = (programs: Readonly<Record<string, number | undefined>>): Rea
 
 type Act = 'make' | 'plan' | 'upgrade';
 async function inChild(act: Act, place: Place): Promise<Record<string, number>> {
-  // As a command runs: as JavaScript. Taking types off costs 30 MB, and only the first of them does it.
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(place.directory, 'compiled') };
-  const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, act], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env,
-  });
+  const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, act], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(JSON.stringify(place));
   const [out, code] = await Promise.all([text(child.stdout), new Promise((done) => child.on('exit', done))]);
   if (code !== 0) throw new Error(`${act} ended with ${code}`);
