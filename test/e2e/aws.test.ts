@@ -13,13 +13,14 @@ import {
   EC2Client,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
-import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseDocument } from 'yaml';
 import { imageName, versionsFor } from '../../src/assets/catalogue.ts';
+import { inventory } from '../support/aws/inventory.ts';
 import { docker } from '../support/aws/lab/docker.ts';
 import type { Instance } from '../support/aws/lab/instances.ts';
 import { type Lab, startLab } from '../support/aws/lab/lab.ts';
+import { type Storm, startStorm } from '../support/aws/storm.ts';
 import { leftovers, removeLeftovers, root, TestCluster } from '../support/cli.ts';
 import { assetCache } from '../support/local-etcd.ts';
 import { ensureTestapp, testapp } from '../support/testapp.ts';
@@ -27,7 +28,7 @@ import { eventually, type Kubectl, openKubectl } from '../support/workloads.ts';
 
 /**
  * examples/aws/ha.yaml, for real as far as it can be here: the API is emulated (moto behind the fault proxy), every instance is a machine
- * that boots from its user data, and what runs on it is Kubernetes. Tests follow one another.
+ * that boots from its user data, and what runs on it is Kubernetes. AWS fails all the while (test/support/aws/storm.ts). Tests follow one another.
  */
 const region = 'eu-central-1';
 const range = '172.29.0.0/16';
@@ -41,17 +42,14 @@ const cluster = new TestCluster('aws', (name) => {
   return String(file);
 });
 let lab: Lab;
+let storm: Storm;
 let kubectl: Kubectl;
+/** What the account holds before there is a cluster. */
+let empty: readonly string[];
 let tunnel: ChildProcess | undefined;
 const options = () => ({ region, endpoint: lab.proxy.url, credentials: lab.account.credentials, maxAttempts: 10 });
-/** From now on AWS fails: calls are lost, refused or late, and what was just made is hidden for a while. */
-const storm = (seed: number): void => {
-  const rates = { dropBefore: 0.03, dropAfter: 0.03, truncate: 0.01, throttle: 0.05, error: 0.03, delay: 0.1, delayMs: 500 };
-  Object.assign(lab.proxy.weather, { faults: { seed, ...rates }, hiddenMs: 1_500 });
-};
-const calm = (): void => void Object.assign(lab.proxy.weather, { faults: undefined, hiddenMs: 0 });
-/** Seed of a storm that lasts for the whole file. */
-const always = process.env.SLIPWAY_LAB_STORM;
+/** The seed of the storm that AWS fails in, or `none`. */
+const seed = process.env.SLIPWAY_LAB_STORM ?? '7';
 const sent = async (...args: string[]) => {
   const result = await cluster.run(...args);
   return { code: result.code, plan: JSON.parse(result.stdout) };
@@ -90,7 +88,8 @@ beforeAll(async () => {
   await ensureTestapp(assetCache);
   lab = await startLab({ name: cluster.name, range, region });
   Object.assign(cluster.environment, lab.environment);
-  if (always !== undefined) storm(Number(always));
+  empty = await inventory(lab.proxy, lab.account.id, region);
+  storm = startStorm(lab.proxy, seed === 'none' ? undefined : Number(seed));
 }, 120_000);
 afterAll(async () => {
   tunnel?.kill('SIGKILL');
@@ -98,7 +97,7 @@ afterAll(async () => {
   await removeLeftovers(cluster.name);
 }, 120_000);
 
-describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
+describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed})`, () => {
   test('comes up, and the plan is empty then', async () => {
     await cluster.must('up', '--yes');
     const { code, plan } = await planned();
@@ -176,11 +175,13 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
     const { AutoScalingGroups = [] } = await groups.send(new DescribeAutoScalingGroupsCommand({}));
     const group = AutoScalingGroups.find(({ AutoScalingGroupName = '' }) => AutoScalingGroupName.includes(`workers-${region}b`));
     expect(group).toBeDefined();
-    await groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 2 }));
+    await storm.byHand(() =>
+      groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 2 })),
+    );
     await eventually(async () => expect(await readyNodes()).toHaveLength(7), 240_000);
     expect((await planned()).plan.changes).toEqual([]);
-    await groups.send(
-      new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 1 }),
+    await storm.byHand(() =>
+      groups.send(new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 1 })),
     );
   }, 300_000);
   test('a firewall rule by hand is shown, and taken back', async () => {
@@ -188,26 +189,25 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
     const { SecurityGroups = [] } = await ec2.send(new DescribeSecurityGroupsCommand({}));
     const etcd = SecurityGroups.find(({ Tags = [] }) => Tags.some(({ Value }) => Value === 'aws.security-group/etcd'));
     const rule = { IpProtocol: 'tcp', FromPort: 2379, ToPort: 2379, IpRanges: [{ CidrIp: '0.0.0.0/0' }] };
-    await ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId: etcd?.GroupId, IpPermissions: [rule] }));
+    await storm.byHand(() =>
+      ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId: etcd?.GroupId, IpPermissions: [rule] })),
+    );
     const { plan } = await planned();
     expect(plan.changes.map(({ address }: { address: string }) => address)).toEqual(['aws.firewall/etcd']);
     await cluster.must('up', '--yes');
     expect((await planned()).code).toBe(0);
   });
-  test('terminated instances of a master and of an etcd member come back while AWS fails, with their addresses, their volumes and their data', async () => {
+  test('terminated instances of a master and of an etcd member come back, with their addresses, their volumes and their data', async () => {
     await kubectl('create', 'configmap', 'kept', '--from-literal=word=kept');
     const before = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
-    await new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: before.map(({ id }) => id) }));
+    await storm.byHand(() =>
+      new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: before.map(({ id }) => id) })),
+    );
     await eventually(async () => {
       const running = (await lab.world()).instances.filter(({ state }) => state === 'running').map(({ id }) => id);
       expect(running).not.toContain(before[0]?.id);
     }, 30_000);
-    if (always === undefined) storm(7);
-    try {
-      await cluster.must('up', '--yes');
-    } finally {
-      if (always === undefined) calm();
-    }
+    await cluster.must('up', '--yes');
     const after = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
     expect(after.map(({ address }) => address)).toEqual(before.map(({ address }) => address));
     expect(after[1]?.volumes.toSorted()).toEqual(before[1]?.volumes.toSorted());
@@ -216,6 +216,23 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
     expect(await kubectl.read(`node/master-${region}b`, '.spec.providerID')).toBe(`aws:///${region}b/${after[0]?.id}`);
     expect((await planned()).code).toBe(0);
   });
+  test('a Service of type LoadBalancer gets its balancer, and what the cloud controller opened for it is no drift', async () => {
+    const annotation = (name: string) => `service.beta.kubernetes.io/aws-load-balancer-${name}`;
+    await kubectl.apply([
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'outside', annotations: { [annotation('type')]: 'nlb', [annotation('internal')]: 'true' } },
+        spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+      },
+    ]);
+    await eventually(
+      async () => expect(await kubectl.read('service/outside', '.status.loadBalancer.ingress[0].hostname')).not.toBe(''),
+      120_000,
+    );
+    const { plan } = await planned();
+    expect(plan.changes).toEqual([]);
+  }, 180_000);
   test.skipIf(process.env.SLIPWAY_E2E_LONG === undefined)(
     'a pool of Auto Scaling groups is upgraded: each instance has its successor, pods move, nothing is there twice (SLIPWAY_E2E_LONG=1 runs this)',
     async () => {
@@ -269,18 +286,13 @@ describe('examples/aws/ha.yaml on emulated AWS with real machines', () => {
       expect(kept.filter((pod) => pods.includes(pod))).toEqual([]);
       expect((await planned()).code).toBe(0);
     },
-    300_000,
+    600_000,
   );
-  test('down leaves nothing', async () => {
+  test('down leaves nothing, of what Kubernetes made neither', async () => {
     tunnel?.kill('SIGINT');
     await cluster.must('down', '--yes', '--allow-data-loss');
-    const { instances, balancers, elasticIps } = await lab.world();
-    expect(instances.filter(({ state }) => state !== 'terminated')).toEqual([]);
-    expect(balancers).toEqual([]);
-    expect([...elasticIps]).toEqual([]);
-    expect((await new S3Client({ ...options(), forcePathStyle: true }).send(new ListBucketsCommand({}))).Buckets ?? []).toEqual(
-      [],
-    );
+    expect(await inventory(lab.proxy, lab.account.id, region)).toEqual(empty);
+    expect([lab.proxy.violations, lab.proxy.accidents, lab.accidents]).toEqual([[], [], []]);
     await eventually(async () => {
       expect((await leftovers(cluster.name)).filter((left) => left.startsWith('container') && !left.endsWith('-nlb'))).toEqual(
         [],

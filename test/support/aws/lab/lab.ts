@@ -43,6 +43,7 @@ export interface LabOptions {
 
 const label = 'slipway.cluster';
 const everyMs = 400;
+const apiPort = 6443;
 
 export async function startLab({ name, range, region }: LabOptions): Promise<Lab> {
   removeOld(name);
@@ -311,7 +312,8 @@ async function giveNames(machine: Machine, world: World, balancerAddress: string
 
 /** `served`: what the balancer does now. Returns what it does then. */
 async function followBalancer(world: World, place: Place & { readonly address: string }, served: string): Promise<string> {
-  const [balancer] = world.balancers.filter(({ targets }) => targets.length > 0);
+  // Those that the cloud controller makes for Services carry nothing here.
+  const [balancer] = world.balancers.filter(({ port, targets }) => port === apiPort && targets.length > 0);
   const container = `${place.name}-nlb`;
   const wanted = balancer ? `${place.name} ${balancer.port} ${balancer.targets.join(' ')}` : '';
   if (wanted === served) return served;
