@@ -216,20 +216,22 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
     expect(await kubectl.read(`node/master-${region}b`, '.spec.providerID')).toBe(`aws:///${region}b/${after[0]?.id}`);
     expect((await planned()).code).toBe(0);
   });
-  test('a Service of type LoadBalancer gets its balancer, and what the cloud controller opened for it is no drift', async () => {
+  test('Services get balancers, classic and network, and what the cloud controller opened for them is no drift', async () => {
     const annotation = (name: string) => `service.beta.kubernetes.io/aws-load-balancer-${name}`;
+    const service = (name: string, annotations: Readonly<Record<string, string>>) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, annotations },
+      spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+    });
     await kubectl.apply([
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'outside', annotations: { [annotation('type')]: 'nlb', [annotation('internal')]: 'true' } },
-        spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
-      },
+      service('plain', {}),
+      service('network', { [annotation('type')]: 'nlb', [annotation('internal')]: 'true' }),
     ]);
-    await eventually(
-      async () => expect(await kubectl.read('service/outside', '.status.loadBalancer.ingress[0].hostname')).not.toBe(''),
-      120_000,
-    );
+    await eventually(async () => {
+      for (const name of ['plain', 'network'])
+        expect(await kubectl.read(`service/${name}`, '.status.loadBalancer.ingress[0].hostname'), name).not.toBe('');
+    }, 120_000);
     const { plan } = await planned();
     expect(plan.changes).toEqual([]);
   }, 180_000);
@@ -290,6 +292,8 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
   );
   test('down leaves nothing, of what Kubernetes made neither', async () => {
     tunnel?.kill('SIGINT');
+    const there = (await inventory(lab.proxy, lab.account.id, region)).filter((line) => /balancer/.test(line));
+    expect(there.map((line) => line.split(' ')[0]).sort()).toEqual(['balancer', 'balancer', 'classic']);
     await cluster.must('down', '--yes', '--allow-data-loss');
     expect(await inventory(lab.proxy, lab.account.id, region)).toEqual(empty);
     expect([lab.proxy.violations, lab.proxy.accidents, lab.accidents]).toEqual([[], [], []]);

@@ -23,6 +23,11 @@ import {
   RunInstancesCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
+import {
+  CreateLoadBalancerCommand,
+  DeleteLoadBalancerCommand,
+  DescribeLoadBalancersCommand,
+} from '@aws-sdk/client-elastic-load-balancing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type AwsSdk, openSdk } from '../../../providers/aws/clients.ts';
 import { type Moto, newAccount, startMoto } from '../../support/aws/moto.ts';
@@ -228,6 +233,21 @@ describe('what moto does not do', () => {
       expect(first).toMatch(/^[a-z]+-/);
       expect(await make()).toBe(first);
     }
+  });
+  it('a classic load balancer has a health check from the beginning, and holds its groups', async () => {
+    const vpc = await aVpc();
+    const subnet = await aSubnet(vpc);
+    const named = { GroupName: 'balancer', Description: 'balancer', VpcId: vpc };
+    const group = (await ec2.send(new CreateSecurityGroupCommand(named))).GroupId!;
+    const Listeners = [{ Protocol: 'TCP', LoadBalancerPort: 80, InstancePort: 30080 }];
+    const balancer = { LoadBalancerName: 'a', Listeners, Subnets: [subnet], SecurityGroups: [group] };
+    await sdk.classic.send(new CreateLoadBalancerCommand(balancer));
+    const { LoadBalancerDescriptions } = await sdk.classic.send(new DescribeLoadBalancersCommand({}));
+    expect(LoadBalancerDescriptions).toMatchObject([{ VPCId: vpc, HealthCheck: { Target: 'TCP:30080' } }]);
+    expect(await code(ec2.send(new DeleteSecurityGroupCommand({ GroupId: group })))).toBe('DependencyViolation');
+    await sdk.classic.send(new DeleteLoadBalancerCommand({ LoadBalancerName: 'a' }));
+    expect(await code(ec2.send(new DeleteSecurityGroupCommand({ GroupId: group })))).toBe('no error');
+    expect(proxy.violations).toEqual([]);
   });
   it('nothing is deleted while something stands on it', async () => {
     const vpc = await aVpc();

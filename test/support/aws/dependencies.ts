@@ -39,6 +39,11 @@ const standing: Readonly<Record<string, (exchange: Exchange) => Promise<readonly
     const found = await ask('elasticloadbalancing', 'DescribeLoadBalancers', { 'LoadBalancerArns.member.1': arn });
     return ['SubnetId', 'member', 'VpcId'].flatMap((name) => textsOf(found, name));
   },
+  'elb.DeleteLoadBalancer': async ({ call, ask }) => {
+    const name = textOf(call.params, 'LoadBalancerName') ?? '';
+    const found = await ask('elb', 'DescribeLoadBalancers', { 'LoadBalancerNames.member.1': name });
+    return ['member', 'VPCId'].flatMap((held) => textsOf(found, held));
+  },
   'ec2.DeleteNatGateway': async ({ call, ask }) => {
     const found = await ask('ec2', 'DescribeNatGateways', { 'NatGatewayId.1': textOf(call.params, 'NatGatewayId') ?? '' });
     return ['subnetId', 'vpcId', 'allocationId'].flatMap((name) => textsOf(found, name));
@@ -84,7 +89,10 @@ async function natGateways({ ask }: Exchange, by: string, value: string): Promis
 async function balancers({ ask }: Exchange, held: string): Promise<string[]> {
   const xml = await ask('elasticloadbalancing', 'DescribeLoadBalancers');
   const found = listing(xml, 'LoadBalancers', 'member')?.items ?? [];
-  return found.filter((item) => item.includes(`>${held}<`)).map((item) => `load balancer ${id(item, 'LoadBalancerName')}`);
+  const classic = listing(await ask('elb', 'DescribeLoadBalancers'), 'LoadBalancerDescriptions', 'member')?.items ?? [];
+  return [...found, ...classic]
+    .filter((item) => item.includes(`>${held}<`))
+    .map((item) => `load balancer ${id(item, 'LoadBalancerName')}`);
 }
 async function referringGroups({ ask }: Exchange, group: string): Promise<string[]> {
   const found = await ask('ec2', 'DescribeSecurityGroups', filter('ip-permission.group-id', group));

@@ -41,6 +41,13 @@ const kinds: Readonly<Record<string, Kind>> = {
     item: 'member',
     name: 'LoadBalancerName',
   },
+  'classic balancer': {
+    service: 'elb',
+    action: 'DescribeLoadBalancers',
+    list: 'LoadBalancerDescriptions',
+    item: 'member',
+    name: 'LoadBalancerName',
+  },
   'target group': {
     service: 'elasticloadbalancing',
     action: 'DescribeTargetGroups',

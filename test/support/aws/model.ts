@@ -57,11 +57,12 @@ export interface Model {
 
 /** Signing name → botocore's directory, for those that differ. */
 const directories: Readonly<Record<string, string>> = { elasticloadbalancing: 'elbv2', servicequotas: 'service-quotas' };
-/** The services that this project calls, by the name in a request's signature. */
+/** The services that this project calls, by the name in a request's signature; but classic load balancers, signed as the others are, by `elb`. */
 const services = [
   'ec2',
   'autoscaling',
   'elasticloadbalancing',
+  'elb',
   'iam',
   'sts',
   's3',

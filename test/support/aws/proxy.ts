@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { accountFacts, type Permissions } from './account-facts.ts';
 import { type Answer, answerOf, failed, invalid, type Refusal, throttled } from './answers.ts';
 import { bucketPolicies } from './bucket-policies.ts';
+import { classicBalancers } from './classic.ts';
 import { consistency } from './consistency.ts';
 import { dependencies } from './dependencies.ts';
 import { dnsNames } from './dns-names.ts';
@@ -147,7 +148,7 @@ export async function startProxy(
     ),
     paging,
   ];
-  const watchers: readonly Behaviour[] = [dnsNames(), hiding, known, unique, references, holding, lasting];
+  const watchers: readonly Behaviour[] = [classicBalancers(), dnsNames(), hiding, known, unique, references, holding, lasting];
 
   const forward = (account: string, request: WireRequest): Promise<Answer> =>
     new Promise((resolve, reject) => {
@@ -168,7 +169,7 @@ export async function startProxy(
       up.end(request.body);
     });
   const signed = (service: Service, region: string) => ({
-    authorization: `AWS4-HMAC-SHA256 Credential=proxy/20260101/${region}/${service}/aws4_request, SignedHeaders=host, Signature=none`,
+    authorization: `AWS4-HMAC-SHA256 Credential=proxy/20260101/${region}/${service === 'elb' ? 'elasticloadbalancing' : service}/aws4_request, SignedHeaders=host, Signature=none`,
   });
   const get: AwsProxy['get'] = async (account, region, service, url) => {
     const answer = await forward(account, { method: 'GET', url, headers: signed(service, region), body: Buffer.alloc(0) });
@@ -391,6 +392,7 @@ export async function startProxy(
 const versions: Readonly<Partial<Record<Service, string>>> = {
   ec2: '2016-11-15',
   elasticloadbalancing: '2015-12-01',
+  elb: '2012-06-01',
   autoscaling: '2011-01-01',
   iam: '2010-05-08',
   sts: '2011-06-15',

@@ -27,7 +27,9 @@ export interface Decoded {
 /** undefined: not signed, or for a service that this project does not call. */
 export function decode(request: WireRequest): Decoded | undefined {
   const signature = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(request.headers.authorization ?? '');
-  const [, accessKeyId = '', region = '', name = ''] = signature ?? [];
+  const [, accessKeyId = '', region = '', signed = ''] = signature ?? [];
+  // Only the version of their API tells classic load balancers from the others.
+  const name = signed === 'elasticloadbalancing' && request.body.includes('Version=2012-06-01') ? 'elb' : signed;
   if (!isService(name)) return undefined;
   const model = modelOf(name);
   const body = bodyOf(name, model, request);
