@@ -292,7 +292,7 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
   );
   test('down leaves nothing, of what Kubernetes made neither', async () => {
     tunnel?.kill('SIGINT');
-    const there = (await inventory(lab.proxy, lab.account.id, region)).filter((line) => /balancer/.test(line));
+    const there = (await inventory(lab.proxy, lab.account.id, region)).filter((line) => /^(classic )?balancer/.test(line));
     expect(there.map((line) => line.split(' ')[0]).sort()).toEqual(['balancer', 'balancer', 'classic']);
     await cluster.must('down', '--yes', '--allow-data-loss');
     expect(await inventory(lab.proxy, lab.account.id, region)).toEqual(empty);
