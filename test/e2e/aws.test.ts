@@ -238,7 +238,7 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
   test.skipIf(process.env.SLIPWAY_E2E_LONG === undefined)(
     'a pool of Auto Scaling groups is upgraded: each instance has its successor, pods move, nothing is there twice (SLIPWAY_E2E_LONG=1 runs this)',
     async () => {
-      await kubectl('delete', 'deployment', 'web', '--wait=true');
+      await kubectl('delete', 'deployment', 'web', '--ignore-not-found', '--wait=true');
       const app = { app: 'moving' };
       // Its image is on every node: new ones have nothing but what their bundle brings.
       const image = imageName('pause', versionsFor('1.36.3'));

@@ -27,7 +27,7 @@ export interface Moto {
  * Starts the emulator on a free port. It ends when the pipe to it does, so none is left behind by a run that was killed: no record of
  * process ids is needed.
  */
-export async function startMoto({ host = '127.0.0.1', port = 0 } = {}): Promise<Moto> {
+export async function startMoto({ host = '127.0.0.1', port = 0, smallestPart = 5 * 1024 * 1024 } = {}): Promise<Moto> {
   const script = fileURLToPath(new URL('./moto_server.py', import.meta.url));
   const child = spawn(join(motoHome(), 'bin/python'), [script, host, String(port)], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -37,6 +37,7 @@ export async function startMoto({ host = '127.0.0.1', port = 0 } = {}): Promise<
       PATH: process.env.PATH,
       HOME: '/nonexistent',
       AWS_EC2_METADATA_DISABLED: 'true',
+      S3_UPLOAD_PART_MIN_SIZE: String(smallestPart),
       PYTHONDONTWRITEBYTECODE: '1',
     },
   });

@@ -55,7 +55,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   const balancerAddress = `${base}.251`;
   await docker('network', 'create', '--subnet', range, '--gateway', gateway, '--label', `${label}=${name}`, network);
   const image = (await readMachineTemplate()).tag;
-  const moto = await startMoto();
+  const moto = await startMoto({ smallestPart: 1 });
   const proxy = await startProxy(moto);
   const front = await serveFront(gateway, proxy.url);
   const account = newAccount();
