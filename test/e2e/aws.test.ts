@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   AutoScalingClient,
@@ -95,6 +95,7 @@ afterAll(async () => {
   tunnel?.kill('SIGKILL');
   await lab?.close();
   await removeLeftovers(cluster.name);
+  rmSync(cluster.directory, { recursive: true, force: true });
 }, 120_000);
 
 describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed})`, () => {
