@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology } from '../../../src/cluster/design.ts';
-import { courseOf, rolloutRecord, variantsAt } from '../../../src/lifecycle/course.ts';
+import { courseOf, rolloutRecord, variantsAt } from '../../../src/lifecycle/upgrade/course.ts';
 import { type ClusterRecord, identityFrom } from '../../../src/lifecycle/identity.ts';
 import { inForce } from '../../../src/lifecycle/in-force.ts';
 import { settingsOf } from '../../../src/lifecycle/settings.ts';

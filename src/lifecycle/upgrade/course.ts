@@ -1,13 +1,13 @@
-import { forProvider, type Versions, versionsAsked } from '../assets/catalogue.ts';
-import { minorOf } from '../assets/version-order.ts';
-import type { MachineSpec, Topology } from '../cluster/topology.ts';
-import { withoutRefused } from '../config/kubernetes-options.ts';
-import type { Cluster } from '../config/schema.ts';
-import { canonicalJson } from '../plan/canonical.ts';
-import { type Part, upgradePath } from '../rollout/path.ts';
-import type { ClusterRecord, RolloutRecord } from './identity.ts';
-import { type Settings, settings, settingsOf, withSettings } from './settings.ts';
-import { addonsKey, poolKey, type Variant, type Variants } from './variants.ts';
+import { forProvider, type Versions, versionsAsked } from '../../assets/catalogue.ts';
+import { minorOf } from '../../assets/version-order.ts';
+import type { MachineSpec, Topology } from '../../cluster/topology.ts';
+import { withoutRefused } from '../../config/kubernetes-options.ts';
+import type { Cluster } from '../../config/schema.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
+import { type Part, upgradePath } from '../../rollout/path.ts';
+import type { ClusterRecord, RolloutRecord } from '../identity.ts';
+import { type Settings, settings, settingsOf, withSettings } from '../settings.ts';
+import { addonsKey, poolKey, type Variant, type Variants } from '../variants.ts';
 
 /** One step of the way: to which variant, and who goes, in this order. */
 export interface Hop {

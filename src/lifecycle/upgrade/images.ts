@@ -1,10 +1,10 @@
 import pLimit from 'p-limit';
-import { machinesOf } from '../cluster/topology.ts';
-import { imagesUnit, importScript } from '../components/containerd.ts';
-import { addressOf } from '../plan/resource.ts';
-import { during } from '../run/during.ts';
-import { runPlan } from './round.ts';
-import { designedBeside, planOne, type Session } from './session.ts';
+import { machinesOf } from '../../cluster/topology.ts';
+import { imagesUnit, importScript } from '../../components/containerd.ts';
+import { addressOf } from '../../plan/resource.ts';
+import { during } from '../../run/during.ts';
+import { runPlan } from '../round.ts';
+import { designedBeside, planOne, type Session } from '../session.ts';
 import { settle } from './turn.ts';
 
 const policy = { command: 'upgrade', allowDataLoss: false } as const;

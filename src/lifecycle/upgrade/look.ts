@@ -1,23 +1,23 @@
-import { type MachineSpec, machinesOf } from '../cluster/topology.ts';
-import { exitCodes, UserError } from '../errors.ts';
-import { etcdStatus } from '../etcd/status.ts';
-import { readFacts } from '../host/facts.ts';
-import { packagesAddress } from '../host/types/packages.ts';
-import { chosenOf, unseenOf } from '../plan/make.ts';
-import { partOf } from '../plan/part.ts';
-import type { Change, Plan } from '../plan/plan.ts';
-import { type Address, addressOf, typeOf } from '../plan/resource.ts';
-import { resolveAmounts } from '../rollout/amounts.ts';
-import { describeHop, describeHosts, type TurnContent } from '../rollout/describe.ts';
-import type { HostChange } from '../rollout/diffs.ts';
-import { planRemovals, removalWaves } from '../rollout/removals.ts';
-import type { Turn, Wave } from '../rollout/rollout.ts';
-import { machineOf, planWaves, type Strategy, type Waves } from '../rollout/waves.ts';
+import { type MachineSpec, machinesOf } from '../../cluster/topology.ts';
+import { exitCodes, UserError } from '../../errors.ts';
+import { etcdStatus } from '../../etcd/status.ts';
+import { readFacts } from '../../host/facts.ts';
+import { packagesAddress } from '../../host/types/packages.ts';
+import { chosenOf, unseenOf } from '../../plan/make.ts';
+import { partOf } from '../../plan/part.ts';
+import type { Change, Plan } from '../../plan/plan.ts';
+import { type Address, addressOf, typeOf } from '../../plan/resource.ts';
+import { resolveAmounts } from '../../rollout/amounts.ts';
+import { describeHop, describeHosts, type TurnContent } from '../../rollout/describe.ts';
+import type { HostChange } from '../../rollout/diffs.ts';
+import { planRemovals, removalWaves } from '../../rollout/removals.ts';
+import type { Turn, Wave } from '../../rollout/rollout.ts';
+import { machineOf, planWaves, type Strategy, type Waves } from '../../rollout/waves.ts';
 import { type Course, type Hop, variantsAt } from './course.ts';
-import type { ClusterDesign } from './design.ts';
+import type { ClusterDesign } from '../design.ts';
 import { groupLanes } from './group-look.ts';
-import { type Look, lookSession, planFrom, type Session } from './session.ts';
-import { indexOfKey, poolKey, type Variants, withSurge } from './variants.ts';
+import { type Look, lookSession, planFrom, type Session } from '../session.ts';
+import { indexOfKey, poolKey, type Variants, withSurge } from '../variants.ts';
 
 /** What one look finds for one hop. */
 export interface HopLook extends Waves {

@@ -1,20 +1,20 @@
-import type { PoolGroup } from '../cluster/topology.ts';
-import { durationMs } from '../config/duration.ts';
-import { freeScaleDown } from '../kube/drain/autoscaler.ts';
-import { readNodes } from '../kube/types/node.ts';
-import { chosenOf } from '../plan/make.ts';
-import { ObservedMap } from '../plan/observed.ts';
-import { partOf } from '../plan/part.ts';
-import type { Address } from '../plan/resource.ts';
-import type { GroupsPort } from '../provider.ts';
-import { groupRoll } from '../rollout/group-roll.ts';
-import { isOfPool, isPublished } from '../rollout/groups.ts';
-import type { Turn, Wave } from '../rollout/rollout.ts';
-import { observe } from '../run/observe.ts';
+import type { PoolGroup } from '../../cluster/topology.ts';
+import { durationMs } from '../../config/duration.ts';
+import { freeScaleDown } from '../../kube/drain/autoscaler.ts';
+import { readNodes } from '../../kube/types/node.ts';
+import { chosenOf } from '../../plan/make.ts';
+import { ObservedMap } from '../../plan/observed.ts';
+import { partOf } from '../../plan/part.ts';
+import type { Address } from '../../plan/resource.ts';
+import type { GroupsPort } from '../../provider.ts';
+import { groupRoll } from '../../rollout/group-roll.ts';
+import { isOfPool, isPublished } from '../../rollout/groups.ts';
+import type { Turn, Wave } from '../../rollout/rollout.ts';
+import { observe } from '../../run/observe.ts';
 import { groupsPort } from './group-look.ts';
 import type { NodeWork } from './node-work.ts';
-import { runPlan } from './round.ts';
-import { planFrom, type Session } from './session.ts';
+import { runPlan } from '../round.ts';
+import { planFrom, type Session } from '../session.ts';
 
 /** What an upgrade does with pools that are groups of a cloud; where none are, nothing. */
 export interface GroupPools {

@@ -1,23 +1,23 @@
-import { machinesOf } from '../cluster/topology.ts';
-import type { Bundle } from '../components/bundle.ts';
-import { etcdClustersOf } from '../components/etcd.ts';
-import { UnreachableError } from '../errors.ts';
-import { prepareMember } from '../etcd/turn.ts';
-import { stopUnits } from '../host/converge.ts';
-import { settleUnits } from '../host/settle.ts';
-import { packagesAddress } from '../host/types/packages.ts';
-import { ledPrograms } from '../kube/leaders.ts';
-import { chosenOf } from '../plan/make.ts';
-import { partOf } from '../plan/part.ts';
-import type { Plan, Step } from '../plan/plan.ts';
-import { type Address, addressOf, typeOf } from '../plan/resource.ts';
-import { removalPart } from '../rollout/removals.ts';
-import type { Turn } from '../rollout/rollout.ts';
-import { machineOf } from '../rollout/waves.ts';
-import { during } from '../run/during.ts';
-import { runPlan } from './round.ts';
-import { maxRounds, notConverging } from './rounds.ts';
-import { designedBeside, planBeside, planOne, type Session } from './session.ts';
+import { machinesOf } from '../../cluster/topology.ts';
+import type { Bundle } from '../../components/bundle.ts';
+import { etcdClustersOf } from '../../components/etcd.ts';
+import { UnreachableError } from '../../errors.ts';
+import { prepareMember } from '../../etcd/turn.ts';
+import { stopUnits } from '../../host/converge.ts';
+import { settleUnits } from '../../host/settle.ts';
+import { packagesAddress } from '../../host/types/packages.ts';
+import { ledPrograms } from '../../kube/leaders.ts';
+import { chosenOf } from '../../plan/make.ts';
+import { partOf } from '../../plan/part.ts';
+import type { Plan, Step } from '../../plan/plan.ts';
+import { type Address, addressOf, typeOf } from '../../plan/resource.ts';
+import { removalPart } from '../../rollout/removals.ts';
+import type { Turn } from '../../rollout/rollout.ts';
+import { machineOf } from '../../rollout/waves.ts';
+import { during } from '../../run/during.ts';
+import { runPlan } from '../round.ts';
+import { maxRounds, notConverging } from '../rounds.ts';
+import { designedBeside, planBeside, planOne, type Session } from '../session.ts';
 
 /** What a turn needs besides the engine. */
 export interface TurnPorts {

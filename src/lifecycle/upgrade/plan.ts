@@ -1,23 +1,23 @@
-import { UnreachableError } from '../errors.ts';
-import type { Status } from '../health/status.ts';
-import { cordonedByUs } from '../kube/drain/cordon.ts';
-import { drainPlan, readDrainWorld } from '../kube/drain/pods.ts';
-import { chosenOf } from '../plan/make.ts';
-import { estimateSeconds, turnHistory } from '../rollout/estimate.ts';
-import { aloneObstacles } from '../rollout/preflight/alone.ts';
-import { type PodDemand, podDemand } from '../rollout/preflight/demand.ts';
-import { preflightObstacles, readApiWorld } from '../rollout/preflight/preflight.ts';
-import { versionsBetween } from '../rollout/reasons.ts';
-import type { Obstacle, Rollout, Turn, Wave } from '../rollout/rollout.ts';
-import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
+import { UnreachableError } from '../../errors.ts';
+import type { Status } from '../../health/status.ts';
+import { cordonedByUs } from '../../kube/drain/cordon.ts';
+import { drainPlan, readDrainWorld } from '../../kube/drain/pods.ts';
+import { chosenOf } from '../../plan/make.ts';
+import { estimateSeconds, turnHistory } from '../../rollout/estimate.ts';
+import { aloneObstacles } from '../../rollout/preflight/alone.ts';
+import { type PodDemand, podDemand } from '../../rollout/preflight/demand.ts';
+import { preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
+import { versionsBetween } from '../../rollout/reasons.ts';
+import type { Obstacle, Rollout, Turn, Wave } from '../../rollout/rollout.ts';
+import type { UpgradePlan } from '../../rollout/upgrade-plan.ts';
 import type { Course } from './course.ts';
 import { drainCap } from './group-look.ts';
 import { drainPolicy } from './node-work.ts';
-import { recoveryNeed } from './recovery-point.ts';
-import type { Session } from './session.ts';
-import { statusIn } from './status.ts';
-import type { HopLook } from './upgrade-look.ts';
-import { describePackages } from './upgrade-packages.ts';
+import { recoveryNeed } from '../recovery-point.ts';
+import type { Session } from '../session.ts';
+import { statusIn } from '../status.ts';
+import type { HopLook } from './look.ts';
+import { describePackages } from './packages.ts';
 
 export interface DryRunOptions {
   /** Instead of what the pools say, in milliseconds. */

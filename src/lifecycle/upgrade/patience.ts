@@ -1,9 +1,9 @@
-import { chosenOf } from '../plan/make.ts';
-import { addressOf } from '../plan/resource.ts';
-import { onlyApiUnseen, untilApiSeen } from './api-unseen.ts';
+import { chosenOf } from '../../plan/make.ts';
+import { addressOf } from '../../plan/resource.ts';
+import { onlyApiUnseen, untilApiSeen } from '../api-unseen.ts';
 import type { Course, Hop } from './course.ts';
-import type { Session } from './session.ts';
-import { type HopLook, lookHop } from './upgrade-look.ts';
+import type { Session } from '../session.ts';
+import { type HopLook, lookHop } from './look.ts';
 
 /** As lookHop, once the API answers; or at once, when healing is what it waits for. */
 export const lookPatiently = (session: Session, course: Course, hop: Hop, ahead: readonly HopLook[] = []): Promise<HopLook> =>

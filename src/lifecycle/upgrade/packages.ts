@@ -1,11 +1,11 @@
 import pLimit from 'p-limit';
-import { exitCodes, messageOf, UserError } from '../errors.ts';
-import { lookAtPackages, type PackagesLook } from '../host/packages.ts';
-import { packagesAddress } from '../host/types/packages.ts';
-import { chosenOf } from '../plan/make.ts';
-import type { Lane, Obstacle, Turn, Wave } from '../rollout/rollout.ts';
-import type { Session } from './session.ts';
-import type { HopLook } from './upgrade-look.ts';
+import { exitCodes, messageOf, UserError } from '../../errors.ts';
+import { lookAtPackages, type PackagesLook } from '../../host/packages.ts';
+import { packagesAddress } from '../../host/types/packages.ts';
+import { chosenOf } from '../../plan/make.ts';
+import type { Lane, Obstacle, Turn, Wave } from '../../rollout/rollout.ts';
+import type { Session } from '../session.ts';
+import type { HopLook } from './look.ts';
 
 /** Hosts that ask their mirrors at once. */
 const atOnce = 16;

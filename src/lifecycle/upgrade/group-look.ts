@@ -1,11 +1,11 @@
-import type { Plan } from '../plan/plan.ts';
-import { nameOf, typeOf } from '../plan/resource.ts';
-import type { GroupsPort } from '../provider.ts';
-import { resolveCap } from '../rollout/amounts.ts';
-import { describeDesigns } from '../rollout/describe.ts';
-import { type GroupLanes, planGroupLanes } from '../rollout/groups.ts';
-import type { ClusterDesign } from './design.ts';
-import type { Session } from './session.ts';
+import type { Plan } from '../../plan/plan.ts';
+import { nameOf, typeOf } from '../../plan/resource.ts';
+import type { GroupsPort } from '../../provider.ts';
+import { resolveCap } from '../../rollout/amounts.ts';
+import { describeDesigns } from '../../rollout/describe.ts';
+import { type GroupLanes, planGroupLanes } from '../../rollout/groups.ts';
+import type { ClusterDesign } from '../design.ts';
+import type { Session } from '../session.ts';
 
 /** Undefined: this provider's pools are machines of the design. */
 export function groupsPort({ opened: { provider }, connected }: Pick<Session, 'opened' | 'connected'>): GroupsPort | undefined {

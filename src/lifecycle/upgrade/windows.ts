@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UserError } from '../errors.ts';
-import { inWindow } from '../rollout/window.ts';
-import type { Session } from './session.ts';
+import { UserError } from '../../errors.ts';
+import { inWindow } from '../../rollout/window.ts';
+import type { Session } from '../session.ts';
 
 /** Waits until a maintenance window is open; at once without any. Throws UserError outside of them where `upgrade.outside` is refuse. */
 export async function untilWindow({ opened, emit, signal }: Session, stopping: AbortSignal): Promise<void> {

@@ -1,10 +1,10 @@
-import type { Access, Hosts, HostsClients } from '../host/host.ts';
-import { ObservedMap } from '../plan/observed.ts';
-import { type Address, typeOf } from '../plan/resource.ts';
-import { machineOf } from '../rollout/waves.ts';
-import { coalesced } from '../run/coalesced.ts';
-import { type Connected, observe } from '../run/observe.ts';
-import type { Session } from './session.ts';
+import type { Access, Hosts, HostsClients } from '../../host/host.ts';
+import { ObservedMap } from '../../plan/observed.ts';
+import { type Address, typeOf } from '../../plan/resource.ts';
+import { machineOf } from '../../rollout/waves.ts';
+import { coalesced } from '../../run/coalesced.ts';
+import { type Connected, observe } from '../../run/observe.ts';
+import type { Session } from '../session.ts';
 
 /**
  * Looks at machines in their turns: what is seen of one becomes what is so; of others nothing is learnt, for they may be in the middle of their own. One
