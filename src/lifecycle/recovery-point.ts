@@ -8,9 +8,9 @@ import { manifestKey, type RecoveryPoint } from '../recovery/point.ts';
 import { type Taken, takeRecoveryPoint } from '../recovery/take.ts';
 import type { Rollout, Wave } from '../rollout/rollout.ts';
 import { newRunId } from '../run/journal.ts';
-import { type Course, settingsAt } from './upgrade/course.ts';
 import { readRecord } from './identity.ts';
 import type { Session } from './session.ts';
+import { type Course, settingsAt } from './upgrade/course.ts';
 
 /** Where hosts are must have been seen. */
 export async function takePoint(

@@ -2,19 +2,20 @@ import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
+import { turnsOf } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
-import { type Course, courseOf } from './upgrade/course.ts';
 import { refuseLostKeys } from './foundation.ts';
-import { releaseGroups } from './upgrade/group-roll.ts';
-import { nodeWork } from './upgrade/node-work.ts';
 import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
 import { type Session, withLockedSession, withSession } from './session.ts';
+import { type Course, courseOf } from './upgrade/course.ts';
 import { finishUpgrade } from './upgrade/finish.ts';
+import { releaseGroups } from './upgrade/group-roll.ts';
 import { aheadOf, type HopLook, refuseUnseen } from './upgrade/look.ts';
+import { nodeWork } from './upgrade/node-work.ts';
 import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
-import { type RunOptions, turnsOf, UpgradeRun } from './upgrade/run.ts';
+import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
 import { untilWindow } from './upgrade/windows.ts';
 
 export interface UpgradeOptions extends RunOptions {

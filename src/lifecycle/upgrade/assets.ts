@@ -1,6 +1,6 @@
 import { assetsOfBundles } from '../assets.ts';
-import { type Course, variantsAt } from './course.ts';
 import type { Session } from '../session.ts';
+import { type Course, variantsAt } from './course.ts';
 
 /** What is new here is read to its last byte: a corrupt program must be found before anything is restarted. */
 export async function ensureAssets(session: Session, course: Course, signal: AbortSignal): Promise<void> {

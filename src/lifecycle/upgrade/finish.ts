@@ -5,17 +5,17 @@ import { UserError } from '../../errors.ts';
 import { chosenOf } from '../../plan/make.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { machineOf } from '../../rollout/waves.ts';
-import { type Course, lastHop, settingsAt, variantsAt } from './course.ts';
 import { foundationOf } from '../foundation.ts';
-import { releaseGroups } from './group-roll.ts';
 import { amendRecord } from '../identity.ts';
-import { nodeWork } from './node-work.ts';
 import { runPlan } from '../round.ts';
 import { maxRounds, notConverging } from '../rounds.ts';
 import { secretResources } from '../secrets.ts';
 import { lookSession, type Session } from '../session.ts';
 import { lastLook } from '../status.ts';
+import { type Course, lastHop, settingsAt, variantsAt } from './course.ts';
+import { releaseGroups } from './group-roll.ts';
 import { refuseUnseen } from './look.ts';
+import { nodeWork } from './node-work.ts';
 
 const healthLooks = 4;
 

@@ -16,8 +16,8 @@ import { type GatePorts, runGates } from '../../rollout/gates.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
 import { kubeconfigOf } from '../kubeconfig.ts';
-import type { NodeWork } from './node-work.ts';
 import type { Session } from '../session.ts';
+import type { NodeWork } from './node-work.ts';
 
 const leaderWithinMs = 60_000;
 const waverMs = 60_000;

@@ -11,10 +11,11 @@ import { groupRoll } from '../../rollout/group-roll.ts';
 import { isOfPool, isPublished } from '../../rollout/groups.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { observe } from '../../run/observe.ts';
-import { groupsPort } from './group-look.ts';
-import type { NodeWork } from './node-work.ts';
 import { runPlan } from '../round.ts';
 import { planFrom, type Session } from '../session.ts';
+import { groupsPort } from './group-look.ts';
+import type { NodeWork } from './node-work.ts';
+import { policy } from './policy.ts';
 
 /** What an upgrade does with pools that are groups of a cloud; where none are, nothing. */
 export interface GroupPools {
@@ -29,7 +30,6 @@ export interface GroupPools {
   done(): Promise<void>;
 }
 
-const policy = { command: 'upgrade', allowDataLoss: false } as const;
 /** Bundle, template, group: each names what the one before it has come out as. */
 const maxRounds = 4;
 const patienceMs = 30_000;

@@ -5,9 +5,9 @@ import { addressOf } from '../../plan/resource.ts';
 import { during } from '../../run/during.ts';
 import { runPlan } from '../round.ts';
 import { designedBeside, planOne, type Session } from '../session.ts';
-import { settle } from './turn.ts';
+import { policy } from './policy.ts';
+import { settle } from './settle.ts';
 
-const policy = { command: 'upgrade', allowDataLoss: false } as const;
 const atOnce = 16;
 /** What brings images, as fields of `host.bundle`: it restarts nothing that a pod runs on. */
 const ofImages: ReadonlySet<string> = new Set([`files.${importScript}`, `units.${imagesUnit}`]);

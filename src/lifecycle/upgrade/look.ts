@@ -13,11 +13,12 @@ import type { HostChange } from '../../rollout/diffs.ts';
 import { planRemovals, removalWaves } from '../../rollout/removals.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { machineOf, planWaves, type Strategy, type Waves } from '../../rollout/waves.ts';
-import { type Course, type Hop, variantsAt } from './course.ts';
 import type { ClusterDesign } from '../design.ts';
-import { groupLanes } from './group-look.ts';
 import { type Look, lookSession, planFrom, type Session } from '../session.ts';
 import { indexOfKey, poolKey, type Variants, withSurge } from '../variants.ts';
+import { type Course, type Hop, variantsAt } from './course.ts';
+import { groupLanes } from './group-look.ts';
+import { policy } from './policy.ts';
 
 /** What one look finds for one hop. */
 export interface HopLook extends Waves {
@@ -45,7 +46,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
   const look = await lookSession(session, { command: 'up', allowDataLoss: false });
   session.redesign(variantsAt(course, hop, now.topology));
   const target = session.design;
-  const plan = planFrom(session, { command: 'upgrade', allowDataLoss: false });
+  const plan = planFrom(session, policy);
   const before = previous ?? now;
   const contents = previous ? describeAhead(plan, previous, target) : await contentsOf(session, look, plan, before, target);
   const facts = (await look.answers.of(readFacts)) ?? new Map();

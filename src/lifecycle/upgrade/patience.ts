@@ -1,8 +1,8 @@
 import { chosenOf } from '../../plan/make.ts';
 import { addressOf } from '../../plan/resource.ts';
 import { onlyApiUnseen, untilApiSeen } from '../api-unseen.ts';
-import type { Course, Hop } from './course.ts';
 import type { Session } from '../session.ts';
+import type { Course, Hop } from './course.ts';
 import { type HopLook, lookHop } from './look.ts';
 
 /** As lookHop, once the API answers; or at once, when healing is what it waits for. */

@@ -10,13 +10,13 @@ import { preflightObstacles, readApiWorld } from '../../rollout/preflight/prefli
 import { versionsBetween } from '../../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../../rollout/rollout.ts';
 import type { UpgradePlan } from '../../rollout/upgrade-plan.ts';
-import type { Course } from './course.ts';
-import { drainCap } from './group-look.ts';
-import { drainPolicy } from './node-work.ts';
 import { recoveryNeed } from '../recovery-point.ts';
 import type { Session } from '../session.ts';
 import { statusIn } from '../status.ts';
+import type { Course } from './course.ts';
+import { drainCap } from './group-look.ts';
 import type { HopLook } from './look.ts';
+import { drainPolicy } from './node-work.ts';
 import { describePackages } from './packages.ts';
 
 export interface DryRunOptions {

@@ -4,7 +4,6 @@ import { etcdClustersOf } from '../../components/etcd.ts';
 import { UnreachableError } from '../../errors.ts';
 import { prepareMember } from '../../etcd/turn.ts';
 import { stopUnits } from '../../host/converge.ts';
-import { settleUnits } from '../../host/settle.ts';
 import { packagesAddress } from '../../host/types/packages.ts';
 import { ledPrograms } from '../../kube/leaders.ts';
 import { chosenOf } from '../../plan/make.ts';
@@ -18,6 +17,8 @@ import { during } from '../../run/during.ts';
 import { runPlan } from '../round.ts';
 import { maxRounds, notConverging } from '../rounds.ts';
 import { designedBeside, planBeside, planOne, type Session } from '../session.ts';
+import { policy } from './policy.ts';
+import { settle } from './settle.ts';
 
 /** What a turn needs besides the engine. */
 export interface TurnPorts {
@@ -42,9 +43,7 @@ export interface MachinePorts extends TurnPorts {
   /** Before pods come to it: one starts there. Asked of the first of its kind alone. */
   proves(machine: string, signal: AbortSignal): Promise<void>;
 }
-const policy = { command: 'upgrade', allowDataLoss: false } as const;
 const apiUnit = 'kube-apiserver.service';
-const settleWithinMs = 90_000;
 
 /** One machine's turn, once the session's design has it where it is to be. Ends when the machine serves again. */
 export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts, signal: AbortSignal): Promise<void> {
@@ -190,13 +189,6 @@ const bundleOf = (machine: string, { design: { topology, bundles } }: Session): 
   if (!bundle) throw new Error(`no bundle of ${machine}`);
   return bundle;
 };
-
-/** Waits until these units run as they lie there. Returns since when, in milliseconds since the epoch. Throws UserError with the unit's last words. */
-export async function settle(machine: string, units: readonly string[], session: Session, signal: AbortSignal): Promise<number> {
-  const host = await session.reach.hosts().hosts.get(machine, { signal });
-  const title = units.length === 1 ? `restart ${units[0]} on ${machine}` : `restart units of ${machine}`;
-  return during(title, session.emit, () => settleUnits(host, units, { timeoutMs: settleWithinMs, signal }));
-}
 
 /**
  * Before its machine is deleted, what serves on it ends what it has begun: a member of etcd that is cut off answers whoever was asking it with an error, and

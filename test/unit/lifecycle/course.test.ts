@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology } from '../../../src/cluster/design.ts';
-import { courseOf, rolloutRecord, variantsAt } from '../../../src/lifecycle/upgrade/course.ts';
 import { type ClusterRecord, identityFrom } from '../../../src/lifecycle/identity.ts';
 import { inForce } from '../../../src/lifecycle/in-force.ts';
 import { settingsOf } from '../../../src/lifecycle/settings.ts';
+import { courseOf, rolloutRecord, variantsAt } from '../../../src/lifecycle/upgrade/course.ts';
 import { aCluster } from '../../support/builders.ts';
 
 const file = (version: string, kubelet: Readonly<Record<string, string>> = {}) =>

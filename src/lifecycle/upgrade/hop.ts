@@ -1,0 +1,117 @@
+import { imageName } from '../../assets/catalogue.ts';
+import { machinesOf } from '../../cluster/topology.ts';
+import { partOf } from '../../plan/part.ts';
+import type { WaveResult } from '../../rollout/result.ts';
+import type { Turn, Wave } from '../../rollout/rollout.ts';
+import { type Outcome, runWaves } from '../../rollout/schedule.ts';
+import { turnsOf } from '../../rollout/waves.ts';
+import { inWindow } from '../../rollout/window.ts';
+import { runPlan } from '../round.ts';
+import { planFrom, type Session } from '../session.ts';
+import type { Hop } from './course.ts';
+import { openGates } from './gates.ts';
+import { drainCap } from './group-look.ts';
+import { openGroupPools } from './group-roll.ts';
+import { bringImages } from './images.ts';
+import { machineLooks } from './machine-look.ts';
+import type { Moves } from './moves.ts';
+import { nodeWork } from './node-work.ts';
+import { policy } from './policy.ts';
+import { takeTurn } from './turn.ts';
+
+export interface HopOptions {
+  /** Instead of what the pools say, in milliseconds. */
+  readonly forceAfterMs?: number;
+  readonly pauseAfter?: 'masters' | 'wave';
+  readonly stopping: AbortSignal;
+}
+
+/** Carries out waves of one hop. `ended`: of each wave that came to its end. */
+export async function runHop(
+  session: Session,
+  moves: Moves,
+  hop: Hop,
+  waves: readonly Wave[],
+  options: HopOptions,
+  ended: (result: WaveResult) => void,
+): Promise<Outcome> {
+  const { opened, signal, emit } = session;
+  const { upgrade } = opened.cluster;
+  const work = nodeWork(session, options.forceAfterMs);
+  const gates = openGates(session, work);
+  const began = new Map<Wave, number>();
+  const groups = openGroupPools(session, work);
+  const look = machineLooks(session);
+  const image = upgrade.canary ? imageName('pause', hop.versions) : undefined;
+  const proven = new Set<readonly Turn[]>();
+  const ports = {
+    turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
+      if (groups.owns(turn)) return groups.turn(turn, wave, own);
+      await moves.begin(turn, wave, hop);
+      const proves = async (machine: string): Promise<void> => {
+        const kin = lanesOf(wave).find((turns) => turns.includes(turn));
+        if (image === undefined || !kin || proven.has(kin)) return;
+        await work.podStarts(machine, image, own);
+        proven.add(kin);
+      };
+      await takeTurn(turn, session, { ...work, look, gone: () => moves.gone(turn, hop), proves }, own);
+      await moves.end(turn, hop);
+    },
+    gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
+    wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {
+      if (at === 'begin') {
+        began.set(wave, opened.now());
+        await work.due(wave, own);
+        if (wave.name !== 'pools') return changeShared(session, moves, hop, wave, own);
+        await moves.pools(groups.pools(wave), hop);
+        return groups.begin(wave, own);
+      }
+      await groups.end(own);
+      await gates.afterWave(wave, own);
+      ended({
+        name: wave.name,
+        kubernetes: wave.kubernetes,
+        machines: turnsOf(wave).map(({ machine }) => machine),
+        changes: wave.changes,
+        seconds: (opened.now() - (began.get(wave) ?? opened.now())) / 1000,
+      });
+    },
+    emit,
+  };
+  try {
+    await work.release(signal, withoutTurn(session, waves), image);
+    return await runWaves(waves, ports, {
+      maxDrains: drainCap(session),
+      canary: upgrade.canary,
+      stopping: options.stopping,
+      signal,
+      pauseAfter: options.pauseAfter,
+      ...(upgrade.windows.length > 0 && { windowClosed: () => !inWindow(upgrade.windows, new Date(opened.now())).open }),
+    });
+  } finally {
+    await groups.done();
+    await work.done();
+    await gates.close();
+  }
+}
+
+/** Machines that a run which was killed has cordoned, and that are where they are to be: healed meanwhile, they have no turn that would uncordon them. */
+function withoutTurn({ design: { topology } }: Session, waves: readonly Wave[]): (node: string) => boolean {
+  const turning = new Set(waves.flatMap(turnsOf).map(({ machine }) => machine));
+  const designed = new Set(topology.machines.map(({ name }) => name));
+  return (node) => designed.has(node) && !turning.has(node);
+}
+
+/** What a wave changes besides machines. Workers have not moved then, and get the images of addons all the same. */
+async function changeShared(session: Session, moves: Moves, hop: Hop, { changes }: Wave, signal: AbortSignal): Promise<void> {
+  if (changes.length === 0) return;
+  const workers = machinesOf(session.design.topology, 'worker').map(({ name }) => name);
+  await moves.asIfMoved(workers, hop, () => bringImages(session, signal));
+  // What these addons run must serve, and be new, before nodes are drained: else a drain meets a roll of theirs.
+  const wanted = new Set<string>([...changes, ...changes.map((address) => address.replace(/^kube\.addon\//, 'kube.ready/'))]);
+  const part = () => partOf(planFrom(session, policy), (address) => wanted.has(address));
+  await moves.addons(hop, () => runPlan(part(), session, signal));
+}
+
+/** Turns of which the first goes alone, and shows what the others would meet. */
+const lanesOf = ({ lanes }: Wave): readonly (readonly Turn[])[] => lanes.flatMap(({ first, turns }) => [first, turns]);

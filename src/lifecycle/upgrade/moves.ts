@@ -1,0 +1,126 @@
+import type { Turn, Wave } from '../../rollout/rollout.ts';
+import { coalesced } from '../../run/coalesced.ts';
+import { amendRecord } from '../identity.ts';
+import type { Session } from '../session.ts';
+import { addonsKey, indexesOf, poolKey, withSurge } from '../variants.ts';
+import { type Course, type Hop, rolloutRecord } from './course.ts';
+
+/** Where machines, addons and pools stand while an upgrade moves them: in the session's design, and in the record. */
+export class Moves {
+  readonly #session: Session;
+  readonly #course: Course;
+  /** As the design has it: a machine whose turn it is counts as moved. */
+  readonly #at: Record<string, number>;
+  /** As the record has it: only what has come to its end. */
+  readonly #reached: Record<string, number>;
+  /** etcd machines and masters whose turn is not at its end, also of a run that was killed. */
+  readonly #turning: Set<string>;
+  /** Machines that are made anew in turns that were begun, by the hop they are made at, until the old one is no more. */
+  readonly #replacing: Map<string, number>;
+  /** Spares of pools that are replaced just now. */
+  readonly #surge = new Map<string, number>();
+  /** Each writes the whole. */
+  readonly #write: () => Promise<unknown>;
+
+  constructor(session: Session, course: Course) {
+    this.#session = session;
+    this.#course = course;
+    // All of them: else each design would look for who is not among them.
+    const { machines } = session.design.topology;
+    const indexOf = indexesOf(course.variants, machines);
+    const now = machines.map((machine) => [machine.name, indexOf(machine)] as const);
+    this.#at = { ...Object.fromEntries(now), ...course.variants.at };
+    this.#reached = { ...course.variants.at };
+    this.#turning = new Set(session.record?.rollout?.turning);
+    this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));
+    this.#write = coalesced(() =>
+      amendRecord(session, {
+        rollout: rolloutRecord(course, session.design.topology, {
+          at: this.#reached,
+          turning: this.#turning,
+          replacing: this.#replacing,
+        }),
+      }),
+    );
+  }
+
+  /** The course, from where everything stands by now. */
+  get course(): Course {
+    return { ...this.#course, variants: { ...this.#course.variants, at: this.#at } };
+  }
+  /** Kubernetes' version of a machine, by the design. */
+  kubernetesOf(machine: string): string {
+    const { all } = this.#course.variants;
+    return (all[this.#at[machine] ?? 0] ?? all[0]).versions.kubernetes;
+  }
+  /** From now on the record knows the course. */
+  async recorded(): Promise<void> {
+    if (this.#isRecorded) await this.#write();
+  }
+
+  /** Before anything of a turn: what a run that is killed in it leaves half done is known to the next one. */
+  async begin(turn: Turn, wave: Wave, { index }: Hop): Promise<void> {
+    const { machine, role, how } = turn;
+    this.#spare(turn, wave);
+    this.#at[machine] = index;
+    this.#redesign();
+    if (!this.#isRecorded) return;
+    const serves = role === 'etcd' || role === 'master';
+    if (serves) this.#turning.add(machine);
+    if (how === 'replace') this.#replacing.set(machine, index);
+    if (serves || how === 'replace') await this.#write();
+  }
+  /** The old machine is no more: a new one is made where it is to be, also when this run is killed in between. */
+  gone({ machine }: Turn, hop: Hop): Promise<void> {
+    return this.#reach(machine, hop);
+  }
+  end({ machine }: Turn, hop: Hop): Promise<void> {
+    this.#turning.delete(machine);
+    return this.#reach(machine, hop);
+  }
+
+  /** Addons: designed at a hop, then, once `work` is done, recorded there. */
+  async addons(hop: Hop, work: () => Promise<unknown>): Promise<void> {
+    this.#at[addonsKey] = hop.index;
+    this.#redesign();
+    await work();
+    await this.#reach(addonsKey, hop);
+  }
+  /** From here on new machines of these pools are made by this hop: the record knows it before the first one can be. */
+  async pools(names: readonly string[], hop: Hop): Promise<void> {
+    if (names.length === 0) return;
+    for (const name of names) this.#at[poolKey(name)] = hop.index;
+    this.#redesign();
+    for (const name of names) await this.#reach(poolKey(name), hop);
+  }
+  /** Designs these machines, while `work` is done, as if they had made this hop. */
+  async asIfMoved(machines: readonly string[], { index }: Hop, work: () => Promise<void>): Promise<void> {
+    const moved = Object.fromEntries(machines.map((name) => [name, Math.max(index, this.#at[name] ?? 0)]));
+    this.#redesign({ ...this.#at, ...moved });
+    try {
+      await work();
+    } finally {
+      this.#redesign();
+    }
+  }
+
+  /** A pool has its spares in the design from the first of them that is made to the first that goes. */
+  #spare({ how, pool }: Turn, { lanes }: Wave): void {
+    if (pool === undefined || (how !== 'add' && how !== 'remove')) return;
+    const lane = lanes.find(({ first }) => first.some((turn) => turn.pool === pool));
+    if (lane) this.#surge.set(pool, how === 'add' ? lane.first.length : 0);
+  }
+  #redesign(at: Readonly<Record<string, number>> = this.#at): void {
+    this.#session.redesign(withSurge({ ...this.#course.variants, at }, this.#surge));
+  }
+  /** One state alone is all that there is to be at. */
+  get #isRecorded(): boolean {
+    return this.#course.variants.all.length > 1;
+  }
+  async #reach(key: string, { index }: Hop): Promise<void> {
+    if (!this.#isRecorded) return;
+    this.#reached[key] = index;
+    this.#replacing.delete(key);
+    await this.#write();
+  }
+}
