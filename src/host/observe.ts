@@ -127,12 +127,12 @@ function parseHead(lines: readonly string[]): Head {
   };
   for (const line of lines) {
     if (line === '') continue;
-    const [word = '', a = '', b = '', c = ''] = line.split(' ');
+    const [word = '', a = '', b = '', c = ''] = line.split(' ').map(kept);
     if (word === 'boot') head.boot = a;
     else if (word === 'generation') head.generation = Number(a);
     else if (word === 'bundle') head.bundle = a;
     else if (word === 'packages') head.packages = { since: a, asked: b };
-    else if (word === 'reboot') head.reboot = line.slice('reboot '.length);
+    else if (word === 'reboot') head.reboot = kept(line.slice('reboot '.length));
     else if (word === 'env') parseEnv(line.slice(4), head.identity);
     else if (word === 'file') head.files.push(a);
     else if (word === 'unit') head.units.set(a, { serving: b === 'serving', inputs: [], unmet: [] });
@@ -150,14 +150,14 @@ function parseHead(lines: readonly string[]): Head {
 /** A line of host.env as it is rendered; one that a person wrote otherwise is kept as it stands, and so differs. */
 function parseEnv(line: string, identity: Record<string, string>): void {
   const [, key, quoted] = /^([A-Za-z_][A-Za-z0-9_]*)="(.*)"$/.exec(line) ?? [];
-  if (key !== undefined && quoted !== undefined) identity[key] = quoted.replaceAll(/\\(["\\$`])/g, '$1');
-  else if (line !== '') identity[line] = '';
+  if (key !== undefined && quoted !== undefined) identity[kept(key)] = kept(quoted.replaceAll(/\\(["\\$`])/g, '$1'));
+  else if (line !== '') identity[kept(line)] = '';
 }
 
 function parseSum(line: string): [string, string] {
   const [, sum, path] = /^([0-9a-f]{64}) {2}(\/.*)$/.exec(line) ?? [];
   if (sum === undefined || path === undefined) throw new Error(`no checksum: ${JSON.stringify(line)}`);
-  return [path, sum];
+  return [kept(path), kept(sum)];
 }
 
 interface Stat {
@@ -170,7 +170,7 @@ function parseStat(line: string): [string, Stat] {
   if (mode === undefined || owner === undefined || mtime === undefined || path === undefined) {
     throw new Error(`no stat: ${JSON.stringify(line)}`);
   }
-  return [path, { mode: mode.padStart(4, '0'), owner, mtimeMs: Math.round(Number(mtime) * 1000) }];
+  return [kept(path), { mode: mode.padStart(4, '0'), owner: kept(owner), mtimeMs: Math.round(Number(mtime) * 1000) }];
 }
 
 function parseUnits(lines: readonly string[]): ReadonlyMap<string, { active: string; enabled: boolean; pending: boolean }> {
@@ -190,9 +190,9 @@ function parseUnits(lines: readonly string[]): ReadonlyMap<string, { active: str
         if (name === undefined || active === undefined) throw new Error(`no unit: ${JSON.stringify(block)}`);
         const job = props.get('Job') ?? '';
         return [
-          name,
+          kept(name),
           {
-            active,
+            active: kept(active),
             enabled: !['disabled', 'masked', ''].includes(props.get('UnitFileState') ?? ''),
             pending: job !== '' && job !== '0',
           },
@@ -226,10 +226,25 @@ function parseProbes(lines: readonly string[]): HostFacts['probes'] {
   for (const [path, output] of parseTexts(lines)) {
     const said = [...output];
     while (said.at(-1) === '') said.pop();
-    probes.set(path.slice(path.indexOf('.', '/run/slipway/probe.'.length) + 1), {
+    probes.set(kept(path.slice(path.indexOf('.', '/run/slipway/probe.'.length) + 1)), {
       code: Number(said.at(-1)),
-      stdout: said.slice(0, -1).join('\n'),
+      stdout: kept(said.slice(0, -1).join('\n')),
     });
   }
   return probes;
 }
+
+/**
+ * A word as a value of its own: what is cut out of a text keeps all of it in memory. And one of each: hosts of a kind say the same, but for a few words.
+ */
+function kept(word: string): string {
+  const known = words.get(word);
+  if (known !== undefined) return known;
+  if (words.size >= mostWords) words.clear();
+  const own = Buffer.from(word).toString();
+  words.set(own, own);
+  return own;
+}
+const words = new Map<string, string>();
+/** Far more than thousands of hosts say at a time. */
+const mostWords = 200_000;

@@ -45,6 +45,21 @@ import type { VirtualTimers } from './virtual-timers.ts';
 
 type Act = (act: string) => void | Promise<void>;
 
+/** A cluster that stands as this file says, with pods: made once, and a copy of it for each who asks. */
+export function standingAs(file: Cluster, time: VirtualTimers): () => Promise<UpgradableCluster> {
+  const make = async (): Promise<UpgradableCluster> => {
+    const cluster = new UpgradableCluster(time);
+    await cluster.up(file);
+    cluster.populate();
+    return cluster;
+  };
+  let made: Promise<UpgradableCluster> | undefined;
+  return async () => {
+    made ??= make();
+    return (await made).copy();
+  };
+}
+
 /**
  * A whole cluster in memory that can be upgraded: machines and hosts that hold bundles and run their units, etcd with leaders, an API with Nodes, pods and
  * evictions. Every act of a command is checked against what must hold at every moment.

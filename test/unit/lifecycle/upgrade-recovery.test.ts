@@ -3,7 +3,7 @@ import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
 import type { Event } from '../../../src/run/events.ts';
 import { listRuns, readRun } from '../../../src/run/journal.ts';
 import { aCluster } from '../../support/builders.ts';
-import { UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { standingAs } from '../../support/memory-upgrade.ts';
 import { snapshotAnswer, snapshotFile } from '../../support/snapshot.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
 import { memoryStore } from '../run/memoryStore.ts';
@@ -15,15 +15,7 @@ const at = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
   aCluster({ etcd: { count: 1 }, masters: { count: 1 }, ...over, kubernetes: { ...over.kubernetes, version } });
 const [before, after] = [at('1.35.4'), at('1.36.3')];
 
-let made: UpgradableCluster | undefined;
-async function standing(): Promise<UpgradableCluster> {
-  if (!made) {
-    made = new UpgradableCluster(time);
-    await made.up(before);
-    made.populate();
-  }
-  return made.copy();
-}
+const standing = standingAs(before, time);
 const manifest = 'write recovery-point.json';
 
 describe('before an upgrade touches etcd or a master', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
 import { aCluster } from '../../support/builders.ts';
-import { UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
 
 const time = new VirtualTimers();
@@ -11,15 +11,7 @@ const at = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
   aCluster({ etcd: { count: 1 }, masters: { count: 2 }, ...over, kubernetes: { ...over.kubernetes, version } });
 const [before, after] = [at('1.35.4'), at('1.36.3')];
 
-let made: UpgradableCluster | undefined;
-async function standing(): Promise<UpgradableCluster> {
-  if (!made) {
-    made = new UpgradableCluster(time);
-    await made.up(before);
-    made.populate();
-  }
-  return made.copy();
-}
+const standing = standingAs(before, time);
 const kubelets = (cluster: UpgradableCluster): readonly string[] =>
   [...cluster.running('kubelet')].filter(([, version]) => version === '1.36.3').map(([name]) => name);
 async function goesOn(cluster: UpgradableCluster, file = after): Promise<void> {
@@ -253,9 +245,7 @@ describe('cluster.yaml edited while an upgrade is under way', () => {
   });
 
   test('another version on top of one that was stopped', async () => {
-    const cluster = new UpgradableCluster(time);
-    await cluster.up(at('1.34.4'));
-    cluster.populate();
+    const cluster = await standingAs(at('1.34.4'), time)();
     cluster.stands();
     await cluster.killedAfter(20, (signal) => cluster.upgrade(at('1.35.4'), {}, signal));
     await goesOn(cluster, after);
