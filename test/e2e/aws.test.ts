@@ -176,12 +176,12 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
     const { AutoScalingGroups = [] } = await groups.send(new DescribeAutoScalingGroupsCommand({}));
     const group = AutoScalingGroups.find(({ AutoScalingGroupName = '' }) => AutoScalingGroupName.includes(`workers-${region}b`));
     expect(group).toBeDefined();
-    await storm.byHand(() =>
+    await storm.sparing(() =>
       groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 2 })),
     );
     await eventually(async () => expect(await readyNodes()).toHaveLength(7), 240_000);
     expect((await planned()).plan.changes).toEqual([]);
-    await storm.byHand(() =>
+    await storm.sparing(() =>
       groups.send(new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 1 })),
     );
   }, 300_000);
@@ -190,7 +190,7 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
     const { SecurityGroups = [] } = await ec2.send(new DescribeSecurityGroupsCommand({}));
     const etcd = SecurityGroups.find(({ Tags = [] }) => Tags.some(({ Value }) => Value === 'aws.security-group/etcd'));
     const rule = { IpProtocol: 'tcp', FromPort: 2379, ToPort: 2379, IpRanges: [{ CidrIp: '0.0.0.0/0' }] };
-    await storm.byHand(() =>
+    await storm.sparing(() =>
       ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId: etcd?.GroupId, IpPermissions: [rule] })),
     );
     const { plan } = await planned();
@@ -201,7 +201,7 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
   test('terminated instances of a master and of an etcd member come back, with their addresses, their volumes and their data', async () => {
     await kubectl('create', 'configmap', 'kept', '--from-literal=word=kept');
     const before = await Promise.all([instanceOf(`master-${region}b`), instanceOf(`etcd-${region}c`)]);
-    await storm.byHand(() =>
+    await storm.sparing(() =>
       new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: before.map(({ id }) => id) })),
     );
     await eventually(async () => {
@@ -225,14 +225,16 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
       metadata: { name, annotations },
       spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
     });
-    await kubectl.apply([
-      service('plain', {}),
-      service('network', { [annotation('type')]: 'nlb', [annotation('internal')]: 'true' }),
-    ]);
-    await eventually(async () => {
-      for (const name of ['plain', 'network'])
-        expect(await kubectl.read(`service/${name}`, '.status.loadBalancer.ingress[0].hostname'), name).not.toBe('');
-    }, 120_000);
+    await storm.sparing(async () => {
+      await kubectl.apply([
+        service('plain', {}),
+        service('network', { [annotation('type')]: 'nlb', [annotation('internal')]: 'true' }),
+      ]);
+      await eventually(async () => {
+        for (const name of ['plain', 'network'])
+          expect(await kubectl.read(`service/${name}`, '.status.loadBalancer.ingress[0].hostname'), name).not.toBe('');
+      }, 120_000);
+    });
     const { plan } = await planned();
     expect(plan.changes).toEqual([]);
   }, 180_000);

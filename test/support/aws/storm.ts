@@ -1,8 +1,11 @@
 import type { AwsProxy } from './proxy.ts';
 
 export interface Storm {
-  /** What a test does itself succeeds: a change that was lost after it was carried out cannot be told from one that was not. */
-  byHand<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Nobody is hit meanwhile. What a test does itself is to succeed: a change that was lost after it was carried out cannot be told from one that was not. And
+   * upstream's cloud controller waits longer after each failure, up to minutes.
+   */
+  sparing<T>(work: () => Promise<T>): Promise<T>;
   /** How many calls it has hit so far. */
   hit(): number;
 }
@@ -19,7 +22,7 @@ export function startStorm(proxy: AwsProxy, seed: number | undefined): Storm {
     Object.assign(proxy.weather, { faults: { seed, only, ...rates }, hiddenMs: 1_500, settleMs: 2_000 });
   }
   return {
-    async byHand(work) {
+    async sparing(work) {
       spared = true;
       try {
         return await work();
