@@ -17,6 +17,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
 import { up } from '../src/lifecycle/up.ts';
 import { planUpgrade, upgrade } from '../src/lifecycle/upgrade.ts';
 import { startKwok } from '../test/support/kwok.ts';
@@ -179,6 +180,8 @@ async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; r
 }
 
 const acts = { make, plan, upgrade: measure };
+// As bin/cluster.js has it.
+setFlagsFromString('--heap-growing-percent=40');
 const isAct = (name: string): name is Act => Object.hasOwn(acts, name);
 const [, , wanted = '1000'] = process.argv;
 console.log(
