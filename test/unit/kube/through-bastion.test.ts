@@ -104,12 +104,12 @@ describe('the Kubernetes API through the bastion', () => {
     expect([bastion.connections.length, bastion.forwarded, connections]).toEqual([1, [`${name}:6443`], 1]);
   });
 
-  test('many calls at once share eight connections', async () => {
+  test('many calls at once share sixteen connections', async () => {
     const api = await kube.api();
     await Promise.all(Array.from({ length: 60 }, (_, i) => api.raw(`/healthz/${i}`)));
     expect(asked).toHaveLength(61);
     expect(bastion.connections).toHaveLength(1);
-    expect(connections).toBeLessThanOrEqual(8);
+    expect(connections).toBeLessThanOrEqual(16);
   });
 
   test('gives large answers whole', async () => {
