@@ -2,7 +2,7 @@ import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
-import { turnsOf } from '../rollout/waves.ts';
+import { turnsOfWave } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
 import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';
@@ -97,7 +97,7 @@ export async function abortUpgrade(opened: Opened, { lockWaitMs }: { readonly lo
       kubernetes: course.to.kubernetes,
       waves: [],
       seconds: (opened.now() - started) / 1000,
-      left: looks.flatMap(({ waves }) => waves.flatMap(turnsOf)).map(({ machine, how }) => ({ machine, how })),
+      left: looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine, how }) => ({ machine, how })),
       because: [
         freed.length > 0 ? `uncordoned: ${freed.join(', ')}` : 'no node was cordoned by an upgrade',
         ...(groups.length > 0 ? [`back at their sizes: ${groups.join(', ')}`] : []),

@@ -196,5 +196,5 @@ const isContent = (change: Change): boolean =>
 const isPackages = ({ address }: Change): boolean => typeOf(address) === 'host.packages';
 
 /** All turns of a wave, in the order of its lanes. */
-export const turnsOf = ({ lanes }: Wave): readonly Turn[] =>
+export const turnsOfWave = ({ lanes }: Wave): readonly Turn[] =>
   lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);

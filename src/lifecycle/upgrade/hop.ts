@@ -4,7 +4,7 @@ import { partOf } from '../../plan/part.ts';
 import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../../rollout/schedule.ts';
-import { turnsOf } from '../../rollout/waves.ts';
+import { turnsOfWave } from '../../rollout/waves.ts';
 import { inWindow } from '../../rollout/window.ts';
 import { runPlan } from '../round.ts';
 import { planFrom, type Session } from '../session.ts';
@@ -71,7 +71,7 @@ export async function runHop(
       ended({
         name: wave.name,
         kubernetes: wave.kubernetes,
-        machines: turnsOf(wave).map(({ machine }) => machine),
+        machines: turnsOfWave(wave).map(({ machine }) => machine),
         changes: wave.changes,
         seconds: (opened.now() - (began.get(wave) ?? opened.now())) / 1000,
       });
@@ -97,7 +97,7 @@ export async function runHop(
 
 /** Machines that a run which was killed has cordoned, and that are where they are to be: healed meanwhile, they have no turn that would uncordon them. */
 function withoutTurn({ design: { topology } }: Session, waves: readonly Wave[]): (node: string) => boolean {
-  const turning = new Set(waves.flatMap(turnsOf).map(({ machine }) => machine));
+  const turning = new Set(waves.flatMap(turnsOfWave).map(({ machine }) => machine));
   const designed = new Set(topology.machines.map(({ name }) => name));
   return (node) => designed.has(node) && !turning.has(node);
 }

@@ -5,7 +5,7 @@ import { type Only, only } from '../../rollout/only.ts';
 import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import type { Outcome } from '../../rollout/schedule.ts';
-import { turnsOf } from '../../rollout/waves.ts';
+import { turnsOfWave } from '../../rollout/waves.ts';
 import { during } from '../../run/during.ts';
 import { foundationOf } from '../foundation.ts';
 import { amendRecord } from '../identity.ts';
@@ -70,7 +70,7 @@ export class UpgradeRun {
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
     await this.#moves.recorded();
     for (const [index, hop] of this.#course.hops.entries()) {
-      const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOf));
+      const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOfWave));
       const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
       if (this.#options.pauseAfter !== undefined && later().length > 0)
@@ -101,8 +101,8 @@ export class UpgradeRun {
           await untilWindow(this.#session, this.#options.stopping);
           break;
         case 'done': {
-          const done = new Set(part.flatMap(turnsOf).map(({ machine }) => machine));
-          const others = found.waves.flatMap(turnsOf).filter(({ machine }) => !done.has(machine));
+          const done = new Set(part.flatMap(turnsOfWave).map(({ machine }) => machine));
+          const others = found.waves.flatMap(turnsOfWave).filter(({ machine }) => !done.has(machine));
           if (others.length === 0) return undefined;
           return { end: 'paused', because: 'the rest was left out by --only', left: others.map(shortOf) };
         }
