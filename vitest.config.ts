@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines, one file at a time: they share two cores and one Docker daemon.
+// `fast` needs no machine; `lab` runs real programs; `e2e` runs the built CLI against real machines, two files at
+// a time: each has clusters, names and networks of its own, and waits for drains, leases and time limits a third of its time.
 export default defineConfig({
   test: {
     projects: [
@@ -37,7 +38,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 600_000,
           hookTimeout: 600_000,
         },

@@ -8,7 +8,7 @@ import { LocalLab, sshAnswers } from '../support/local-lab.ts';
 /** The local provider's own types against the real Docker: the smallest cluster that has every role. */
 const lab = await LocalLab.open('t-local');
 const small = {
-  network: { machines: '10.215.0.0/16' },
+  network: { machines: '10.235.0.0/16' },
   zones: ['a'],
   etcd: { count: 1 },
   masters: { count: 1 },
@@ -154,7 +154,7 @@ describe('a cluster on Docker', () => {
   test('says who has an address range that is taken', async () => {
     const other = await LocalLab.open('t-local-range');
     try {
-      const same = other.topology({ network: { machines: '10.215.0.0/16' } });
+      const same = other.topology({ network: { machines: '10.235.0.0/16' } });
       await expect(other.apply(other.provider.design(same))).rejects.toThrow(
         /Docker network slipway-t-local has 10\.215\.0\.0\/16/,
       );

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -19,7 +19,13 @@ const cluster = (...args: string[]) =>
 
 describe('the packed npm tarball', () => {
   test('installs elsewhere, and its commands run there', { timeout: 180_000 }, () => {
-    npm(['pack', '--pack-destination', directory], root);
+    // From a copy: packing builds, and other files' clusters run the commands that were built here.
+    const copy = join(directory, 'checkout');
+    mkdirSync(copy);
+    for (const name of readdirSync(root).filter((each) => !['.git', 'dist', 'node_modules'].includes(each)))
+      cpSync(join(root, name), join(copy, name), { recursive: true });
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+    npm(['pack', '--pack-destination', directory], copy);
     const [tarball = ''] = readdirSync(directory).filter((file) => file.endsWith('.tgz'));
     writeFileSync(join(directory, 'package.json'), '{ "private": true }');
     npm(['install', '--no-audit', '--no-fund', '--omit=dev', join(directory, tarball)], directory);
