@@ -16,7 +16,7 @@ const emit: Emit = (event) => {
   if (event.type === 'failed') console.log(`${event.task} failed: ${event.what}`);
 };
 const stop = new AbortController();
-process.once('SIGINT', () => stop.abort(new Error('interrupted')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort(new Error('interrupted')));
 const assets = openAssets({ directory, emit, env: process.env });
 const asked = process.argv.slice(2);
 const chosen: Chosen = Object.fromEntries(asked.flatMap((each) => (each.includes('=') ? [each.split('=')] : [])));
