@@ -1,6 +1,6 @@
 /**
  * A plan without changes of a cluster's infrastructure on AWS, as `cluster plan` makes it: account, store, record, every type of the provider.
- * In a process of its own: FILE ENDPOINT ACCOUNT → prints {"seconds", "peakMb", "changes"}.
+ * In a process of its own: FILE ENDPOINT ACCOUNT STATE-DIRECTORY → prints {"seconds", "peakMb", "changes"}.
  */
 import { readFileSync } from 'node:fs';
 import { openAws } from '../providers/aws/provider.ts';
@@ -13,13 +13,14 @@ import { connectAll, observe } from '../src/run/observe.ts';
 import { below } from '../test/support/aws/infrastructure.ts';
 import { clusterOf } from './aws-cluster.ts';
 
-const [, , file = '', endpoint = '', account = ''] = process.argv;
+const [, , file = '', endpoint = '', account = '', stateDirectory = ''] = process.argv;
 const cluster = clusterOf(file);
 const started = performance.now();
 const signal = new AbortController().signal;
 const provider = await openAws({
   cluster,
   endpoint,
+  stateDirectory,
   credentials: { accessKeyId: `AKIATEST${account}`, secretAccessKey: 'secret' },
 });
 const store = await provider.store(cluster, { create: false }, signal);

@@ -4,6 +4,9 @@
  * repetition after a refusal counts again.
  */
 import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Call } from '../test/support/aws/exchange.ts';
 import { infrastructure } from '../test/support/aws/infrastructure.ts';
@@ -14,20 +17,23 @@ import { clusterOf } from './aws-cluster.ts';
 const [, , command, file = '', rate = '20'] = process.argv;
 const moto = await startMoto();
 try {
-  const place = await awsPlace(moto, clusterOf(file));
-  const results = command === 'plan' ? await planned(place) : await up(place, Number(rate));
+  const stateDirectory = await mkdtemp(join(tmpdir(), 'slipway-bench-'));
+  const place = await awsPlace(moto, clusterOf(file), undefined, { stateDirectory });
+  const results = command === 'plan' ? await planned(place, stateDirectory) : await up(place, Number(rate));
   place.check();
   await place.close();
+  await rm(stateDirectory, { recursive: true });
   console.log(JSON.stringify(results));
 } finally {
   await moto.stop();
 }
 
-async function planned(place: AwsPlace) {
+/** As for whoever has made the cluster from here: static keys, whose account was learnt by `up`. (Credentials that name it are as many calls; see docs/aws.md.) */
+async function planned(place: AwsPlace, stateDirectory: string) {
   await (await infrastructure(place)).converge();
   const { calls } = place.proxy;
   const before = calls.length;
-  const { seconds, peakMb, changes } = await child(place);
+  const { seconds, peakMb, changes } = await child(place, stateDirectory);
   if (changes !== 0) throw new Error(`${changes} changes in a plan that should have none`);
   tell(calls.slice(before));
   return { seconds, peakMb, calls: calls.length - before };
@@ -47,10 +53,13 @@ async function up(place: AwsPlace, perSecond: number) {
   return { seconds: Math.round(seconds * 10) / 10, times: Math.round((seconds / (passed / perSecond)) * 100) / 100 };
 }
 
-function child({ account, proxy }: AwsPlace): Promise<{ seconds: number; peakMb: number; changes: number }> {
+function child(
+  { account, proxy }: AwsPlace,
+  stateDirectory: string,
+): Promise<{ seconds: number; peakMb: number; changes: number }> {
   return new Promise((done, fail) => {
     const script = fileURLToPath(new URL('./aws-plan.ts', import.meta.url));
-    const plan = spawn(process.execPath, [script, file, proxy.url, account.id], { stdio: ['ignore', 'pipe', 2] });
+    const plan = spawn(process.execPath, [script, file, proxy.url, account.id, stateDirectory], { stdio: ['ignore', 'pipe', 2] });
     let out = '';
     plan.stdout?.on('data', (data) => {
       out += String(data);

@@ -9,6 +9,7 @@ import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3
 import type { AgentCloud, HeldMachine, Instance } from '../../src/agent/cloud.ts';
 import { codeOf, isNotFound } from './errors.ts';
 import { isSigned } from './identity-document.ts';
+import { pacer, patiently } from './pace.ts';
 import { requestHandler } from './request-handler.ts';
 import { clusterTag, poolTag, tagsFrom } from './tags.ts';
 
@@ -28,6 +29,15 @@ export interface AgentCloudOptions {
   readonly idleMs?: number;
 }
 
+interface AgentSdk {
+  readonly ec2: EC2Client;
+  readonly autoscaling: AutoScalingClient;
+  readonly s3: S3Client;
+}
+
+/** Fewer than a command's: the agent comes round again by itself. */
+const attempts = 6;
+
 /** Hooks of our groups, by their names (providers/aws/pool.ts). */
 const hooks = { launch: 'slipway-launch', terminate: 'slipway-terminate' } as const;
 
@@ -38,14 +48,20 @@ export function openAgentCloud(options: AgentCloudOptions): AgentCloud {
     region,
     // One call that is never answered must not keep the others, and the next leader, waiting.
     requestHandler: requestHandler(idleMs),
-    retryMode: 'adaptive',
-    maxAttempts: 6,
     ...(endpoint !== undefined && { endpoint }),
     ...(credentials && { credentials }),
   };
-  const ec2 = new EC2Client(common);
-  const autoscaling = new AutoScalingClient(common);
-  const s3 = new S3Client({ ...common, ...(endpoint !== undefined && { forcePathStyle: true }) });
+  const ec2 = new EC2Client({ ...common, retryStrategy: patiently(attempts) });
+  const shared = { ...common, credentials: ec2.config.credentials };
+  const autoscaling = new AutoScalingClient({ ...shared, retryStrategy: patiently(attempts) });
+  const s3 = new S3Client({
+    ...shared,
+    retryStrategy: patiently(attempts),
+    ...(endpoint !== undefined && { forcePathStyle: true }),
+  });
+  const paced = pacer();
+  const sdk: AgentSdk = { ec2, autoscaling, s3 };
+  for (const [name, client] of Object.entries(sdk)) paced(client, name);
 
   const read = async (Key: string, abortSignal: AbortSignal): Promise<string | undefined> => {
     try {

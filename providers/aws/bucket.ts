@@ -56,7 +56,7 @@ export async function hasBucket(s3: S3Client, bucket: string, account: string): 
  * for it. Throws where the bucket is somebody else's.
  */
 export async function openStore(s3: S3Client, bucket: string, account: string): Promise<Store | undefined> {
-  const store = s3Store(s3, bucket);
+  const store = s3Store(s3, bucket, account);
   let first: StoredObject | undefined;
   let asked = false;
   try {

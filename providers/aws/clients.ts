@@ -57,7 +57,7 @@ export interface SdkOptions {
   /** Instead of AWS's own: for tests. What AWS_ENDPOINT_URL says is read by the SDK itself. */
   readonly endpoint?: string | undefined;
   /** Instead of the SDK's chain (environment, profile, SSO, web identity, instance profile): for tests. */
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly accountId?: string };
   /** How long AWS may be silent before a request counts as lost, in milliseconds. */
   readonly idleMs?: number;
   /** Called with every client: tests add middleware. */
@@ -72,10 +72,12 @@ export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_
     region,
     requestHandler: requestHandler(idleMs),
     ...(endpoint !== undefined && { endpoint }),
-    ...(credentials && { credentials }),
   };
-  const often = () => ({ ...common, retryStrategy: patiently(attempts) });
-  const once = { ...common, retryMode: 'standard', maxAttempts: 1 };
+  const sts = new STSClient({ ...common, ...(credentials && { credentials }), retryStrategy: patiently(attempts) });
+  // Whoever has to assume a role for them does it once, and not once a service.
+  const shared = { ...common, credentials: sts.config.credentials };
+  const often = () => ({ ...shared, retryStrategy: patiently(attempts) });
+  const once = { ...shared, retryMode: 'standard', maxAttempts: 1 };
   const sdk: AwsSdk = {
     ec2: new EC2Client(often()),
     ec2Once: new EC2Client(once),
@@ -86,9 +88,9 @@ export function openSdk({ region, endpoint, credentials, configure, idleMs = 60_
     iam: new IAMClient(often()),
     route53: new Route53Client(often()),
     s3: new S3Client({ ...often(), ...(endpoint !== undefined && { forcePathStyle: true }) }),
-    sts: new STSClient(often()),
+    sts,
     // Only looked at: what it cannot tell is a warning, and nothing waits for it.
-    quotas: new ServiceQuotasClient({ ...common, retryStrategy: patiently(3) }),
+    quotas: new ServiceQuotasClient({ ...shared, retryStrategy: patiently(3) }),
   };
   const paced = pacer();
   for (const [name, client] of Object.entries(sdk)) paced(client, name.replace(/Once$/, ''));

@@ -10,12 +10,15 @@ export type Fact = Readonly<Record<string, string | undefined>>;
 
 interface Facts {
   of(id: string): Fact;
+  /** IDs of which something is known. */
+  ids(): readonly string[];
   keep(id: string | undefined, fact: Fact): void;
 }
 export async function factsOf({ clients, read }: Pick<World<AwsClients>, 'clients' | 'read'>): Promise<Facts> {
   const { facts = {} } = await read(known);
   return {
     of: (id) => clients.facts.get(id) ?? facts[id] ?? {},
+    ids: () => [...new Set([...Object.keys(facts), ...clients.facts.keys()])].filter((id) => clients.facts.get(id) !== gone),
     keep: (id, fact) => keepFact(clients, id, fact),
   };
 }
@@ -26,8 +29,14 @@ export function keepFact({ facts }: Pick<AwsClients, 'facts'>, id: string | unde
   if (id !== undefined && whole.length === Object.keys(fact).length) facts.set(id, Object.fromEntries(whole));
 }
 
+const gone: Readonly<Record<string, string>> = {};
+/** The thing is gone, or what is known of it is about to be true no more: then a crash leaves nothing wrong behind, if it is written `now`. */
+export async function forgetFact(clients: Pick<AwsClients, 'facts' | 'store'>, id: string, now = false): Promise<void> {
+  clients.facts.set(id, gone);
+  if (now) await remember(clients, { facts: { [id]: gone } });
+}
+
 /** At the end of a command that may write. */
 export async function writeFacts(clients: AwsClients): Promise<void> {
-  const { facts } = clients;
-  if (facts.size > 0 && clients.store) await remember(clients, { facts: Object.fromEntries(facts) });
+  if (clients.store) await remember(clients, { facts: Object.fromEntries(clients.facts) });
 }

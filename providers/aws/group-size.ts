@@ -52,12 +52,21 @@ export async function lower(group: AutoScalingGroup, desired: number | undefined
   await autoscaling.send(new DeleteTagsCommand({ Tags: [tagOf(name)] }));
 }
 
+/** What it launches: a version by its number. */
+export function templateOf({ MixedInstancesPolicy, LaunchTemplate }: AutoScalingGroup): {
+  readonly id: string;
+  readonly version: string;
+} {
+  const launched = MixedInstancesPolicy?.LaunchTemplate?.LaunchTemplateSpecification ?? LaunchTemplate;
+  return { id: launched?.LaunchTemplateId ?? '', version: launched?.Version ?? '' };
+}
+
 /** Those that a group counts, and those that leave it. */
-export function membersOf({ Instances = [], MixedInstancesPolicy, LaunchTemplate }: AutoScalingGroup): readonly GroupMember[] {
-  const wanted = MixedInstancesPolicy?.LaunchTemplate?.LaunchTemplateSpecification ?? LaunchTemplate;
-  return Instances.map(({ InstanceId = '', LifecycleState = '', LaunchTemplate: made }) => ({
+export function membersOf(group: AutoScalingGroup): readonly GroupMember[] {
+  const { id, version } = templateOf(group);
+  return (group.Instances ?? []).map(({ InstanceId = '', LifecycleState = '', LaunchTemplate: made }) => ({
     machine: InstanceId,
     going: /^(Terminat|Detach)/.test(LifecycleState),
-    old: made?.LaunchTemplateId !== wanted?.LaunchTemplateId || made?.Version !== wanted?.Version,
+    old: (made?.LaunchTemplateId ?? '') !== id || (made?.Version ?? '') !== version,
   }));
 }

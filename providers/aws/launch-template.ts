@@ -4,33 +4,23 @@ import {
   DeleteLaunchTemplateCommand,
   DescribeLaunchTemplatesCommand,
   type LaunchTemplate,
-  type LaunchTemplateVersion,
   ModifyLaunchTemplateCommand,
   type RequestLaunchTemplateData,
 } from '@aws-sdk/client-ec2';
 import { UserError } from '../../src/errors.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import { fields } from '../../src/plan/fields.ts';
-import {
-  type Address,
-  type Context,
-  type FieldChange,
-  nameOf,
-  type Observation,
-  type Ref,
-  type Resolved,
-  type ResourceType,
-} from '../../src/plan/resource.ts';
+import type { Address, Context, FieldChange, Observation, Ref, Resolved, ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { setTags, shown, tagged, visible } from './ec2.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
+import { forgetFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
 import { instanceType } from './instance-type.ts';
 import { profileVisible } from './launch.ts';
 import type { BootSpec, MetadataOptions } from './machine.ts';
-import { templates } from './machine-queries.ts';
-import { clusterTag, resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
-import { templateTags } from './told.ts';
+import { clusterTag, resourceIn, type Tag, type Tags, tagsFrom, withTags } from './tags.ts';
+import { currentTemplate, keepTemplate, seenTemplates, type TemplateContent, templateName } from './template-versions.ts';
 import { renderUserData } from './user-data.ts';
 
 export interface LaunchTemplateProps {
@@ -53,7 +43,7 @@ export interface LaunchTemplateProps {
 }
 export interface LaunchTemplateOutputs {
   readonly id: string;
-  /** Its default version, which groups launch. */
+  /** Which groups launch. */
   readonly version: string;
 }
 type Wanted = Resolved<LaunchTemplateProps>;
@@ -65,12 +55,9 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
   async observe(world) {
     const found = new Map<Address, Observation<LaunchTemplateProps, LaunchTemplateOutputs>>();
     const { cluster } = world.clients.owner;
-    const [versions, tags] = await Promise.all([world.read(templates), templateTags(world)]);
-    for (const version of versions) {
-      const props = { ...propsOf(version), tags: tagsFrom(tags.get(version.LaunchTemplateId ?? '')) };
-      const address = resourceIn(props.volumeTags, cluster, launchTemplate.name);
-      if (!address || version.LaunchTemplateName !== templateName(cluster, address)) continue;
-      found.set(address, { state: 'present', props, outputs: outputsOf(version) });
+    for (const { id, version, content, tags } of await seenTemplates(world)) {
+      const address = resourceIn(content.volumeTags, cluster, launchTemplate.name);
+      if (address) found.set(address, { state: 'present', props: propsOf(content, tags), outputs: { id, version } });
     }
     return found;
   },
@@ -91,28 +78,34 @@ export const launchTemplate: ResourceType<LaunchTemplateProps, LaunchTemplateOut
           ),
         ),
       );
-      return { id: made.LaunchTemplate?.LaunchTemplateId ?? '', version: '1' };
+      const outputs = { id: made.LaunchTemplate?.LaunchTemplateId ?? '', version: '1' };
+      keepTemplate(ctx.clients, outputs, dataOf(props));
+      return outputs;
     } catch (error) {
       if (!codeOf(error).startsWith('InvalidLaunchTemplateName.AlreadyExists')) throw error;
       return addVersion(await ownByName(name, ctx), props, ctx);
     }
   },
-  async update(props, { id }, ctx) {
+  async update(props, outputs, ctx) {
+    const { id } = outputs;
     await setTags(ctx, id, props.tags);
-    const now = (await templates(ctx.clients)).find(({ LaunchTemplateId }) => LaunchTemplateId === id);
+    const now = await currentTemplate(ctx.clients, outputs);
     // Only tags had changed, or all else is left to `upgrade`.
-    if (now && diffTemplate(props, propsOf(now)).every(({ path }) => ctx.hold.includes(path))) return outputsOf(now);
+    if (now && diffTemplate(props, propsOf(now.content, [])).every(({ path }) => ctx.hold.includes(path)))
+      return { id, version: now.version };
     return addVersion(id, props, ctx);
   },
   async delete({ id }, { clients }) {
     await clients.ec2.send(new DeleteLaunchTemplateCommand({ LaunchTemplateId: id })).catch(unlessNotFound);
+    await forgetFact(clients, id);
   },
 };
 
-export const templateName = (cluster: string, address: Address): string => `${cluster}-${nameOf(address)}`;
-const outputsOf = ({ LaunchTemplateId: id = '', VersionNumber: version }: LaunchTemplateVersion): LaunchTemplateOutputs => ({
-  id,
-  version: String(version ?? ''),
+/** Of the user data that was observed nothing can be told of what it was made from. */
+const propsOf = ({ boot, ...content }: TemplateContent, tags: readonly Tag[]): Wanted => ({
+  ...content,
+  boot: { cluster: '', region: '', bucket: '', role: 'worker', roleId: '', authorizedKey: boot, machine: { name: '' } },
+  tags: tagsFrom(tags),
 });
 
 function dataOf(props: Wanted): RequestLaunchTemplateData {
@@ -150,39 +143,9 @@ function dataOf(props: Wanted): RequestLaunchTemplateData {
   };
 }
 
-/** User data that was observed: a text. Nothing of what it was made from can be told. */
-const observedBoot = (text: string): Resolved<BootSpec> => ({
-  cluster: '',
-  region: '',
-  bucket: '',
-  role: 'worker',
-  roleId: '',
-  authorizedKey: text,
-  machine: { name: '' },
-});
-const textOf = (boot: Resolved<BootSpec>): string => (boot.cluster === '' ? boot.authorizedKey : renderUserData(boot));
-
-function propsOf({ LaunchTemplateData: data = {} }: LaunchTemplateVersion): Wanted {
-  const [root] = data.BlockDeviceMappings ?? [];
-  const volumeTags = data.TagSpecifications?.find(({ ResourceType }) => ResourceType === 'volume')?.Tags;
-  return {
-    image: data.ImageId ?? '',
-    device: root?.DeviceName ?? '',
-    type: data.InstanceType ?? '',
-    profile: data.IamInstanceProfile?.Arn ?? '',
-    securityGroups: [...(data.SecurityGroupIds ?? [])].sort(),
-    rootGb: root?.Ebs?.VolumeSize ?? 0,
-    kmsKey: root?.Ebs?.KmsKeyId ?? null,
-    metadata: {
-      tokens: data.MetadataOptions?.HttpTokens ?? '',
-      hopLimit: data.MetadataOptions?.HttpPutResponseHopLimit ?? 0,
-      tags: data.MetadataOptions?.InstanceMetadataTags ?? 'disabled',
-    },
-    boot: observedBoot(Buffer.from(data.UserData ?? '', 'base64').toString()),
-    volumeTags: tagsFrom(volumeTags),
-    tags: {},
-  };
-}
+/** Of what was observed only that is known. */
+const bootDigest = (boot: Resolved<BootSpec>): string =>
+  boot.cluster === '' ? boot.authorizedKey : sha256(renderUserData(boot));
 
 function diffTemplate(desired: Wanted, observed: Wanted): readonly FieldChange[] {
   const changes = fields<LaunchTemplateProps>({
@@ -198,15 +161,16 @@ function diffTemplate(desired: Wanted, observed: Wanted): readonly FieldChange[]
     volumeTags: 'replace',
     tags: 'ignore',
   })({ ...desired, securityGroups: desired.securityGroups.toSorted() }, observed);
-  const [before, after] = [textOf(observed.boot), textOf(desired.boot)];
+  const [before, after] = [bootDigest(observed.boot), bootDigest(desired.boot)];
   if (before === after) return changes;
-  const short = (text: string): string => sha256(text).slice(0, 12);
-  return [...changes, { path: 'boot', before: short(before), after: short(after), impact: 'replace' }];
+  return [...changes, { path: 'boot', before: before.slice(0, 12), after: after.slice(0, 12), impact: 'replace' }];
 }
 
-/** A version cannot be changed: the next one becomes the default. */
+/** A version cannot be changed, so there is a next one. As the default it cannot be deleted. */
 async function addVersion(id: string, props: Wanted, ctx: Context<AwsClients>): Promise<LaunchTemplateOutputs> {
   const { ec2 } = ctx.clients;
+  // Not known until groups launch it: a crash on the way leaves what has to be asked for.
+  await forgetFact(ctx.clients, id, true);
   const { LaunchTemplateVersion: made } = await createWithToken(ctx, dataOf(props), (ClientToken) =>
     visible(ctx, () =>
       ec2.send(new CreateLaunchTemplateVersionCommand({ LaunchTemplateId: id, LaunchTemplateData: dataOf(props), ClientToken })),
@@ -214,6 +178,7 @@ async function addVersion(id: string, props: Wanted, ctx: Context<AwsClients>): 
   );
   const version = String(made?.VersionNumber ?? '');
   await visible(ctx, () => ec2.send(new ModifyLaunchTemplateCommand({ LaunchTemplateId: id, DefaultVersion: version })));
+  keepTemplate(ctx.clients, { id, version }, dataOf(props));
   return { id, version };
 }
 

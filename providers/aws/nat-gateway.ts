@@ -13,7 +13,7 @@ import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
 import { keepFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
-import { allNatGateways, isGone } from './network-queries.ts';
+import { addressOfNat, allNatGateways, isGone } from './network-queries.ts';
 import { polled } from './polls.ts';
 import { type Tags, withTags } from './tags.ts';
 import { seenNatGateways } from './told.ts';
@@ -141,8 +141,8 @@ async function settled(id: string, wanted: 'available' | 'deleted', ctx: Context
 }
 
 const idOf = ({ NatGatewayId = '' }: NatGateway): string => NatGatewayId;
-const propsOf = ({ SubnetId = '', NatGatewayAddresses = [], State }: NatGateway) => ({
-  subnet: SubnetId,
-  elasticIp: NatGatewayAddresses[0]?.AllocationId ?? '',
-  available: State === 'available',
+const propsOf = (gateway: NatGateway) => ({
+  subnet: gateway.SubnetId ?? '',
+  elasticIp: addressOfNat(gateway) ?? '',
+  available: gateway.State === 'available',
 });

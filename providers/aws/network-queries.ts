@@ -14,8 +14,9 @@ import {
   type Vpc,
   type VpcEndpoint,
 } from '@aws-sdk/client-ec2';
+import { exitCodes, UserError } from '../../src/errors.ts';
 import type { AwsClients } from './clients.ts';
-import { ofCluster, type Tags } from './tags.ts';
+import { clusterTag, ofCluster, type Tags, tagsFrom } from './tags.ts';
 
 /** What the network's types ask through `world.read`: one call a kind, for the whole cluster. */
 
@@ -76,6 +77,10 @@ export const natGateways = async (clients: AwsClients): Promise<readonly NatGate
   (await allNatGateways(clients)).filter((one) => !isGone(one));
 export const isGone = ({ State }: NatGateway): boolean => State === 'deleted' || State === 'deleting';
 
+/** Others may be added and taken away; the primary one stays for as long as the gateway. */
+export const addressOfNat = ({ NatGatewayAddresses: all = [] }: NatGateway): string | undefined =>
+  (all.find(({ IsPrimary }) => IsPrimary) ?? all[0])?.AllocationId;
+
 export async function routeTables({ ec2, owner }: AwsClients) {
   return flat(
     paginateDescribeRouteTables({ client: ec2, pageSize: 100 }, { Filters: ofCluster(owner.cluster) }),
@@ -93,9 +98,21 @@ export async function endpoints({ ec2, owner }: AwsClients) {
 export const isGoing = ({ State }: VpcEndpoint): boolean => /^(deleted|deleting|expired)$/i.test(State ?? '');
 
 /** Ours, and those that Kubernetes' controllers made: whose group a rule names decides whose rule it is. */
-export async function securityGroups({ ec2, owner }: AwsClients) {
+export async function securityGroups({ ec2, owner, account }: AwsClients) {
   const filters = Object.entries(kubernetesTag(owner.cluster)).map(([key, value]) => ({ Name: `tag:${key}`, Values: [value] }));
-  return flat(paginateDescribeSecurityGroups({ client: ec2, pageSize }, { Filters: filters }), (page) => page.SecurityGroups);
+  const pages = paginateDescribeSecurityGroups({ client: ec2, pageSize }, { Filters: filters });
+  const found = await flat(pages, (page) => page.SecurityGroups);
+  // The store may be one that another account lets these credentials read.
+  const strange = found.find(({ OwnerId, Tags }) => OwnerId !== account && tagsFrom(Tags)[clusterTag] === owner.cluster);
+  if (!strange) return found;
+  throw new UserError(
+    {
+      what: `these credentials are of account ${strange.OwnerId}, and the records of this cluster are of account ${account}`,
+      where: `${strange.GroupId}`,
+      next: 'use credentials of the account that is meant, and correct AWS_ACCOUNT_ID or aws_account_id of the profile',
+    },
+    exitCodes.credentials,
+  );
 }
 /** By this Kubernetes' controllers know what they may use, and mark what they make. */
 export const kubernetesTag = (cluster: string): Tags => ({ [`kubernetes.io/cluster/${cluster}`]: 'owned' });

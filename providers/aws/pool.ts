@@ -21,7 +21,7 @@ import {
 } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
-import { lower, membersOf, sizeBefore } from './group-size.ts';
+import { lower, membersOf, sizeBefore, templateOf } from './group-size.ts';
 import { profileVisible } from './launch.ts';
 import { groups, madeByKubernetes, poolInstances } from './machine-queries.ts';
 import { polled } from './polls.ts';
@@ -180,10 +180,10 @@ const hooks = ({ drainSeconds }: Wanted) =>
 
 function propsOf(group: AutoScalingGroup): Omit<Wanted, 'tags'> {
   const { LaunchTemplate, InstancesDistribution } = group.MixedInstancesPolicy ?? {};
-  const specification = LaunchTemplate?.LaunchTemplateSpecification ?? group.LaunchTemplate;
+  const { id: launchTemplate, version } = templateOf(group);
   return {
-    launchTemplate: specification?.LaunchTemplateId ?? '',
-    version: specification?.Version ?? '',
+    launchTemplate,
+    version,
     types: LaunchTemplate?.Overrides?.flatMap(({ InstanceType }) => InstanceType ?? []) ?? [],
     spot: InstancesDistribution?.OnDemandPercentageAboveBaseCapacity === 0,
     subnet: group.VPCZoneIdentifier ?? '',

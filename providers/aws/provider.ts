@@ -1,18 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
 import type { MachineSpec, Topology } from '../../src/cluster/topology.ts';
 import type { Cluster } from '../../src/config/schema.ts';
-import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/errors.ts';
 import { addressOf, type Observed, type Ref, type ResourceType, ref } from '../../src/plan/resource.ts';
 import type { Provider } from '../../src/provider.ts';
 import type { Store } from '../../src/store/store.ts';
 import { access } from './access.ts';
+import { accountOf } from './account.ts';
+import { accountMemory } from './account-memory.ts';
 import { balancer } from './balancer.ts';
 import { bucketName, ensureBucket, openStore, removeBucket } from './bucket.ts';
 import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { costOf } from './cost.ts';
 import { design } from './design.ts';
-import { codeOf } from './errors.ts';
 import { existingOf } from './existing.ts';
 import { explained } from './explain.ts';
 import { writeFacts } from './facts.ts';
@@ -31,6 +30,8 @@ import { zone } from './zone.ts';
 
 export interface AwsOptions extends Omit<SdkOptions, 'region'> {
   readonly cluster: Cluster;
+  /** Where it is remembered of which account an access key is; undefined: nowhere. */
+  readonly stateDirectory?: string;
   /** Ask AWS for prices of today, instead of taking those of the table. */
   readonly askPrices?: boolean;
   /** How long AWS may hide what was just made, in milliseconds. */
@@ -59,7 +60,9 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   const { region } = aws;
   const sdk = openSdk({ ...options, region });
   const owner = { cluster: cluster.name, extra: aws.tags };
-  let asked: Promise<string> | undefined;
+  const memory = options.stateDirectory === undefined ? undefined : accountMemory(options.stateDirectory, options.endpoint);
+  const whose = accountOf(sdk, { allowed: aws.accountIds, memory });
+  /** As the command knows it: AWS's word before anything is changed. */
   let known: string | undefined;
   /** As the command has opened it: connecting asks no second time whether it is there. */
   let opened: Promise<Store | undefined> | undefined;
@@ -67,9 +70,19 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   let writes = false;
   const connections = new WeakMap<AwsClients, { readonly seen: Observed; readonly signal: AbortSignal }>();
   const account = async (signal: AbortSignal): Promise<string> => {
-    asked ??= accountOf(sdk, aws.accountIds, signal);
-    known = await asked;
+    known = await (writes ? whose.proven(signal) : whose.told(signal));
     return known;
+  };
+  /** A store that is there proves the account: it is the bucket's owner. Where none is to be had, AWS says whether that was the right one. */
+  const look = async (bucket: string, id: string, signal: AbortSignal): Promise<Store | undefined> => {
+    const found = await openStore(sdk.s3, bucket, id).catch(async (error: unknown) => {
+      if ((await whose.proven(signal)) === id) throw error;
+      return undefined;
+    });
+    if (found) return found;
+    known = await whose.proven(signal);
+    // Remembered wrongly: it is right now.
+    return known === id ? undefined : openStore(sdk.s3, bucketName(known, region, cluster.name), known);
   };
   const bucketOf = async (signal: AbortSignal): Promise<string> => bucketName(await account(signal), region, cluster.name);
   return {
@@ -121,17 +134,19 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     providerId: (name) => ref<string>(addressOf('aws.machine', name), 'providerId'),
     access,
     async store(_cluster, { create }, signal) {
-      const bucket = await bucketOf(signal);
-      const id = await account(signal);
       writes ||= create;
+      const id = await account(signal);
+      const bucket = bucketName(id, region, cluster.name);
       if (create)
         await ensureBucket(sdk.s3, { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey });
-      opened = create ? Promise.resolve(s3Store(sdk.s3, bucket)) : openStore(sdk.s3, bucket, id);
+      opened = create ? Promise.resolve(s3Store(sdk.s3, bucket, id)) : look(bucket, id, signal);
       return opened;
     },
-    removeStore: async (_cluster, signal) => removeBucket(sdk.s3, await bucketOf(signal), signal),
+    async removeStore(_cluster, signal) {
+      await removeBucket(sdk.s3, bucketName(await whose.proven(signal), region, cluster.name), signal);
+    },
     async *verify(topology, signal) {
-      const id = await account(signal);
+      const id = await whose.proven(signal);
       const bucket = bucketName(id, region, cluster.name);
       const resources = design(topology, { owner, account: id, bucket });
       yield* verify({ sdk, owner, account: id, region, bucket, topology, resources, signal });
@@ -159,45 +174,6 @@ function machineFacts({ name, role }: MachineSpec, { cluster, groups }: Topology
   if (role !== 'etcd') return {};
   const id = (volume: string) => ref<string>(addressOf('aws.volume', `${name}.${volume}`), 'id');
   return { VOLUME_MAIN: id('main'), ...(cluster.etcd.events ? { VOLUME_EVENTS: id('events') } : {}) };
-}
-
-/** Whose credentials these are. Throws where there are none, or where this cluster may not be made. */
-async function accountOf({ sts }: ReturnType<typeof openSdk>, allowed: readonly string[], signal: AbortSignal): Promise<string> {
-  let account: string;
-  try {
-    ({ Account: account = '' } = await sts.send(new GetCallerIdentityCommand(), { abortSignal: signal }));
-  } catch (error) {
-    signal.throwIfAborted();
-    const code = codeOf(error);
-    if (
-      /CredentialsProviderError|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|AccessDenied|AuthFailure/.test(
-        code,
-      )
-    )
-      throw new UserError(
-        {
-          what: 'no valid AWS credentials',
-          where: 'provider.aws',
-          why: `${code}: ${messageOf(error)}`,
-          next: 'log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
-        },
-        exitCodes.credentials,
-      );
-    throw new UnreachableError(
-      { what: 'AWS cannot be reached', why: messageOf(error), next: 'check the network and the region' },
-      { cause: error },
-    );
-  }
-  if (allowed.length === 0 || allowed.includes(account)) return account;
-  throw new UserError(
-    {
-      what: `these credentials are of account ${account}, in which this cluster may not be made`,
-      where: 'provider.aws.accountIds',
-      why: `allowed: ${allowed.join(', ')}`,
-      next: 'use credentials of an allowed account, or add this one to accountIds',
-    },
-    exitCodes.credentials,
-  );
 }
 
 /** Every machine type of the file. */

@@ -30,9 +30,11 @@ const deletedAtOnce = 1000;
  * A store in a bucket. Conditional writes are S3's own (If-None-Match, If-Match), so that of many who write at once one wins. Parts are
  * sent here and not by the SDK's upload helper, because the condition belongs to the call that completes them.
  */
-export function s3Store(s3: S3Client, bucket: string): Store {
+export function s3Store(s3: S3Client, bucket: string, account: string): Store {
   const url = `s3://${bucket}`;
-  const at = (key: string) => ({ Bucket: bucket, Key: checked(key) });
+  // A name that is free again can be anybody's tomorrow: S3 refuses where it is.
+  const own = { Bucket: bucket, ExpectedBucketOwner: account };
+  const at = (key: string) => ({ ...own, Key: checked(key) });
 
   async function get(key: string): Promise<StoredObject | undefined> {
     try {
@@ -116,7 +118,7 @@ export function s3Store(s3: S3Client, bucket: string): Store {
   async function versions(prefix: string): Promise<ReadonlyMap<string, string>> {
     const found: [string, string][] = [];
     try {
-      for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { Bucket: bucket, Prefix: prefix }))
+      for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { ...own, Prefix: prefix }))
         found.push(...Contents.flatMap(({ Key, ETag = '' }): [string, string][] => (Key ? [[Key, ETag]] : [])));
     } catch (error) {
       throw explained(error, url, prefix);
@@ -140,9 +142,7 @@ export function s3Store(s3: S3Client, bucket: string): Store {
       for (let from = 0; from < keys.length; from += deletedAtOnce) {
         const Objects = keys.slice(from, from + deletedAtOnce).map((key) => ({ Key: checked(key) }));
         try {
-          const { Errors: [first] = [] } = await s3.send(
-            new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
-          );
+          const { Errors: [first] = [] } = await s3.send(new DeleteObjectsCommand({ ...own, Delete: { Objects, Quiet: true } }));
           if (first) throw Object.assign(new Error(`${first.Message} (${first.Code})`), { name: first.Code ?? 'Error' });
         } catch (error) {
           throw explained(error, url, keys[from] ?? '');

@@ -15,7 +15,7 @@ import type { World } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { type Fact, factsOf } from './facts.ts';
 import { instances, networkInterfaces } from './machine-queries.ts';
-import { addresses, endpoints, internetGateways, natGateways, routeTables, vpcs } from './network-queries.ts';
+import { addresses, addressOfNat, endpoints, internetGateways, natGateways, routeTables, vpcs } from './network-queries.ts';
 import { clusterTag, resourceTag, type Tag, tagsFrom, tagsOf } from './tags.ts';
 
 /**
@@ -25,7 +25,7 @@ import { clusterTag, resourceTag, type Tag, tagsFrom, tagsOf } from './tags.ts';
  */
 
 /** Where `observe` and what it calls ask. */
-type Look = Pick<World<AwsClients>, 'clients' | 'read'>;
+export type Look = Pick<World<AwsClients>, 'clients' | 'read'>;
 
 interface Mark {
   readonly id: string;
@@ -170,10 +170,7 @@ export async function seenNatGateways(world: Look): Promise<readonly NatGateway[
   };
   return toldOr({ own, used: targetsIn(tables, ({ NatGatewayId }) => NatGatewayId, 'nat-') }, tell, ask);
 }
-const natFact = ({ SubnetId, NatGatewayAddresses: [address] = [] }: NatGateway): Fact => ({
-  subnet: SubnetId,
-  elasticIp: address?.AllocationId,
-});
+const natFact = (gateway: NatGateway): Fact => ({ subnet: gateway.SubnetId, elasticIp: addressOfNat(gateway) });
 
 export async function seenEndpoints(world: Look): Promise<readonly VpcEndpoint[]> {
   const [own, tables, facts] = await Promise.all([marked(world, 'vpc-endpoint'), world.read(routeTables), factsOf(world)]);
@@ -231,7 +228,7 @@ export async function seenAddresses(world: Look): Promise<readonly ElasticIp[]> 
     const { address } = facts.of(id);
     if (address === undefined) return undefined;
     const at = interfaces.find(({ Association }) => Association?.PublicIp === address);
-    const held = nats.some(({ State, NatGatewayAddresses: [first] = [] }) => State === 'available' && first?.AllocationId === id);
+    const held = nats.some((one) => one.State === 'available' && addressOfNat(one) === id);
     if (at === undefined && !held) return undefined;
     return {
       AllocationId: id,
@@ -248,7 +245,7 @@ export async function seenAddresses(world: Look): Promise<readonly ElasticIp[]> 
   };
   const numbers = new Set(own.map(({ id }) => facts.of(id).address));
   const strange = interfaces.some(({ Association }) => Association?.PublicIp !== undefined && !numbers.has(Association.PublicIp));
-  const used = nats.map(({ NatGatewayAddresses: [first] = [] }) => first?.AllocationId);
+  const used = nats.map(addressOfNat);
   return strange ? ask() : toldOr({ own, used }, tell, ask);
 }
 

@@ -144,7 +144,7 @@ async function types({ sdk, topology, region, signal }: Verifying, world: World)
       ];
 }
 
-async function image({ sdk, bucket, topology, region, signal }: Verifying): Promise<readonly Finding[]> {
+async function image({ sdk, account, bucket, topology, region, signal }: Verifying): Promise<readonly Finding[]> {
   const check = 'aws.image';
   const { owner = '', name = '' } = topology.cluster.provider.aws?.image ?? {};
   const Filters = [
@@ -154,7 +154,7 @@ async function image({ sdk, bucket, topology, region, signal }: Verifying): Prom
   const [{ Images = [] }, pinned] = await Promise.all([
     sdk.ec2.send(new DescribeImagesCommand({ Owners: [owner], Filters }), { abortSignal: signal }),
     // No store, no record: that is a new cluster.
-    known({ store: s3Store(sdk.s3, bucket) }).then(
+    known({ store: s3Store(sdk.s3, bucket, account) }).then(
       ({ image: record }) => (record?.owner === owner && record.name === name ? record.id : undefined),
       () => undefined,
     ),

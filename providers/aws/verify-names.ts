@@ -8,10 +8,10 @@ import { nameOf, typeOf } from '../../src/plan/resource.ts';
 import { hasBucket } from './bucket.ts';
 import { edgeName, elbTags } from './edge.ts';
 import { unlessNotFound } from './errors.ts';
-import { templateName } from './launch-template.ts';
 import { groupName } from './pool.ts';
 import { roleName } from './role.ts';
 import { clusterTag, tagsFrom } from './tags.ts';
+import { templateName } from './template-versions.ts';
 import { type Check, ok, unasked, type Verifying } from './verify-check.ts';
 import type { World } from './verify-world.ts';
 

@@ -72,7 +72,14 @@ async function loadProvider(
     // What the SDK reads for this process holds for the cluster's machines, too: an emulator, a private endpoint.
     const endpoint = variables['AWS_ENDPOINT_URL'];
     const askPrices = variables['SLIPWAY_AWS_PRICES'] === 'ask';
-    return openAws({ cluster, endpoint, askPrices, ...(endpoint !== undefined && { machineEndpoints: { s3: endpoint } }) });
+    const stateDirectory = directories.state;
+    return openAws({
+      cluster,
+      endpoint,
+      askPrices,
+      stateDirectory,
+      ...(endpoint !== undefined && { machineEndpoints: { s3: endpoint } }),
+    });
   }
   throw new UserError(
     { what: 'provider gcp is not in this version of Slipway yet', where: 'provider', next: 'use provider.local or provider.aws' },

@@ -4,11 +4,11 @@ import { forProvider, versionsAsked } from '../assets/catalogue.ts';
 import { noSlots } from '../cluster/addresses.ts';
 import { type ClusterIdentity, noIdentity, slotsFor } from '../cluster/design.ts';
 import type { Cluster } from '../config/schema.ts';
-import { UserError } from '../errors.ts';
 import { initialisedKey } from '../etcd/bootstrap.ts';
 import type { Address } from '../plan/resource.ts';
 import type { Lock } from '../run/lock.ts';
-import { recordKey, type Store } from '../store/store.ts';
+import { changeRecord, notReadable, parseRecord, recordText } from '../store/record.ts';
+import type { Store } from '../store/store.ts';
 import { type Foundation, foundationSchema } from './foundation.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 
@@ -74,52 +74,41 @@ const recordSchema = z.strictObject({
   rollout: rolloutRecordSchema.optional(),
   /** Authorities and secrets that were there then: one that is missing later is lost, and never made anew. */
   keys: z.array(z.templateLiteral([z.string(), '/', z.string()])).optional(),
+  /** What the provider has found and keeps for itself: it reads and writes this, and nobody else. */
+  provider: z.unknown().optional(),
 });
 export type ClusterRecord = z.infer<typeof recordSchema>;
-const key = recordKey;
 
 export async function readRecord(store: Store | undefined): Promise<ClusterRecord | undefined> {
-  const found = await store?.get(key);
-  if (!store || !found) return undefined;
-  const text = new TextDecoder().decode(await found.bytes());
+  return store && recordOf(store, await recordText(store));
+}
+function recordOf(store: Store, text: string | undefined): ClusterRecord | undefined {
+  if (text === undefined) return undefined;
   const known = written.get(store);
   if (known?.text === text) return known.record;
-  const parsed = recordSchema.safeParse(parseJson(text));
+  const parsed = recordSchema.safeParse(parseRecord(store, text));
   if (parsed.success) return parsed.data;
-  throw new UserError({
-    what: 'the record of this cluster cannot be read',
-    where: `${store.url}/${key}`,
-    why: z.prettifyError(parsed.error),
-    next: 'use the Slipway version that wrote it, or restore the store from a backup',
-  });
+  throw notReadable(store, z.prettifyError(parsed.error));
 }
 /** What this process wrote last: an upgrade reads it again after each of its machines, and what it knows need not be checked. */
 const written = new WeakMap<Store, { readonly text: string; readonly record: ClusterRecord }>();
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /**
  * Under the lock, before the first step: gives the cluster its identity, or adds slots for new zones and pools. As long as nothing was made, the
  * file may still say otherwise; the versions follow it until the first etcd member has run.
  */
 export async function ensureRecord(store: Store, cluster: Cluster, newUid: () => string): Promise<ClusterRecord> {
-  const before = await readRecord(store);
-  const hasRun = before?.settings !== undefined || (await store.get(`records/${initialisedKey('main')}`)) !== undefined;
-  const record: ClusterRecord = {
-    ...before,
-    formatVersion: 1,
-    cluster: cluster.name,
-    uid: before?.uid ?? newUid(),
-    slots: slotsFor(cluster, identityFrom(before).slots),
-    versions: versionsFrom(hasRun ? before : undefined, cluster),
-  };
-  await writeRecord(store, before, record);
-  return record;
+  return writeRecord(store, async (before) => {
+    const hasRun = before?.settings !== undefined || (await store.get(`records/${initialisedKey('main')}`)) !== undefined;
+    return {
+      ...before,
+      formatVersion: 1,
+      cluster: cluster.name,
+      uid: before?.uid ?? newUid(),
+      slots: slotsFor(cluster, identityFrom(before).slots),
+      versions: versionsFrom(hasRun ? before : undefined, cluster),
+    };
+  });
 }
 
 interface Reached {
@@ -135,22 +124,37 @@ export async function amendRecord(
   reached: Reached,
 ): Promise<ClusterRecord | undefined> {
   if (!store || !lock) throw new Error('records are written under the lock');
-  await lock.check();
-  const before = await readRecord(store);
-  if (!before) return undefined;
-  const { settings, rollout, ...rest } = { ...before, ...reached };
-  const record = { ...rest, ...(settings !== undefined && { settings }), ...(rollout !== undefined && { rollout }) };
-  await writeRecord(store, before, record);
-  return record;
+  return writeRecord(store, async (before) => {
+    await lock.check();
+    if (!before) return undefined;
+    const { settings, rollout, ...rest } = { ...before, ...reached };
+    return { ...rest, ...(settings !== undefined && { settings }), ...(rollout !== undefined && { rollout }) };
+  });
 }
 
-/** Writes what has changed. */
-async function writeRecord(store: Store, before: ClusterRecord | undefined, record: ClusterRecord): Promise<void> {
-  const text = JSON.stringify(record, null, 2);
-  const known = written.get(store);
-  if (text === (known && known.record === before ? known.text : JSON.stringify(before, null, 2))) return;
-  await store.put(key, new TextEncoder().encode(text));
-  written.set(store, { text, record });
+/** Writes what `change` makes of it, if it makes something else of it. */
+async function writeRecord<T extends ClusterRecord | undefined>(
+  store: Store,
+  change: (before: ClusterRecord | undefined) => T | Promise<T>,
+): Promise<T> {
+  let changed: { readonly text: string | undefined; readonly record: T } | undefined;
+  await changeRecord(
+    store,
+    async (there) => {
+      const before = recordOf(store, there);
+      const known = written.get(store);
+      const textBefore = known && known.record === before ? known.text : JSON.stringify(before, null, 2);
+      const record = await change(before);
+      const text = record && JSON.stringify(record, null, 2);
+      changed = { text, record };
+      return text === textBefore ? undefined : text;
+    },
+    { fresh: true },
+  );
+  if (!changed) throw new Error('a change of the record was never asked');
+  const { text, record } = changed;
+  if (text !== undefined && record !== undefined) written.set(store, { text, record });
+  return record;
 }
 
 /** Slots count once something stands in them. */

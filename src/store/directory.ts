@@ -81,6 +81,7 @@ export function directoryStore(root: string): Store {
 
   return {
     url: pathToFileURL(root).href,
+    dearConditions: true,
     get: (key) => explained(root, () => read(pathOf(key))),
     put: (key, body, condition) => explained(root, () => put(key, body, condition)),
     list: (prefix) => explained(root, () => list(prefix)),

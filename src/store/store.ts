@@ -12,6 +12,8 @@ export interface Store {
   delete(key: string, condition?: { readonly ifMatch: string }): Promise<void>;
   /** Many in one call, where there is one. */
   deleteAll?(keys: readonly string[]): Promise<void>;
+  /** A condition costs a process here: who has the cluster's lock, and writes alone by that, does without. */
+  readonly dearConditions?: true;
 }
 export type PutCondition = { readonly ifAbsent: true } | { readonly ifMatch: string };
 export interface StoredObject {

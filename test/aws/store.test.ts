@@ -29,7 +29,7 @@ async function aStore() {
   const { s3 } = openSdk({ region: 'eu-west-1', endpoint: proxy.url, credentials });
   const bucket = `slipway-${id}-eu-west-1-demo`;
   await ensureBucket(s3, { bucket, region: 'eu-west-1', account: id, cluster: 'demo', tags: {}, kmsKey: undefined });
-  return { store: s3Store(s3, bucket), again: () => s3Store(s3, bucket), account: id, s3, bucket };
+  return { store: s3Store(s3, bucket, id), again: () => s3Store(s3, bucket, id), account: id, s3, bucket };
 }
 
 storeContract('S3', aStore);

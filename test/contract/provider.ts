@@ -3,6 +3,7 @@ import { forProvider, versionsFor } from '../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../src/cluster/design.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { messageOf } from '../../src/errors.ts';
+import { ensureRecord } from '../../src/lifecycle/identity.ts';
 import type { Policy } from '../../src/plan/choose.ts';
 import { chosenOf, makePlan } from '../../src/plan/make.ts';
 import { ObservedMap } from '../../src/plan/observed.ts';
@@ -235,7 +236,9 @@ async function opened<T>(
 ): Promise<T> {
   const { cluster } = place;
   const provider = await place.open();
-  await provider.store(cluster, { create: true }, signal);
+  const store = await provider.store(cluster, { create: true }, signal);
+  // As every command does that changes something.
+  if (store) await ensureRecord(store, cluster, () => 'uid');
   const topology = designTopology(cluster, noIdentity, forProvider(versionsFor(cluster.kubernetes.version), cluster.provider));
   const design = command === 'down' ? [] : provider.design(topology);
   const layers: Layer[] = [below(provider.design(topology), given), provider];

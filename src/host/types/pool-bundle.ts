@@ -32,6 +32,15 @@ export interface PoolBundleOutputs {
   readonly key: string;
 }
 
+/** Damaged is as good as not there: it is written anew. */
+function jsonIn(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
 const prefix = 'pools/';
 const currentKey = (pool: string): string => `${prefix}${pool}/current.json`;
 const textFields = z.record(z.string(), z.string());
@@ -63,7 +72,7 @@ export const poolBundle: ResourceType<PoolBundleProps, PoolBundleOutputs, PoolBu
     const seen = await Promise.all(
       keys.map(async (key) => {
         const found = await store.get(key);
-        const parsed = currentSchema.safeParse(found && JSON.parse(new TextDecoder().decode(await found.bytes())));
+        const parsed = currentSchema.safeParse(found && jsonIn(await found.bytes()));
         if (!parsed.success) return [];
         const { props: all, ...outputs } = parsed.data;
         const { packages, ...rest } = all;

@@ -1,8 +1,18 @@
-import { CreateOrUpdateTagsCommand } from '@aws-sdk/client-auto-scaling';
 import {
+  CreateOrUpdateTagsCommand,
+  DescribeAutoScalingGroupsCommand,
+  UpdateAutoScalingGroupCommand,
+} from '@aws-sdk/client-auto-scaling';
+import {
+  CreateLaunchTemplateVersionCommand,
   CreateTagsCommand,
+  DescribeIamInstanceProfileAssociationsCommand,
   DescribeInstancesCommand,
   DescribeLaunchTemplatesCommand,
+  DescribeVolumesCommand,
+  DetachVolumeCommand,
+  ModifyLaunchTemplateCommand,
+  ReplaceIamInstanceProfileAssociationCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
 import {
@@ -13,6 +23,7 @@ import {
   DescribeLoadBalancersCommand,
   DescribeTargetGroupsCommand,
   DescribeTargetHealthCommand,
+  ModifyListenerCommand,
   ModifyTargetGroupCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { PutRolePolicyCommand, TagInstanceProfileCommand, TagRoleCommand } from '@aws-sdk/client-iam';
@@ -35,6 +46,21 @@ function byHand(name: string, expected: readonly string[], act: (sdk: AwsSdk) =>
 }
 const targetGroup = async ({ elb }: Pick<AwsSdk, 'elb'>) =>
   (await elb.send(new DescribeTargetGroupsCommand({}))).TargetGroups?.[0]?.TargetGroupArn;
+
+const anotherVersion = async ({ ec2 }: Pick<AwsSdk, 'ec2'>): Promise<{ id: string; version: string }> => {
+  const LaunchTemplateName = 'demo-workers';
+  const data = { LaunchTemplateName, SourceVersion: '$Default', LaunchTemplateData: { InstanceType: 'm5.4xlarge' as const } };
+  const { LaunchTemplateVersion: made } = await ec2.send(new CreateLaunchTemplateVersionCommand(data));
+  return { id: made?.LaunchTemplateId ?? '', version: String(made?.VersionNumber) };
+};
+const etcdMachine = async ({ ec2 }: Pick<AwsSdk, 'ec2'>): Promise<string> => {
+  const Filters = [
+    { Name: 'tag:slipway.dev/resource', Values: ['aws.machine/etcd-eu-west-1a'] },
+    { Name: 'instance-state-name', Values: ['running'] },
+  ];
+  const { Reservations } = await ec2.send(new DescribeInstancesCommand({ Filters }));
+  return Reservations?.[0]?.Instances?.[0]?.InstanceId ?? '';
+};
 
 /** What is done by hand to the ways to the API, to machines, and to what they may do. */
 export const edgeDrifts: readonly Drift[] = [
@@ -87,6 +113,61 @@ export const edgeDrifts: readonly Drift[] = [
       await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: Tags.map((each) => ({ ...tag, ...each })) }));
     },
   ),
+  byHand('a name leads elsewhere', ['update aws.zone/internal'], async ({ route53 }) => {
+    const HostedZoneId = (await route53.send(new ListHostedZonesCommand({}))).HostedZones?.[0]?.Id;
+    const ResourceRecordSet = {
+      Name: 'bastion.demo.internal',
+      Type: 'A' as const,
+      TTL: 60,
+      ResourceRecords: [{ Value: '192.0.2.66' }],
+    };
+    const ChangeBatch = { Changes: [{ Action: 'UPSERT' as const, ResourceRecordSet }] };
+    await route53.send(new ChangeResourceRecordSetsCommand({ HostedZoneId, ChangeBatch }));
+  }),
+  byHand('the listener listens elsewhere', ['update aws.listener/api'], async ({ elb }) => {
+    const { LoadBalancers } = await elb.send(new DescribeLoadBalancersCommand({}));
+    const { Listeners } = await elb.send(new DescribeListenersCommand({ LoadBalancerArn: LoadBalancers?.[0]?.LoadBalancerArn }));
+    await elb.send(new ModifyListenerCommand({ ListenerArn: Listeners?.[0]?.ListenerArn, Port: 443 }));
+  }),
+  byHand("a group's bounds are changed", ['update aws.pool/workers-eu-west-1a'], ({ autoscaling }) =>
+    autoscaling.send(new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: 'demo-workers-eu-west-1a', MaxSize: 7 })),
+  ),
+  byHand('a group launches another version of its template', ['update aws.pool/workers-eu-west-1a'], async (sdk) => {
+    const { id, version } = await anotherVersion(sdk);
+    const AutoScalingGroupName = 'demo-workers-eu-west-1a';
+    const { AutoScalingGroups: [group] = [] } = await sdk.autoscaling.send(
+      new DescribeAutoScalingGroupsCommand({ AutoScalingGroupNames: [AutoScalingGroupName] }),
+    );
+    const LaunchTemplate = {
+      ...group?.MixedInstancesPolicy?.LaunchTemplate,
+      LaunchTemplateSpecification: { LaunchTemplateId: id, Version: version },
+    };
+    const MixedInstancesPolicy = { ...group?.MixedInstancesPolicy, LaunchTemplate };
+    await sdk.autoscaling.send(new UpdateAutoScalingGroupCommand({ AutoScalingGroupName, MixedInstancesPolicy }));
+  }),
+  // Nobody launches by it.
+  byHand("another version is a template's default", [], async (sdk) => {
+    const { id, version } = await anotherVersion(sdk);
+    await sdk.ec2.send(new ModifyLaunchTemplateCommand({ LaunchTemplateId: id, DefaultVersion: version }));
+  }),
+  byHand("a machine is given another's profile", ['update aws.machine/etcd-eu-west-1a'], async (sdk) => {
+    const Filters = [{ Name: 'instance-id', Values: [await etcdMachine(sdk)] }];
+    const { IamInstanceProfileAssociations: [found] = [] } = await sdk.ec2.send(
+      new DescribeIamInstanceProfileAssociationsCommand({ Filters }),
+    );
+    await sdk.ec2.send(
+      new ReplaceIamInstanceProfileAssociationCommand({
+        AssociationId: found?.AssociationId,
+        IamInstanceProfile: { Name: 'demo-eu-west-1-master' },
+      }),
+    );
+  }),
+  byHand('a volume is detached', ['update aws.machine/etcd-eu-west-1a'], async (sdk) => {
+    const InstanceId = await etcdMachine(sdk);
+    const Filters = [{ Name: 'tag:slipway.dev/resource', Values: ['aws.volume/etcd-eu-west-1a.main'] }];
+    const { Volumes } = await sdk.ec2.send(new DescribeVolumesCommand({ Filters }));
+    await sdk.ec2.send(new DetachVolumeCommand({ VolumeId: Volumes?.[0]?.VolumeId, InstanceId }));
+  }),
   byHand("a role's policy is changed", ['update aws.role/worker'], ({ iam }) =>
     iam.send(
       new PutRolePolicyCommand({

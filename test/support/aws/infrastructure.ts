@@ -3,6 +3,7 @@ import { forProvider, versionsFor } from '../../../src/assets/catalogue.ts';
 import { designTopology, noIdentity } from '../../../src/cluster/design.ts';
 import type { Cluster } from '../../../src/config/schema.ts';
 import { messageOf } from '../../../src/errors.ts';
+import { ensureRecord } from '../../../src/lifecycle/identity.ts';
 import type { Policy } from '../../../src/plan/choose.ts';
 import { makePlan } from '../../../src/plan/make.ts';
 import { ObservedMap } from '../../../src/plan/observed.ts';
@@ -41,7 +42,9 @@ export async function infrastructure(
   const signal = new AbortController().signal;
   const opened = (await place.open()) as Provider<AwsClients>;
   const provider: Provider<AwsClients> = { ...opened, types: opened.types.filter(({ name }) => only(name)) };
-  await provider.store(cluster, { create: true }, signal);
+  const store = await provider.store(cluster, { create: true }, signal);
+  // As every command does that changes something.
+  if (store) await ensureRecord(store, cluster, () => 'uid');
   const seen = new ObservedMap();
   const connected = await connectAll([provider], seen, signal);
   const clients = connected[0]?.clients as AwsClients;

@@ -17,7 +17,12 @@ const hiddenMs = 60;
 const settleMs = 40;
 
 /** An account of its own behind a proxy of its own, over a moto that others share. */
-export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) => void = () => undefined): Promise<AwsPlace> {
+export async function awsPlace(
+  moto: Moto,
+  cluster: Cluster,
+  seen: (call: Call) => void = () => undefined,
+  options: { readonly stateDirectory?: string } = {},
+): Promise<AwsPlace> {
   const account = newAccount();
   const proxy = await startProxy(moto);
   const region = cluster.provider.aws?.region ?? '';
@@ -33,6 +38,7 @@ export async function awsPlace(moto: Moto, cluster: Cluster, seen: (call: Call) 
     open: () => {
       const life = String(++lives);
       return openAws({
+        ...options,
         cluster,
         endpoint: proxy.url,
         credentials: account.credentials,

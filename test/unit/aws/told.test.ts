@@ -1,9 +1,10 @@
+import type { AutoScalingGroup } from '@aws-sdk/client-auto-scaling';
 import type { Instance, RouteTable } from '@aws-sdk/client-ec2';
 import { expect, test } from 'vitest';
 import { type AwsClients, openSdk } from '../../../providers/aws/clients.ts';
 import { noNonces } from '../../../providers/aws/idempotency.ts';
 import { known } from '../../../providers/aws/known.ts';
-import { instances, networkInterfaces } from '../../../providers/aws/machine-queries.ts';
+import { groups, instances, networkInterfaces, templates } from '../../../providers/aws/machine-queries.ts';
 import {
   addresses,
   endpoints,
@@ -12,6 +13,7 @@ import {
   routeTables,
   vpcs,
 } from '../../../providers/aws/network-queries.ts';
+import { seenTemplates } from '../../../providers/aws/template-versions.ts';
 import {
   marks,
   reservedIn,
@@ -34,6 +36,7 @@ const all = [
   mark('eipalloc-bastion', 'elastic-ip'),
   mark('eni-1', 'network-interface'),
   mark('scr-1', 'subnet-cidr-reservation'),
+  mark('lt-1', 'launch-template'),
 ];
 const local = { DestinationCidrBlock: '10.0.0.0/16', GatewayId: 'local', State: 'active' } as const;
 const to = (target: object, State: 'active' | 'blackhole' = 'active') => ({
@@ -61,17 +64,51 @@ const facts: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'eipalloc-nat': { address: '192.0.2.2' },
   'eipalloc-bastion': { address: '192.0.2.1' },
   'scr-1': { subnet: 'subnet-1', cidr: '10.0.1.0/24' },
+  'lt-1': { version: '2', content: JSON.stringify(content('ami-2')) },
 };
+function content(image: string) {
+  const metadata = { tokens: 'required', hopLimit: 1, tags: 'disabled' };
+  const rest = { device: '/dev/sda1', type: 'm6i.large', profile: 'p', securityGroups: ['sg-1'], rootGb: 20, kmsKey: null };
+  return { image, ...rest, metadata, boot: 'b', volumeTags: { 'slipway.dev/cluster': 'demo' } };
+}
+const aGroup = (over: Partial<AutoScalingGroup> = {}, version = '2'): AutoScalingGroup => ({
+  AutoScalingGroupName: 'demo-workers-eu-west-1a',
+  MinSize: 1,
+  MaxSize: 3,
+  DesiredCapacity: 1,
+  DefaultCooldown: 300,
+  AvailabilityZones: ['eu-west-1a'],
+  HealthCheckType: 'EC2',
+  CreatedTime: new Date(0),
+  Instances: [
+    {
+      InstanceId: 'i-2',
+      AvailabilityZone: 'eu-west-1a',
+      LifecycleState: 'InService',
+      HealthStatus: 'Healthy',
+      ProtectedFromScaleIn: false,
+    },
+  ],
+  MixedInstancesPolicy: { LaunchTemplate: { LaunchTemplateSpecification: { LaunchTemplateId: 'lt-1', Version: version } } },
+  ...over,
+});
 
 /** What other answers say; whatever else is asked is noted, and answered by nothing. */
 function world(
-  change: Partial<{ marks: typeof all; tables: typeof tables; running: readonly Instance[]; facts: typeof facts }> = {},
+  change: Partial<{
+    marks: typeof all;
+    tables: typeof tables;
+    running: readonly Instance[];
+    facts: typeof facts;
+    groups: readonly AutoScalingGroup[];
+  }> = {},
 ) {
   const asked: unknown[] = [];
   const answers = new Map<unknown, unknown>([
     [marks, change.marks ?? all],
     [routeTables, change.tables ?? tables],
     [instances, change.running ?? [bastion]],
+    [groups, change.groups ?? [aGroup()]],
     [known, { facts: change.facts ?? facts }],
   ]);
   const clients: AwsClients = {
@@ -108,6 +145,7 @@ test('a network that works is told by its routes, its machines and what never ch
   ]);
   expect(await seenNetworkInterfaces(look)).toMatchObject([{ NetworkInterfaceId: 'eni-1', PrivateIpAddress: '10.0.0.10' }]);
   expect(await reservedIn(look, 'subnet-1')).toEqual(['10.0.1.0/24']);
+  expect(await seenTemplates(look)).toMatchObject([{ id: 'lt-1', version: '2', content: { image: 'ami-2' }, tags }]);
   expect(look.asked).toEqual([]);
 });
 
@@ -152,4 +190,25 @@ test.each([
 test('a reservation whose tags are gone, or whose range is not known, is asked for', async () => {
   expect(await reservedIn(world({ marks: without('scr-1') }), 'subnet-1')).toBeUndefined();
   expect(await reservedIn(world({ facts: {} }), 'subnet-1')).toBeUndefined();
+});
+
+const short = { ...facts, 'lt-1': { version: '2', content: '{"image":"ami-2"}' } };
+test.each([
+  ['a group launches another version', { groups: [aGroup(), aGroup({}, '3')] }],
+  ['a group launches what is the default or the latest', { groups: [aGroup({}, '$Default')] }],
+  [
+    'a group has fewer members than it wants: there may be no such version any more',
+    { groups: [aGroup({ DesiredCapacity: 2 })] },
+  ],
+  ['no group launches it', { groups: [] }],
+  ['nothing is known of it', { facts: {} }],
+  ['an older Slipway kept less of it', { facts: short }],
+  ['it carries no tag, and groups launch it', { marks: without('lt-1') }],
+  ['it carries no tag, and no group launches it', { marks: without('lt-1'), groups: [] }],
+])('versions of launch templates are asked for where %s', async (_, change) => {
+  // Nothing answers: where one version is asked for, it is not there.
+  const look = world(change);
+  look.clients.ec2.middlewareStack.add(() => async () => ({ output: { $metadata: {} }, response: {} }), { step: 'initialize' });
+  await seenTemplates(look);
+  expect(look.asked).toContain(templates);
 });
