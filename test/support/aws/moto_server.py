@@ -17,6 +17,7 @@ import moto.backends
 from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
 from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGatewayBackend
@@ -48,6 +49,21 @@ moto.backends.list_of_moto_modules = lambda: modules
 inspect.getmembers = functools.lru_cache(maxsize=None)(inspect.getmembers)
 
 # --- What moto does wrong and nobody can mend from outside ---------------------------------------------------------------------------
+
+replace_profile = IamInstanceProfileAssociationBackend.replace_iam_instance_profile_association
+
+
+def replace_profile_of_the_instance(self, *args, **kwargs):
+    """The instance shows its new profile, too."""
+    association = replace_profile(self, *args, **kwargs)
+    association.instance.iam_instance_profile = {
+        "Arn": association.iam_instance_profile.arn,
+        "Id": association.association_id,
+    }
+    return association
+
+
+IamInstanceProfileAssociationBackend.replace_iam_instance_profile_association = replace_profile_of_the_instance
 
 prep_nics = Instance.prep_nics
 terminate = Instance.terminate
