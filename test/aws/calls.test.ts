@@ -1,5 +1,6 @@
 import { ModifyVpcAttributeCommand } from '@aws-sdk/client-ec2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openAws } from '../../providers/aws/provider.ts';
 import { withProviderDefaults } from '../../src/config/provider-defaults.ts';
 import { clusterSchema } from '../../src/config/schema.ts';
 import type { ObservedMap } from '../../src/plan/observed.ts';
@@ -69,6 +70,23 @@ test('a look at a cluster asks once for each kind of thing that no other answer 
     expect(searched).toContain('ListHostedZonesByName');
   }
   place.check();
+  await place.close();
+});
+
+test('a store that is there proves the account that credentials name; where none is, AWS is asked, and a false claim ends there', async () => {
+  const place = await awsPlace(moto, cluster);
+  const { signal } = new AbortController();
+  const claiming = (accountId: string) =>
+    openAws({ cluster, endpoint: place.proxy.url, credentials: { ...place.account.credentials, accountId } });
+  const looks = (accountId: string, create = false) =>
+    asked(place, async () => (await claiming(accountId)).store(cluster, { create }, signal));
+  const { id } = place.account;
+  expect(await looks(id)).toEqual(['GetObject', 'GetCallerIdentity']);
+  for (const create of [false, true])
+    await expect(looks('999999999999', create)).rejects.toThrow(`of account ${id}, and say that they are of 999999999999`);
+  expect(place.changes()).toBe(0);
+  expect((await looks(id, true))[0]).toBe('GetCallerIdentity');
+  expect(await looks(id)).toEqual(['GetObject']);
   await place.close();
 });
 
