@@ -10,7 +10,7 @@ import { codeOf } from './errors.ts';
  * credentials name is a claim (AWS_ACCOUNT_ID may say anything), so who opens the store by it asks AWS whenever that fails, and nothing is
  * changed before AWS was asked.
  */
-export interface Account {
+interface Account {
   /** Without a call, where that can be. */
   told(signal: AbortSignal): Promise<string>;
   /** AWS's own word. Throws where there are no valid credentials, where they claim another account, and where this cluster may not be made. */

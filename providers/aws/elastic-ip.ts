@@ -11,7 +11,7 @@ import type { Address, Context, Observation, Ref, ResourceType } from '../../src
 import type { AwsClients } from './clients.ts';
 import { atAddress, made, ownOf, setTags, tagged, visible, whileHeld } from './ec2.ts';
 import { codeOf, isNotFound } from './errors.ts';
-import { keepFact } from './facts.ts';
+import { forgetFact, keepFact } from './facts.ts';
 import { createWithIntent } from './idempotency.ts';
 import { type Tags, withTags } from './tags.ts';
 import { seenAddresses } from './told.ts';
@@ -94,6 +94,7 @@ export const elasticIp: ResourceType<ElasticIpProps, ElasticIpOutputs, AwsClient
       async () => [`network interface ${there.NetworkInterfaceId}`],
       () => ec2.send(new ReleaseAddressCommand({ AllocationId: id })),
     );
+    await forgetFact(ctx.clients, id);
   },
 };
 

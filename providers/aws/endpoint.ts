@@ -12,7 +12,7 @@ import type { Address, Context, Observation, Ref, Resolved, ResourceType } from 
 import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
-import { keepFact } from './facts.ts';
+import { forgetFact, keepFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
 import { isGoing } from './network-queries.ts';
 import { type Tags, withTags } from './tags.ts';
@@ -100,7 +100,7 @@ export const endpoint: ResourceType<EndpointProps, EndpointOutputs, AwsClients> 
       });
     for (;;) {
       const there = await describe(id, ctx).catch(unlessNotFound);
-      if (!there || /^deleted$/i.test(there.State ?? '')) return;
+      if (!there || /^deleted$/i.test(there.State ?? '')) return forgetFact(ctx.clients, id);
       await sleep(pollMs, undefined, { signal: ctx.signal });
     }
   },

@@ -11,7 +11,7 @@ import type { Address, Context, Observation, Ref, ResourceType } from '../../src
 import type { AwsClients } from './clients.ts';
 import { made, ownOf, setTags, tagged, visible } from './ec2.ts';
 import { unlessNotFound } from './errors.ts';
-import { keepFact } from './facts.ts';
+import { forgetFact, keepFact } from './facts.ts';
 import { createWithToken } from './idempotency.ts';
 import { addressOfNat, allNatGateways, isGone } from './network-queries.ts';
 import { polled } from './polls.ts';
@@ -69,6 +69,7 @@ export const natGateway: ResourceType<NatGatewayProps, NatGatewayOutputs, AwsCli
   async delete(outputs, ctx) {
     await unrouted(outputs.id, ctx);
     await remove(outputs, ctx);
+    await forgetFact(ctx.clients, outputs.id);
   },
 };
 
