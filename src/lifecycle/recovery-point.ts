@@ -7,6 +7,7 @@ import { needOf } from '../recovery/need.ts';
 import { manifestKey, type RecoveryPoint } from '../recovery/point.ts';
 import { type Taken, takeRecoveryPoint } from '../recovery/take.ts';
 import type { Rollout, Wave } from '../rollout/rollout.ts';
+import { turnsOfWave } from '../rollout/turns.ts';
 import { newRunId } from '../run/journal.ts';
 import { readRecord } from './identity.ts';
 import type { Session } from './session.ts';
@@ -66,8 +67,8 @@ export async function recoveryNeed(
     rollout: record?.rollout && rolloutDigest(course),
   });
 }
-export const touchesControlPlane = ({ lanes }: Wave): boolean =>
-  lanes.some(({ first, turns, last }) => [...first, ...turns, ...last].some(({ role }) => role === 'etcd' || role === 'master'));
+export const touchesControlPlane = (wave: Wave): boolean =>
+  turnsOfWave(wave).some(({ role }) => role === 'etcd' || role === 'master');
 
 /** For people: where it lies. */
 export const placeOf = (store: { readonly url: string }, id: string): string =>

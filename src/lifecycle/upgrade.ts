@@ -1,8 +1,8 @@
 import { exitCodes, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
+import { turnsOfWave } from '../rollout/turns.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
-import { turnsOfWave } from '../rollout/waves.ts';
 import { during } from '../run/during.ts';
 import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';

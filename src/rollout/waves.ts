@@ -194,7 +194,3 @@ function turnOf(
 const isContent = (change: Change): boolean =>
   typeOf(change.address) === 'host.bundle' || typeOf(change.address).endsWith('.machine') || isPackages(change);
 const isPackages = ({ address }: Change): boolean => typeOf(address) === 'host.packages';
-
-/** All turns of a wave, in the order of its lanes. */
-export const turnsOfWave = ({ lanes }: Wave): readonly Turn[] =>
-  lanes.flatMap(({ first, turns, last }) => [...first, ...turns, ...last]);

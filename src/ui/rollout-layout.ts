@@ -1,6 +1,7 @@
 import type { Change } from '../plan/plan.ts';
 import { nameOf } from '../plan/resource.ts';
 import type { Lane, Rollout, Turn, VersionChange, Wave } from '../rollout/rollout.ts';
+import { turnsOfWave } from '../rollout/turns.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { duration, plural } from './text.ts';
 
@@ -37,15 +38,13 @@ export function groupTurns(turns: readonly Turn[], shown: Shown): readonly TurnG
 const reasonsOf = ({ because, machine }: Turn, name: string): readonly string[] =>
   because.map((reason) => reason.replaceAll(machine, name));
 
-export const turnsOf = ({ first, turns, last }: Lane): readonly Turn[] => [...first, ...turns, ...last];
 export const isNothing = (plan: UpgradePlan): boolean =>
-  restOf(plan).length === 0 &&
-  plan.rollout.waves.every(({ lanes, changes }) => changes.length === 0 && lanes.every((lane) => turnsOf(lane).length === 0));
+  restOf(plan).length === 0 && plan.rollout.waves.every((wave) => wave.changes.length === 0 && turnsOfWave(wave).length === 0);
 
 /** What no turn and no wave names: changes of what is shared, and deletions. They come last. */
 export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly Change[] {
   const named = new Set<string>(waves.flatMap((wave) => wave.changes));
-  const machines = new Set(waves.flatMap(({ lanes }) => lanes.flatMap((lane) => turnsOf(lane).map(({ machine }) => machine))));
+  const machines = new Set(waves.flatMap(turnsOfWave).map(({ machine }) => machine));
   // `host.bundle/master-a`, `pki.certificate/master-a.apiserver`, `etcd.member/main.etcd-a`
   const ofMachine = ({ address }: Change) =>
     nameOf(address)

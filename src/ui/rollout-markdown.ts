@@ -1,6 +1,7 @@
 import { leftOf, unseenOf } from '../plan/make.ts';
 import type { Change } from '../plan/plan.ts';
 import type { Obstacle, Rollout } from '../rollout/rollout.ts';
+import { turnsOfLane } from '../rollout/turns.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { codeSpan, details, escapeMarkdown, fenced, markdownTable } from './markdown.ts';
 import { costMarkdown } from './plan-cost.ts';
@@ -15,7 +16,6 @@ import {
   restOf,
   type Shown,
   type TurnGroup,
-  turnsOf,
   versionsText,
   waveText,
 } from './rollout-layout.ts';
@@ -47,7 +47,7 @@ export function rolloutMarkdown(plan: UpgradePlan): string {
     ...cost,
   ].join('\n\n');
   const shown: Shown = new Map();
-  const groups = rollout.waves.flatMap((wave) => wave.lanes.flatMap((lane) => groupTurns(turnsOf(lane), shown)));
+  const groups = rollout.waves.flatMap((wave) => wave.lanes.flatMap((lane) => groupTurns(turnsOfLane(lane), shown)));
   return [head, ...within(groups.map(sectionOf), commentLimit - head.length)].join('\n\n');
 }
 
@@ -89,7 +89,7 @@ function lanesTable(rollout: Rollout): readonly string[] {
   const rows = rollout.waves.flatMap((wave, index) => {
     const name = `${index + 1}. ${escapeMarkdown(waveText(wave, rollout))}`;
     const lanes = wave.lanes.map((lane) => {
-      const turns = turnsOf(lane);
+      const turns = turnsOfLane(lane);
       const moves = new Map(turns.flatMap(({ versions }) => versions.map((version) => [JSON.stringify(version), version])));
       const drained = turns.filter(({ drain }) => drain).length;
       return [

@@ -1,5 +1,6 @@
 import { leftOf, unseenOf } from '../plan/make.ts';
 import type { Obstacle, Turn, Wave } from '../rollout/rollout.ts';
+import { turnsOfLane, turnsOfWave } from '../rollout/turns.ts';
 import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import { costLines } from './plan-cost.ts';
 import { signOf } from './plan-layout.ts';
@@ -14,7 +15,6 @@ import {
   restOf,
   type Shown,
   type TurnGroup,
-  turnsOf,
   versionsText,
   waveText,
 } from './rollout-layout.ts';
@@ -75,10 +75,10 @@ function waveLines(wave: Wave, title: string, shownDiffs: Shown, look: Look): re
   return [
     style.bold(title),
     ...wave.lanes
-      .filter((lane) => turnsOf(lane).length > 0)
+      .filter((lane) => turnsOfLane(lane).length > 0)
       .flatMap((lane) => [
-        `  ${lane.name}: ${plural(turnsOf(lane).length, 'machine')} ${style.dim(laneText(lane))}`,
-        ...groupTurns(turnsOf(lane), shownDiffs).flatMap((group) => groupLines(group, look)),
+        `  ${lane.name}: ${plural(turnsOfLane(lane).length, 'machine')} ${style.dim(laneText(lane))}`,
+        ...groupTurns(turnsOfLane(lane), shownDiffs).flatMap((group) => groupLines(group, look)),
       ]),
     ...wave.changes.map((address) => `    ${style.yellow(`~ ${sanitize(address)}`)}`),
   ];
@@ -169,7 +169,7 @@ function laterBlocks(plan: UpgradePlan, { style }: Look): readonly (readonly str
 }
 
 function verdict({ cluster, rollout }: UpgradePlan, errors: number, { style }: Look): string {
-  const turns = rollout.waves.flatMap(({ lanes }) => lanes.flatMap(turnsOf));
+  const turns = rollout.waves.flatMap(turnsOfWave);
   const drained = turns.filter(({ drain }) => drain).length;
   const counts = [
     plural(rollout.waves.length, 'wave'),

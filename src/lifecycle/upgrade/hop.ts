@@ -4,7 +4,7 @@ import { partOf } from '../../plan/part.ts';
 import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../../rollout/schedule.ts';
-import { turnsOfWave } from '../../rollout/waves.ts';
+import { turnsOfWave } from '../../rollout/turns.ts';
 import { inWindow } from '../../rollout/window.ts';
 import { runPlan } from '../round.ts';
 import { planFrom, type Session } from '../session.ts';

@@ -9,6 +9,7 @@ import { type PodDemand, podDemand } from '../../rollout/preflight/demand.ts';
 import { preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../../rollout/rollout.ts';
+import { turnsOfWave } from '../../rollout/turns.ts';
 import type { UpgradePlan } from '../../rollout/upgrade-plan.ts';
 import { recoveryNeed } from '../recovery-point.ts';
 import type { Session } from '../session.ts';
@@ -66,8 +67,7 @@ export async function rolloutOf(
   return { ...last.plan, command: 'upgrade', rollout };
 }
 
-const drainsOf = (waves: readonly Wave[]): readonly Turn[] =>
-  waves.flatMap(({ lanes }) => lanes.flatMap(({ turns, last }) => [...turns, ...last])).filter(({ drain }) => drain);
+const drainsOf = (waves: readonly Wave[]): readonly Turn[] => waves.flatMap(turnsOfWave).filter(({ drain }) => drain);
 
 /** What the API and everything else say against beginning: one reading of it, for all questions. */
 async function askApi(

@@ -5,7 +5,7 @@ import { type Only, only } from '../../rollout/only.ts';
 import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import type { Outcome } from '../../rollout/schedule.ts';
-import { turnsOfWave } from '../../rollout/waves.ts';
+import { turnsOfWave } from '../../rollout/turns.ts';
 import { during } from '../../run/during.ts';
 import { foundationOf } from '../foundation.ts';
 import { amendRecord } from '../identity.ts';

@@ -1,4 +1,5 @@
 import type { Obstacle, Turn, Wave } from '../rollout.ts';
+import { turnsOfWave } from '../turns.ts';
 
 const serves: Readonly<Record<string, readonly string[]>> = {
   etcd: ['etcd'],
@@ -7,7 +8,7 @@ const serves: Readonly<Record<string, readonly string[]>> = {
 
 /** Whoever is the only one of its role has nobody to stand in for it: said before it goes, for nobody else would notice an upgrade. Pure. */
 export function aloneObstacles(waves: readonly Wave[], machines: readonly { readonly role: string }[]): readonly Obstacle[] {
-  const all = waves.flatMap(({ lanes }) => lanes.flatMap(({ turns, last }) => [...turns, ...last]));
+  const all = waves.flatMap(turnsOfWave);
   // Those that go stay until the others have had their turn.
   const leaving = new Set(all.filter(({ how }) => how === 'remove').map(({ role }) => role));
   const alone = ({ role, how, restarts }: Turn): boolean =>
