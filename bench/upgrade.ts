@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../test/support/cli.ts';
-import { explained, openLoad, summary } from '../test/support/load/load.ts';
+import { explained, failuresOf, openLoad, summary } from '../test/support/load/load.ts';
 import { assetCache } from '../test/support/local-etcd.ts';
 import { ensureTestapp } from '../test/support/testapp.ts';
 
@@ -53,7 +53,7 @@ async function upgraded(load: Awaited<ReturnType<typeof openLoad>>): Promise<Rea
   const result = await traffic.stop();
   const events = eventsIn(run.stdout);
   if (eventsFile) writeFileSync(eventsFile, run.stdout);
-  const failures = [...result.api.failures, ...result.app.failures];
+  const failures = failuresOf(result);
   console.error(`${strategy}: ${Math.round(ms)} ms\n${summary(result)}`);
   for (const line of explained(failures, events)) console.error(line);
   if (failures.length > 0) console.error(result.balancer.join('\n'));

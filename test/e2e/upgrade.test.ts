@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dockerClient, type Ended, ended, eventsIn, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
-import { explained, type Load, openLoad, summary } from '../support/load/load.ts';
+import { explained, failuresOf, type Load, openLoad, summary } from '../support/load/load.ts';
 import { assetCache } from '../support/local-etcd.ts';
 import { ensureTestapp } from '../support/testapp.ts';
 
@@ -220,7 +220,7 @@ describe('under load', () => {
   test('nobody noticed any of it: no request to the API and none to the application has failed', async () => {
     const result = await traffic.stop();
     console.log(summary(result));
-    expect(explained([...result.api.failures, ...result.app.failures], events)).toEqual([]);
+    expect(explained(failuresOf(result), events)).toEqual([]);
     expect(result.api.requests).toBeGreaterThan(500);
     expect(result.app.requests).toBeGreaterThan(1000);
   });

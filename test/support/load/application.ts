@@ -1,14 +1,13 @@
 import { testapp } from '../testapp.ts';
-import type { Kubectl } from '../workloads.ts';
 
 export const nodePort = 30080;
-export const replicas = 6;
+const replicas = 6;
 
 /**
  * An application as its owner should run one that nobody may notice the move of (hard part 23): it says when it is ready; told to go, it serves for
  * as long as news takes to reach every node; and no more than one of it may be away by intent.
  */
-const application = (namespace: string): readonly object[] => {
+export const application = (namespace: string): readonly object[] => {
   const labels = { app: 'web' };
   const spread = (topologyKey: string): object => ({
     maxSkew: 1,
@@ -60,9 +59,3 @@ const application = (namespace: string): readonly object[] => {
     },
   ];
 };
-
-/** Applies it, and waits until all of it is ready. */
-export async function deployApplication(kubectl: Kubectl, namespace: string): Promise<void> {
-  await kubectl.apply(application(namespace));
-  await kubectl('rollout', 'status', 'deployment/web', '-n', namespace, '--timeout=90s');
-}

@@ -3,14 +3,15 @@ import type Docker from 'dockerode';
 import { tarOf } from '../../../providers/local/tar.ts';
 import { dockerClient, type TestCluster } from '../cli.ts';
 
-const port = 8080;
+/** Of the first port of nodes; those of the others follow. */
+const firstPort = 8080;
 const configPath = '/etc/haproxy/haproxy.cfg';
 
 /**
  * What a cloud would put before a Service: it knows of each node only what its kube-proxy says on 10256, every half second, and tries
  * nothing twice. As everywhere, one bad answer takes a node out and two good ones bring it back.
  */
-const config = (backends: Readonly<Record<string, string>>, nodePort: number): string => `global
+const config = (backends: Readonly<Record<string, string>>, nodePorts: readonly number[]): string => `global
   maxconn 4000
   no strict-limits
   log stdout format raw local0 notice
@@ -24,22 +25,26 @@ defaults
   timeout client 30s
   timeout server 30s
 
-frontend application
-  bind :${port}
-  default_backend nodes
+${nodePorts.map((nodePort, index) => proxy(backends, nodePort, index)).join('\n')}
+`;
 
-backend nodes
+/** One port of nodes. What their kube-proxies say is asked once for all ports. */
+const proxy = (backends: Readonly<Record<string, string>>, nodePort: number, index: number): string => `frontend port-${nodePort}
+  bind :${firstPort + index}
+  default_backend nodes-${index}
+
+backend nodes-${index}
   balance roundrobin
-  option httpchk GET /healthz
-  http-check expect status 200
-  default-server check port 10256 inter 500ms fastinter 500ms downinter 500ms fall 1 rise 2
-${Object.entries(backends)
-  .map(([name, address]) => `  server ${name} ${address}:${nodePort}`)
+${index === 0 ? '  option httpchk GET /healthz\n  http-check expect status 200\n  default-server check port 10256 inter 500ms fastinter 500ms downinter 500ms fall 1 rise 2\n' : ''}${Object.entries(
+  backends,
+)
+  .map(([name, address]) => `  server ${name} ${address}:${nodePort}${index === 0 ? '' : ` track nodes-0/${name}`}`)
   .join('\n')}
 `;
 
 export interface Balancer {
-  readonly url: URL;
+  /** One a port of nodes. */
+  readonly urls: readonly URL[];
   /** Which nodes went and came, as haproxy says it. */
   log(): Promise<readonly string[]>;
   remove(): Promise<void>;
@@ -52,9 +57,10 @@ export interface Balancer {
 export async function startBalancer(
   cluster: TestCluster,
   backends: Readonly<Record<string, string>>,
-  nodePort: number,
+  nodePorts: readonly number[],
 ): Promise<Balancer> {
   const name = `${cluster.name}-app-balancer`;
+  const ports = nodePorts.map((_, index) => firstPort + index);
   await removeContainer(name);
   const { Image: image } = await dockerClient.getContainer(`${cluster.name}-balancer`).inspect();
   const container = await dockerClient.createContainer({
@@ -64,20 +70,20 @@ export async function startBalancer(
     Entrypoint: ['haproxy', '-W', '-db', '-f', configPath],
     StopSignal: 'SIGUSR1',
     Labels: { 'slipway.cluster': cluster.name },
-    ExposedPorts: { [`${port}/tcp`]: {} },
+    ExposedPorts: Object.fromEntries(ports.map((port) => [`${port}/tcp`, {}])),
     HostConfig: {
       CapDrop: ['ALL'],
       NetworkMode: `slipway-${cluster.name}`,
-      PortBindings: { [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: '' }] },
+      PortBindings: Object.fromEntries(ports.map((port) => [`${port}/tcp`, [{ HostIp: '127.0.0.1', HostPort: '' }]])),
     },
   });
-  await container.putArchive(await tarOf([{ path: configPath.slice(1), content: config(backends, nodePort), mode: 0o644 }]), {
+  await container.putArchive(await tarOf([{ path: configPath.slice(1), content: config(backends, nodePorts), mode: 0o644 }]), {
     path: '/',
   });
   await container.start();
-  const published = await publishedPort(container);
+  const published = await publishedPorts(container, ports);
   return {
-    url: new URL(`http://127.0.0.1:${published}/`),
+    urls: published.map((port) => new URL(`http://127.0.0.1:${port}/`)),
     async log() {
       const log = await container.logs({ stdout: true, stderr: true, timestamps: true });
       return log
@@ -89,14 +95,14 @@ export async function startBalancer(
   };
 }
 
-async function publishedPort(container: Docker.Container): Promise<string> {
+async function publishedPorts(container: Docker.Container, ports: readonly number[]): Promise<readonly string[]> {
   for (let attempt = 1; ; attempt++) {
     const { NetworkSettings: settings, State: state } = await container.inspect();
-    const found = settings.Ports[`${port}/tcp`]?.[0]?.HostPort;
-    if (found) return found;
+    const found = ports.flatMap((port) => settings.Ports[`${port}/tcp`]?.[0]?.HostPort ?? []);
+    if (found.length === ports.length) return found;
     if (attempt === 20) {
       const log = (await container.logs({ stdout: true, stderr: true, tail: 10 })).toString('latin1');
-      throw new Error(`the application's balancer has no port: it is ${state.Status}\n${log}`);
+      throw new Error(`the application's balancer has no ports: it is ${state.Status}\n${log}`);
     }
     await sleep(100);
   }

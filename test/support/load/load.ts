@@ -3,13 +3,15 @@ import type { TestCluster } from '../cli.ts';
 import { type Kubectl, openKubectl } from '../workloads.ts';
 import { type ApiTraffic, startApiLoad } from './api.ts';
 import { startAppLoad } from './app.ts';
-import { deployApplication, nodePort } from './application.ts';
+import { application, nodePort } from './application.ts';
 import { startBalancer } from './balancer.ts';
 import { keepImages } from './images.ts';
 import type { Failure, Traffic } from './outcome.ts';
+import { identities, store, storePorts } from './replicas.ts';
+import { type StoreTraffic, startStoreLoad } from './store.ts';
 
 export interface Load {
-  /** Both clients, until `stop`. */
+  /** All three clients, until `stop`. */
   start(): Promise<{ stop(): Promise<LoadResult> }>;
   readonly kubectl: Kubectl;
   /** Before `cluster down`: a network with a stranger in it cannot be removed. */
@@ -18,6 +20,7 @@ export interface Load {
 export interface LoadResult {
   readonly api: ApiTraffic;
   readonly app: Traffic;
+  readonly store: StoreTraffic;
   /** What the application's balancer said of the nodes. */
   readonly balancer: readonly string[];
 }
@@ -35,7 +38,7 @@ export interface LoadOptions {
 
 const namespace = 'load';
 
-/** The application, its balancer and both clients on a cluster that is up: what must notice nothing (hard part 23). */
+/** The applications, their balancer and all clients on a cluster that is up: what must notice nothing (hard part 23). */
 export async function openLoad(
   cluster: TestCluster,
   { version, machines, zones, pool, workers, perZone }: LoadOptions,
@@ -43,7 +46,8 @@ export async function openLoad(
   const kubectl = await openKubectl(cluster, version, namespace);
   const images = keepImages(cluster, pool);
   await images.has(workers);
-  await deployApplication(kubectl, namespace);
+  await kubectl.apply([...application(namespace), ...store(namespace)]);
+  await Promise.all(['deployment/web', 'statefulset/store'].map((one) => kubectl('rollout', 'status', one, '--timeout=90s')));
   // A new cluster counts zones from 0 and pools from 1.
   const slots = { zones: Object.fromEntries(zones.map((zone, index) => [zone, index])), pools: { [pool]: 1 } };
   const addresses = planAddresses(machines, slots);
@@ -52,7 +56,9 @@ export async function openLoad(
       Array.from({ length: perZone }, (_, index) => [`${pool}-${zone}-${index + 1}`, addresses.member(pool, zone, index + 1)]),
     ),
   );
-  const balancer = await startBalancer(cluster, backends, nodePort);
+  const balancer = await startBalancer(cluster, backends, [nodePort, ...storePorts]);
+  const [web, ...replicas] = balancer.urls;
+  if (!web) throw new Error('a balancer has a port');
   return {
     kubectl,
     async remove() {
@@ -60,13 +66,15 @@ export async function openLoad(
     },
     async start() {
       const kubeconfig = (await cluster.must('kubeconfig', '--stdout')).stdout;
-      await answers(balancer.url);
+      await Promise.all([answers(web), ...replicas.map((url) => answers(new URL('/value', url)))]);
       const api = startApiLoad(kubeconfig, { namespace });
-      const app = startAppLoad(balancer.url);
+      const app = startAppLoad(web);
+      const stored = startStoreLoad(replicas);
       return {
         async stop() {
-          const [ofApi, ofApp] = await Promise.all([api.stop(), app.stop()]);
-          return { api: ofApi, app: ofApp, balancer: await balancer.log() };
+          const [ofApi, ofApp, ofStore] = await Promise.all([api.stop(), app.stop(), stored.stop()]);
+          const failures = [...ofStore.failures, ...(await identities(kubectl))];
+          return { api: ofApi, app: ofApp, store: { ...ofStore, failures }, balancer: await balancer.log() };
         },
       };
     },
@@ -86,16 +94,24 @@ async function answers(url: URL): Promise<void> {
   }
 }
 
+/** Whatever somebody would have noticed. */
+export const failuresOf = ({ api, app, store }: LoadResult): readonly Failure[] => [
+  ...api.failures,
+  ...app.failures,
+  ...store.failures,
+];
 const clock = (at: number): string => new Date(at).toISOString().slice(11, 23);
 
 /** One line a client. */
-export function summary({ api, app }: LoadResult): string {
+export function summary({ api, app, store }: LoadResult): string {
   const line = (name: string, t: Traffic): string =>
     `${name}: ${t.requests} requests, ${t.failures.length} failed; ms: p50 ${t.latency.p50}, p90 ${t.latency.p90}, p99 ${t.latency.p99}, max ${t.latency.max}; longest gap ${t.longestGapMs} ms`;
   return [
     line('api', api),
     `watches: ${api.watches.reconnects} reconnects, ${api.watches.relists} relists, ${api.watches.events} events`,
     line('app', app),
+    line('store', store),
+    `store: ${store.without} without an answer of one replica, processes after the first: ${store.moves.join(', ')}`,
   ].join('\n');
 }
 

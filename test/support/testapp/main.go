@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-const usage = `usage: testapp [serve] [--port 8080] [--delay 0s]      GET / /env /client /exists/PATH /healthz /readyz; SIGTERM: not ready, waits --delay, ends requests, exits 0
+const usage = `usage: testapp [serve] [--port 8080] [--delay 0s] [--data DIR]      GET / /env /client /exists/PATH /healthz /readyz, /value, PUT /value/N; SIGTERM: not ready, waits --delay, ends requests, exits 0
        testapp webhook --cert FILE --key FILE [--port 8443]   validating admission webhook: denies what is labelled deny=true
        testapp get [--timeout 5s] [--retry 0s] [--insecure | --ca FILE] [--token FILE] URL...   prints "STATUS BODY" a URL; exit 1 unless all are 2xx
        testapp lookup [--timeout 5s] [--retry 0s] NAME...     prints "NAME ADDRESS..." a name

@@ -51,6 +51,7 @@ func serve(arguments []string) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	port := flags.Int("port", 8080, "")
 	delay := flags.Duration("delay", 0, "time between SIGTERM and the end of listening")
+	data := flags.String("data", "", "directory of the replica at /value")
 	_ = flags.Parse(arguments)
 	var ready atomic.Bool
 	mux := http.NewServeMux()
@@ -78,6 +79,9 @@ func serve(arguments []string) error {
 			http.Error(w, err.Error(), http.StatusNotFound)
 		}
 	})
+	if *data != "" {
+		keepValue(mux, *data)
+	}
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", answerReady(&ready))
 	server := &http.Server{Addr: fmt.Sprintf(":%d", *port), Handler: mux}
