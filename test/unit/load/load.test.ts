@@ -1,4 +1,4 @@
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import { startAppLoad } from '../../support/load/app.ts';
 import { explained } from '../../support/load/load.ts';
 import { steadily, Tally } from '../../support/load/outcome.ts';
 import { outcomeOf } from '../../support/load/request.ts';
+import { startStoreLoad } from '../../support/load/store.ts';
 import { watchSteadily } from '../../support/load/watch.ts';
 
 /** What measures that nobody is interrupted must itself miss nothing. */
@@ -121,4 +122,53 @@ test('a failure is told with what the run was at just then', () => {
   expect(explained([{ at: 6000, ms: 30, kind: 'app', text: 'connecting: ECONNREFUSED' }], events)).toEqual([
     '00:00:06.000 +30 ms app: connecting: ECONNREFUSED [drain worker-a]',
   ]);
+});
+
+describe('the store', () => {
+  /** Three replicas; what one does otherwise is said by its ordinal. */
+  async function replicas(does: (ordinal: number, answer: ServerResponse) => boolean = () => false): Promise<readonly URL[]> {
+    const ordinals = [0, 1, 2];
+    const kept = [0, 0, 0];
+    const served = ordinals.map((ordinal) =>
+      serve(({ url = '', method }, answer) => {
+        if (does(ordinal, answer)) return;
+        if (method === 'PUT') kept[ordinal] = Number(url.split('/').at(-1));
+        answer.end(`store-${ordinal} first ${kept[ordinal]}\n`);
+      }),
+    );
+    return (await Promise.all(served)).map(({ url }) => url);
+  }
+  async function during(urls: readonly URL[], ms = 300) {
+    const load = startStoreLoad(urls, { perSecond: 50, timeoutMs: 1000 });
+    await sleep(ms);
+    return load.stop();
+  }
+
+  test('one of three may be away, and is counted; two may not', async () => {
+    const one = await during(await replicas((ordinal, answer) => ordinal === 1 && !!answer.destroy()));
+    expect(one.failures).toEqual([]);
+    expect([one.requests > 10, one.without > 10, one.moves]).toEqual([true, true, [0, 0, 0]]);
+    const two = await during(await replicas((ordinal, answer) => ordinal > 0 && !!answer.destroy()));
+    expect(two.failures.length).toBe(two.requests);
+    expect(two.failures[0]).toMatchObject({ kind: 'store write', text: expect.stringMatching(/store-1: .*; store-2: /) });
+  });
+  test('what was written and is not read, fails', async () => {
+    let asked = 0;
+    const forgets = await replicas((ordinal, answer) => asked++ > 60 && !!answer.end(`store-${ordinal} first 5\n`));
+    expect((await during(forgets)).failures[0]?.text).toMatch(/^\d+ was written, and 2 of them tell 5, 5$/);
+  });
+  test('an answer by another name fails, and so does a process that was followed by another; one after the other is a move', async () => {
+    const stranger = await during(await replicas((ordinal, answer) => ordinal === 2 && !!answer.end('store-1 first 1\n')));
+    expect(stranger.failures[0]).toMatchObject({ kind: 'store identity', text: 'store-2 answers as store-1' });
+    const life = { is: 'first' };
+    const urls = await replicas((ordinal, answer) => ordinal === 0 && !!answer.end(`store-0 ${life.is} 9e15\n`));
+    setTimeout(() => {
+      life.is = 'second';
+    }, 100);
+    const moved = await during(urls);
+    expect([moved.failures, moved.moves]).toEqual([[], [1, 0, 0]]);
+    let turn = 0;
+    const twice = await replicas((ordinal, answer) => ordinal === 0 && !!answer.end(`store-0 life-${turn++ % 2} 9e15\n`));
+    expect((await during(twice)).failures[0]?.text).toBe('store-0 is two processes at once');
+  });
 });
