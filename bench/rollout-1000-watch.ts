@@ -173,6 +173,9 @@ export class Calls {
       ['GET nodes', 2.1 * nodes],
       // Cordon, uncordon, and the mark that it is due: put there and taken away. A little is asked again where somebody else was faster.
       ['PATCH nodes', 4.5 * nodes],
+      // The pod that is tried on each.
+      ['PATCH pods', 1.05 * nodes],
+      ['DELETE pods', 1.05 * nodes],
       // One each; what was refused for a moment is asked again.
       ['POST pods/eviction', 1.1 * pods],
     ];

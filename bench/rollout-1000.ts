@@ -8,7 +8,7 @@
  *   before, drain, change, verify, free (uncordoned, and on record), gate.
  * - memory: MB, the peak of the process that plans, or of the one that upgrades. The machines and hosts that are played lie in the same process.
  * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, four in all), the mark that it
- *   is due, and its pods' evictions. The kubelets' own are not counted.
+ *   is due, its pods' evictions, and the pod that is tried there (made and deleted). The kubelets' own are not counted.
  * - upgrade: seconds in all. ideal: what it would take if all but the drains took no time. cpu: seconds of the process, a node; apiCpu, etcdCpu, kwokCpu: of
  *   those that share its cores here, and not in a cluster.
  */

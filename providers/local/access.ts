@@ -12,8 +12,13 @@ export function access(topology: Topology, seen: Observed): Access {
   for (const [address, observation] of seen.entries()) {
     if (typeOf(address) !== machine.name) continue;
     const name = nameOf(address);
-    if (observation.state === 'unknown') hosts.set(name, { state: 'unreachable', why: observation.why });
-    else hosts.set(name, hostAccess(name, outputsOf(observation.outputs), bastion));
+    if (observation.state === 'unknown') {
+      hosts.set(name, { state: 'unreachable', why: observation.why });
+      continue;
+    }
+    const outputs = outputsOf(observation.outputs);
+    // Its run was killed before it was ever started: nothing lies on it, and it is made again.
+    if (outputs.state !== 'created') hosts.set(name, hostAccess(name, outputs, bastion));
   }
   return { bastion: bastion.endpoint, hosts, api: apiOf(topology, seen) };
 }

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { UnreachableError, UserError } from '../errors.ts';
 import type { KubeApi } from './client.ts';
+import type { PodsByNode } from './drain/feed.ts';
 import { skipAnnotation } from './drain/pod.ts';
 import { KubeRefusal } from './http.ts';
 import { type KubeObject, marks, type ObjectName } from './objects.ts';
-import { patiently } from './wait.ts';
+import { patiently, type SharedPoll } from './wait.ts';
 
 interface Trial {
   readonly node: string;
@@ -25,39 +26,40 @@ const cleanUpMs = 10_000;
 
 /**
  * A node says Ready as soon as its pod network is configured; whether a pod starts there is seen by starting one: it does nothing, needs no image that is not
- * there, and is gone again. Also on a node that is cordoned. Returns why it could not be tried, which says nothing against the node. Throws UserError.
+ * there, and is gone again. Also on a node that is cordoned. It is made and deleted, and seen among the pods of all nodes: two calls. Returns why it could
+ * not be tried, which says nothing against the node. Throws UserError.
  */
-export async function podStarts(api: KubeApi, trial: Trial): Promise<string | undefined> {
+export async function podStarts(api: KubeApi, pods: SharedPoll<PodsByNode>, trial: Trial): Promise<string | undefined> {
   const { node, timeoutMs, signal } = trial;
   const end = performance.now() + timeoutMs;
   const pod = podOf(node);
-  // One that a killed run has left says nothing of what runs here now.
-  await remove(api, pod, signal);
+  let uid: string | undefined;
   try {
     const made = await patiently(() => api.apply(trialPod(trial), { signal }), signal).catch((error: unknown) => {
       if (error instanceof KubeRefusal && !signal.aborted) return error;
       throw error;
     });
     if (made instanceof KubeRefusal) return made.problem.what;
-    let why = 'its kubelet has said nothing of it';
-    while (performance.now() < end) {
-      const found = await api.get(pod, signal).catch((error: unknown) => {
-        if (error instanceof UnreachableError) return error;
+    uid = made.metadata.uid;
+    for (let seen = false; performance.now() < end; ) {
+      const nodes = await pods.next(signal).catch((error: unknown) => {
+        if (error instanceof UnreachableError) return undefined;
         throw error;
       });
-      if (found === undefined) return 'somebody has deleted the pod';
-      if (!(found instanceof UnreachableError)) {
-        const { status } = podSchema.parse(found);
-        if (status.phase === 'Running' || status.phase === 'Succeeded') return undefined;
-        // Its kubelet had no room for it.
-        if (status.phase === 'Failed' && /^OutOf/.test(status.reason)) return `${status.reason}: ${status.message}`;
-        why = [status.reason, status.message, ...status.containerStatuses.map(({ state }) => state.waiting?.reason ?? '')]
-          .filter((text) => text !== '')
-          .join(': ');
-        if (status.phase === 'Failed') break;
-      }
-      await sleep(200, undefined, { signal });
+      const phase = nodes?.get(node)?.get(uid ?? '')?.phase;
+      if (phase === 'Running' || phase === 'Succeeded') return undefined;
+      if (phase === 'Failed' || (nodes && seen && phase === undefined)) break;
+      seen ||= phase !== undefined;
+      if (!nodes) await sleep(200, undefined, { signal });
     }
+    const found = await patiently(() => api.get(pod, signal), signal);
+    if (found?.metadata.uid !== uid) return 'somebody has deleted the pod';
+    const { status } = podSchema.parse(found);
+    if (status.phase === 'Running' || status.phase === 'Succeeded') return undefined;
+    // Its kubelet had no room for it.
+    if (status.phase === 'Failed' && /^OutOf/.test(status.reason)) return `${status.reason}: ${status.message}`;
+    const words = [status.reason, status.message, ...status.containerStatuses.map(({ state }) => state.waiting?.reason ?? '')];
+    const why = words.filter((text) => text !== '').join(': ') || 'its kubelet has said nothing of it';
     throw new UserError({
       what: `no pod starts on it: one that does nothing did not run within ${Math.round(timeoutMs / 1000)} s`,
       where: `node ${node}`,
@@ -65,7 +67,9 @@ export async function podStarts(api: KubeApi, trial: Trial): Promise<string | un
       next: `cluster logs ${node} -u containerd, cluster logs ${node} -u kubelet; then run the same command again: it goes on from there`,
     });
   } finally {
-    await remove(api, pod, AbortSignal.timeout(cleanUpMs)).catch(() => undefined);
+    const late = AbortSignal.timeout(cleanUpMs);
+    // Where the answer was lost, it may be there all the same.
+    await (uid === undefined ? remove(api, pod, late) : deleteNow(api, pod, uid, late)).catch(() => undefined);
   }
 }
 
@@ -75,12 +79,14 @@ export async function removeTrialPods(api: KubeApi, signal: AbortSignal): Promis
   for (const { metadata } of left) await remove(api, { apiVersion: 'v1', kind: 'Pod', namespace, name: metadata.name }, signal);
 }
 
-/** At once, and not when its kubelet says so: that one may be what is broken. */
 async function remove(api: KubeApi, pod: ObjectName, signal: AbortSignal): Promise<void> {
   const found = await patiently(() => api.get(pod, signal), signal);
   const uid = found?.metadata.uid;
-  if (uid !== undefined) await patiently(() => api.delete(pod, signal, { uid, gracePeriodSeconds: 0 }), signal);
+  if (uid !== undefined) await deleteNow(api, pod, uid, signal);
 }
+/** And not when its kubelet says so: that one may be what is broken. */
+const deleteNow = (api: KubeApi, pod: ObjectName, uid: string, signal: AbortSignal): Promise<unknown> =>
+  patiently(() => api.delete(pod, signal, { uid, gracePeriodSeconds: 0 }), signal);
 
 /** Nothing in it that admission might mind. */
 const trialPod = ({ node, image }: Trial): KubeObject => ({

@@ -29,6 +29,8 @@ export interface GroupRollPorts {
   leave(machine: string, signal: AbortSignal): Promise<void>;
   /** Waits until what runs on every node (DaemonSets) is ready on this one. */
   daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
+  /** Starts one on it, and takes it away again. Throws UserError when none starts. */
+  podStarts(machine: string, signal: AbortSignal): Promise<void>;
   readonly emit: Emit;
   readonly signal: AbortSignal;
   readonly pollMs?: number;
@@ -77,6 +79,7 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
   const surging = new Map<string, number>();
   /** Machines that were ended, and their pools. */
   const leaving = new Map<string, string>();
+  const proofs = new Map<string, Promise<void>>();
   const autoscaled = new Set(groups.filter((group) => group.autoscaled).map(({ pool }) => pool));
   let held = false;
 
@@ -92,6 +95,14 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
     const wanted = group.autoscaled && size.left === 0 ? undefined : size.before;
     await size.one(() => port.settle(group.name, wanted, signal));
     sizes.delete(group.name);
+  };
+  /** Whoever has come anew bears pods: asked once of each. */
+  const proved = (machine: string, signal: AbortSignal): Promise<void> => {
+    const known = proofs.get(machine);
+    if (known) return known;
+    const proof = Promise.all([ports.daemonsReady(machine, signal), ports.podStarts(machine, signal)]).then(() => undefined);
+    proofs.set(machine, proof);
+    return proof;
   };
   const ofPools = async (pools: ReadonlySet<string>, signal: AbortSignal): Promise<readonly KubeObject[]> =>
     [...(await seen(ports, signal)).values()].filter(({ metadata }) => pools.has(metadata.labels?.['slipway.dev/pool'] ?? ''));
@@ -128,7 +139,7 @@ export function groupRoll(ports: GroupRollPorts): GroupRoll {
       const ready = () =>
         during(`machines of ${group.name}`, emit, async () => {
           const fresh = await readyGroup(group, wave, size, poll, ports, signal);
-          await Promise.all(fresh.map((one) => ports.daemonsReady(one, signal)));
+          await Promise.all(fresh.map((one) => proved(one, signal)));
         });
       const { members = [] } = (await port.read(signal)).get(group.name) ?? {};
       // Gone by itself, or by a run that was killed: what comes in its place is waited for all the same.

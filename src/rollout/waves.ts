@@ -163,7 +163,10 @@ function turnOf(
   }
   const versions = input.versionsOf(machine);
   const node = machine.role === 'master' || machine.role === 'worker';
-  const how = strategy === 'replace' && (replaced.length > 0 || chosen.some(isContent)) ? 'replace' : 'in-place';
+  // Nothing lies on it: a run was killed when it had made it, and there is nothing to replace.
+  const made = chosen.every(({ address, action }) => action !== 'create' || address !== input.machineAddress(machine.name));
+  const bare = made && chosen.some(({ address, action }) => action === 'create' && typeOf(address) === 'host.bundle');
+  const how = strategy === 'replace' && (replaced.length > 0 || (!bare && chosen.some(isContent))) ? 'replace' : 'in-place';
   const disturbing = versions.filter(({ what }) => underPods.has(what)).map(({ what }) => what);
   const packages = chosen.some(isPackages);
   if (packages) disturbing.push("the operating system's packages");

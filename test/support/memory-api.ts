@@ -23,6 +23,8 @@ export class MemoryApi implements KubeApi {
   readonly pods = new Map<string, KubeObject>();
   /** Evictions, by pod. */
   readonly moved = new Map<string, number>();
+  /** Each eviction: from which node, and which kubelet ran there. */
+  readonly evictions: { readonly pod: string; readonly node: string; readonly kubelet: string | undefined }[] = [];
   /** Why this pod may not be evicted; undefined: it may. */
   refuses: (pod: PodName) => string | undefined = () => undefined;
   /** Nodes whose kubelets run, and are not Ready. */
@@ -130,6 +132,8 @@ export class MemoryApi implements KubeApi {
       const found = this.pods.get(pod.name);
       if (!found) return;
       this.pods.delete(pod.name);
+      const node = nodeOf(found);
+      this.evictions.push({ pod: pod.name, node, kubelet: this.#ports.kubelet(node) });
       this.moved.set(pod.name, (this.moved.get(pod.name) ?? 0) + 1);
       this.#events.push({ type: 'DELETED', object: found });
       this.#bind(pod.name, '', 'ReplicaSet');
@@ -146,7 +150,10 @@ export class MemoryApi implements KubeApi {
         throw new KubeRefusal(name, 403, { message: 'not allowed', reason: 'Forbidden', details: { causes: [] } });
       const pod = { ...object, metadata: { ...object.metadata, uid: `uid-${++this.#version}` } };
       const phase = this.barren.has(nodeOf(object)) ? 'Pending' : 'Running';
-      await this.#ports.act(`create pod ${name}`, () => void this.pods.set(name, { ...pod, status: { phase } }));
+      await this.#ports.act(`create pod ${name}`, () => {
+        this.pods.set(name, { ...pod, status: { phase } });
+        this.#events.push({ type: 'ADDED', object: { ...pod, status: { phase } } });
+      });
       return pod;
     }
     const cordons = isCordoned(object);
@@ -178,7 +185,10 @@ export class MemoryApi implements KubeApi {
   }
   async delete({ kind, name }: ObjectName): Promise<void> {
     if (kind !== 'Pod') throw new Error('only pods are deleted in this API');
-    await this.#ports.act(`delete pod ${name}`, () => void this.pods.delete(name));
+    await this.#ports.act(`delete pod ${name}`, () => {
+      const object = this.pods.get(name);
+      if (this.pods.delete(name) && object) this.#events.push({ type: 'DELETED', object });
+    });
   }
   async kind(): Promise<undefined> {
     return undefined;

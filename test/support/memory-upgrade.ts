@@ -4,6 +4,7 @@ import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
 import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
+import { UnreachableError } from '../../src/errors.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
 import { type BundleProps, propsOf } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
@@ -11,7 +12,7 @@ import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host
 import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
-import type { KubeObject } from '../../src/kube/objects.ts';
+import { type KubeObject, marks } from '../../src/kube/objects.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
 import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts';
 import { machinesBy } from '../../src/lifecycle/live.ts';
@@ -79,6 +80,10 @@ export class UpgradableCluster {
   readonly mirrors = new Map<string, ExecResult>();
   /** Machines whose new packages want a restart. */
   readonly restarting = new Set<string>();
+  /** Machines that do not come back from that in time, the first time. */
+  readonly late = new Set<string>();
+  /** What programs of a machine say that run and are not well. */
+  readonly ailing = new Map<string, string>();
   /** Acts of commands, and records that they wrote. */
   readonly acts: string[] = [];
   /** Nothing of a killed command reaches the world any more. */
@@ -280,7 +285,9 @@ export class UpgradableCluster {
     if (this.#formed && members > 1 && voting <= members / 2) found.push(`etcd has ${voting} of ${members} members`);
     for (const pod of this.api.pods.values()) {
       const { nodeName }: { nodeName?: unknown } = Object(pod.spec);
-      if (typeof nodeName === 'string' && nodeName !== '' && !this.machines().includes(nodeName))
+      // One that was only tried is no loss.
+      const tried = pod.metadata.labels?.[marks.trial] !== undefined;
+      if (!tried && typeof nodeName === 'string' && nodeName !== '' && !this.machines().includes(nodeName))
         found.push(`pod ${pod.metadata.name} was on ${nodeName}, which is gone`);
     }
     return found;
@@ -365,6 +372,8 @@ export class UpgradableCluster {
   }
 
   async #host(name: string): Promise<Host> {
+    if (!this.world.things.has(addressOf('local.machine', name)))
+      throw new UnreachableError({ what: 'the host gives no answer', where: name });
     const host = await this.#hosts.get(name);
     const said = (stdout: string): ExecResult => ({ code: 0, stdout, stderr: '' });
     return {
@@ -380,6 +389,8 @@ export class UpgradableCluster {
           await this.#act(`stop units of ${name}`, () => this.world.things.delete(addressOf('host.units', name)));
           return said('');
         }
+        const ails = command.includes('/livez') ? this.ailing.get(name) : undefined;
+        if (ails !== undefined) return { code: 1, stdout: ails, stderr: '' };
         if (command === 'sh -s look') return this.mirrors.get(name) ?? said('package openssl 1 2\ndone\n');
         const cluster = etcdClusterNames.find((each) => command.includes(`:${etcdClusters[each].client}/`));
         if (cluster === undefined) return command === 'sh -s' ? host.exec(command, options) : said(`${Date.now()}`);
@@ -524,6 +535,8 @@ export class UpgradableCluster {
         await type.update?.(props, outputs, ctx);
         const done = { ...bring(nameOf(ctx.address)), asked: packagesProps(props).since };
         world.things.set(ctx.address, { props, outputs: done });
+        if (done.rebooted && this.late.delete(nameOf(ctx.address)))
+          throw new UnreachableError({ what: 'it did not come back within 300 s of its restart', where: nameOf(ctx.address) });
         return done;
       },
     };

@@ -36,7 +36,7 @@ export async function finishUpgrade(session: Session, course: Course, allowDataL
     await runPlan(plan, session);
     last = await look();
   }
-  const image = opened.cluster.upgrade.canary ? imageName('pause', course.to) : undefined;
+  const image = imageName('pause', course.to);
   await nodeWork(session, undefined).release(session.signal, undefined, image);
   await amendRecord(session, {
     foundation: foundationOf(opened.cluster),

@@ -9,6 +9,7 @@ import { durationMs } from '../../config/duration.ts';
 import { UnreachableError, UserError } from '../../errors.ts';
 import { memberHost } from '../../etcd/on-host.ts';
 import { waitForClusterVersion } from '../../etcd/turn.ts';
+import { programsWell } from '../../host/programs.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { notReady } from '../../kube/types/node.ts';
 import { runCommand } from '../../rollout/gate-command.ts';
@@ -86,7 +87,7 @@ async function passGates(
   await Promise.all([
     ...(turn.how !== 'remove' && (turn.role === 'etcd' || turn.role === 'master') ? [etcdIsWell(session, signal)] : []),
     ...(turn.role === 'master' ? [work.leadersLead(signal)] : []),
-    ...(isNode(turn, session) ? [staysReady(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
+    ...(isNode(turn, session) ? [staysWell(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
   ]);
   if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);
 }
@@ -113,6 +114,15 @@ async function etcdHasRisen({ lanes }: Wave, session: Session, signal: AbortSign
   if (to === undefined) return;
   const clients = session.reach.hosts();
   await waitForClusterVersion(to, { clients, clusters: etcdClustersOf(session.design.topology), signal });
+}
+
+/** Asked of the machine's programs last: one that crashes again and again may be well for its first seconds. */
+async function staysWell(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
+  await staysReady(turn, session, signal);
+  const { topology, bundles } = session.design;
+  const bundle = bundles.get(topology.machines.find(({ name }) => name === turn.machine)?.bundle ?? '');
+  const host = await session.reach.hosts().hosts.get(turn.machine, { signal });
+  await programsWell(host, bundle?.units.map(({ name }) => name) ?? [], { timeoutMs: waverMs, signal });
 }
 
 /** Ready without a break for as long as `upgrade.stableFor` says; a kubelet that has just started may waver before that. */

@@ -36,7 +36,8 @@ const patienceMs = 30_000;
 
 export function openGroupPools(
   session: Session,
-  { drain, leave, daemonsReady }: Pick<NodeWork, 'drain' | 'leave' | 'daemonsReady'>,
+  { drain, leave, daemonsReady, podStarts }: Pick<NodeWork, 'drain' | 'leave' | 'daemonsReady' | 'podStarts'>,
+  image: string,
 ): GroupPools {
   const { groups, machines } = session.design.topology;
   const port = groups.length > 0 ? groupsPort(session) : undefined;
@@ -51,6 +52,7 @@ export function openGroupPools(
     drain,
     leave,
     daemonsReady,
+    podStarts: (machine, signal) => podStarts(machine, image, signal),
     emit: session.emit,
     signal: session.signal,
   });

@@ -40,20 +40,14 @@ export async function runHop(
   const work = nodeWork(session, options.forceAfterMs);
   const gates = openGates(session, work);
   const began = new Map<Wave, number>();
-  const groups = openGroupPools(session, work);
+  const image = imageName('pause', hop.versions);
+  const groups = openGroupPools(session, work, image);
   const look = machineLooks(session);
-  const image = upgrade.canary ? imageName('pause', hop.versions) : undefined;
-  const proven = new Set<readonly Turn[]>();
   const ports = {
     turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
       if (groups.owns(turn)) return groups.turn(turn, wave, own);
       await moves.begin(turn, wave, hop);
-      const proves = async (machine: string): Promise<void> => {
-        const kin = lanesOf(wave).find((turns) => turns.includes(turn));
-        if (image === undefined || !kin || proven.has(kin)) return;
-        await work.podStarts(machine, image, own);
-        proven.add(kin);
-      };
+      const proves = (machine: string): Promise<void> => work.podStarts(machine, image, own);
       await takeTurn(turn, session, { ...work, look, gone: () => moves.gone(turn, hop), proves }, own);
       await moves.end(turn, hop);
     },
@@ -112,6 +106,3 @@ async function changeShared(session: Session, moves: Moves, hop: Hop, { changes 
   const part = () => partOf(planFrom(session, policy), (address) => wanted.has(address));
   await moves.addons(hop, () => runPlan(part(), session, signal));
 }
-
-/** Turns of which the first goes alone, and shows what the others would meet. */
-const lanesOf = ({ lanes }: Wave): readonly (readonly Turn[])[] => lanes.flatMap(({ first, turns }) => [first, turns]);

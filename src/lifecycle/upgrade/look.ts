@@ -15,7 +15,7 @@ import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { machineOf, planWaves, type Strategy, type Waves } from '../../rollout/waves.ts';
 import type { ClusterDesign } from '../design.ts';
 import { type Look, lookSession, planFrom, type Session } from '../session.ts';
-import { indexOfKey, poolKey, type Variants, withSurge } from '../variants.ts';
+import { indexesOf, indexOfKey, poolKey, type Variants, withSurge } from '../variants.ts';
 import { type Course, type Hop, variantsAt } from './course.ts';
 import { groupLanes } from './group-look.ts';
 import { policy } from './policy.ts';
@@ -60,8 +60,9 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
     found ??= sparesOf(session, target, variantsAt(course, hop, now.topology));
     return found;
   };
+  const last = course.hops.at(-1) === hop;
   const waves = planWaves({
-    plan: withoutPackages(plan, ahead),
+    plan: withoutPackages(last ? plan : withoutPassed(plan, course, hop, target), ahead),
     groups,
     leads: (machine) => leaders.has(machine),
     ails: (machine) => ailing.has(machine),
@@ -75,7 +76,6 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
     surgeOf: (pool) => spares().get(pool) ?? [],
     moves: hop.moves,
   });
-  const last = course.hops.at(-1) === hop;
   const removals = planRemovals({
     plan,
     seen: session.seen,
@@ -99,6 +99,16 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
     target,
     heal: healing(session, look.plan, waves),
   };
+}
+
+/**
+ * Who has made this hop before may have come further in a turn that was cut before its record: another turn would take it back, an API server or a member of
+ * etcd by a minor version. What differs there for other reasons is for the last hop.
+ */
+function withoutPassed(plan: Plan, { variants }: Course, { index }: Hop, { topology: { machines } }: ClusterDesign): Plan {
+  const indexOf = indexesOf(variants, machines);
+  const passed = new Set(machines.filter((machine) => indexOf(machine) >= index).map(({ name }) => name));
+  return { ...plan, changes: plan.changes.filter(({ address }) => machineOf(address, passed) === undefined) };
 }
 
 /** Packages are upgraded once: with the first turn of their machine. */

@@ -30,7 +30,7 @@ export interface NodeWork extends TurnPorts {
   leadersLead(signal: AbortSignal): Promise<void>;
   /** Waits until what runs on every node (DaemonSets) is ready on this one. Throws UserError with what is not. */
   daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
-  /** Starts one on it, and takes it away again. Throws UserError when none starts. */
+  /** Starts one on it, and takes it away again. Throws UserError when none starts: the node is cordoned then, until one does. */
   podStarts(machine: string, image: string, signal: AbortSignal): Promise<void>;
   /**
    * Takes away every cordon and mark of an upgrade's, of whichever run, from all nodes or these. Returns the nodes that were cordoned by us. `image`: none of
@@ -58,7 +58,9 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
   const starts = async (node: string, image: string, signal: AbortSignal): Promise<void> => {
     const task = `pod on ${node}`;
     await during(task, emit, async () => {
-      const untried = await podStarts(await api(signal), { node, image, timeoutMs: kube.readyWithinMs, signal });
+      const connected = await api(signal);
+      pods ??= watchPods(connected, lifetime);
+      const untried = await podStarts(connected, pods, { node, image, timeoutMs: kube.readyWithinMs, signal });
       if (untried !== undefined) emit({ type: 'progress', task, message: `it could not be tried: ${untried}` });
     });
   };
@@ -125,7 +127,15 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
           }),
       });
     },
-    podStarts: starts,
+    async podStarts(machine, image, signal) {
+      try {
+        await starts(machine, image, signal);
+      } catch (error) {
+        // Also where nothing was drained: more pods would come to it, and the next run would find nothing there that differs.
+        if (error instanceof UserError && !signal.aborted) await cordon(await api(signal), machine, { runId, signal });
+        throw error;
+      }
+    },
     async release(signal, of = () => true, image) {
       const connected = await api(signal);
       await removeTrialPods(connected, signal);

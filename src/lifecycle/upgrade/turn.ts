@@ -40,7 +40,7 @@ export interface MachinePorts extends TurnPorts {
   look(machine: string): Promise<void>;
   /** The old machine is no more. Before that nobody may take the machine for moved: whoever heals would change it as it stands, its kubelet before its API server. */
   gone(): Promise<void>;
-  /** Before pods come to it: one starts there. Asked of the first of its kind alone. */
+  /** Before pods come to it: one starts there. */
   proves(machine: string, signal: AbortSignal): Promise<void>;
 }
 const apiUnit = 'kube-apiserver.service';
@@ -75,9 +75,15 @@ export async function takeTurn(turn: Turn, session: Session, ports: MachinePorts
   await ports.handOver(upgradesPackages && rebooted(turn, session) ? leadsOfAll : leads, signal);
   if (how === 'remove') return;
   await carryOut(turn, verification(turn, session), session, signal, since);
-  if (turn.role === 'worker' && (turn.drain || how === 'add')) await ports.proves(machine, signal);
+  if (bearsPods(turn)) await ports.proves(machine, signal);
   if (turn.role === 'master' || turn.role === 'worker') await ports.uncordon(machine, signal);
 }
+
+const podUnits: readonly string[] = ['kubelet', 'containerd', 'flanneld'];
+/** Whether it starts pods as before is to be seen: what they stand on is new or has restarted, also in a turn that a killed run has begun. */
+const bearsPods = ({ role, how, drain, restarts }: Turn): boolean =>
+  (role === 'master' || role === 'worker') &&
+  (how !== 'in-place' || drain || restarts.length === 0 || restarts.some((unit) => podUnits.includes(unit)));
 
 /** Its etcd members lead nobody any more, and the others can do without them. */
 async function stepBack(machine: string, session: Session, signal: AbortSignal): Promise<void> {

@@ -26,6 +26,9 @@ const small = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
   });
 const replacing = { strategy: 'replace', maxSurge: 1, maxUnavailable: 0 } as const;
 
+/** `npm run test:all` kills after each of them. */
+const all = process.env.SLIPWAY_E2E_LONG !== undefined;
+const seed = Number(process.env.SLIPWAY_TEST_SEED ?? Math.floor(Math.random() * 1000));
 const kindOf = (act: string | undefined): string | undefined => act?.split('/')[0];
 
 function unlessNotDesigned(error: unknown): void {
@@ -33,9 +36,24 @@ function unlessNotDesigned(error: unknown): void {
 }
 
 describe('an upgrade that is killed after each of its acts', () => {
-  const ways: readonly (readonly [string, string, Partial<ClusterInput>])[] = [
+  const smallest: Partial<ClusterInput> = { masters: { count: 1 }, pools: [{ name: 'workers', count: 1 }] };
+  const ways: readonly (readonly [string, string, Partial<ClusterInput>, Partial<ClusterInput>?])[] = [
     ['in place', '1.35.4', {}],
-    ['in place, etcd 3.5 → 3.6, two hops', '1.33.13', { masters: { count: 1 }, pools: [{ name: 'workers', count: 1 }] }],
+    ['in place, etcd 3.5 → 3.6, two hops', '1.33.13', smallest],
+    ['in place, two minor versions', '1.34.4', { masters: { count: 1 } }],
+    [
+      'shrinking: two masters, two etcd members and two workers go',
+      '1.36.3',
+      {
+        etcd: { count: 3 },
+        masters: { count: 3 },
+        pools: [
+          { name: 'workers', count: 2 },
+          { name: 'batch', count: 1 },
+        ],
+      },
+      smallest,
+    ],
     [
       'etcd 3.5 → 3.6, three members by replacement',
       '1.33.13',
@@ -58,8 +76,8 @@ describe('an upgrade that is killed after each of its acts', () => {
   ];
   test.each(ways)(
     '%s: `up` heals without bringing anything further, and the same command ends as if nothing had been',
-    async (_, from, over) => {
-      const [before, after] = [small(from, over), small(from === '1.33.13' ? '1.34.4' : '1.36.3', over)];
+    async (_, from, over, becomes = over) => {
+      const [before, after] = [small(from, over), small(from === '1.33.13' ? '1.34.4' : '1.36.3', becomes)];
       const ready = await standing(before);
       const whole = ready.copy();
       await whole.upgrade(after);
@@ -72,9 +90,9 @@ describe('an upgrade that is killed after each of its acts', () => {
           kindOf(whole.acts[at]) !== 'create pki.certificate' ||
           kindOf(whole.acts[at - 1]) !== kindOf(whole.acts[at]),
       );
-      // All of a long one take half a minute: some, and the way it goes on from there by turns.
-      const every = kills.length > 50 ? 3 : kills.length > 25 ? 2 : 1;
-      const some = kills.filter((at, index) => index % every === 0 || kindOf(whole.acts[at]) === 'delete local.machine');
+      // All of them take minutes: some, others each time, and the way it goes on from there by turns.
+      const every = all ? 1 : Math.ceil(kills.length / 16);
+      const some = kills.filter((at, index) => (index + seed) % every === 0 || kindOf(whole.acts[at]) === 'delete local.machine');
       for (const [index, at] of some.entries()) {
         const cluster = ready.copy();
         await cluster.killedAfter(at + 1, (signal) => cluster.upgrade(after, {}, signal));
@@ -88,16 +106,21 @@ describe('an upgrade that is killed after each of its acts', () => {
             [],
           );
           await cluster.upgrade(after);
-          expect(cluster.broken).toEqual([]);
+          expect(cluster.broken.join('; ')).toBe('');
           expect(cluster.digest()).toBe(whole.digest());
           // By the killed run, by `up` and by the one that went on: no machine was made once more than without the kill.
           expect(cluster.made.toSorted()).toEqual(whole.made.toSorted());
           expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
           expect((await cluster.record()).rollout).toBeUndefined();
           expect(cluster.api.pods.size).toBe(whole.api.pods.size);
+          // No pod was evicted for nothing: from a machine that stays, and had been brought to its version before.
+          const machines = cluster.machines();
+          const done = ({ node, kubelet }: (typeof cluster.api.evictions)[number]): boolean =>
+            machines.includes(node) && kubelet === after.kubernetes.version;
+          expect(JSON.stringify(cluster.api.evictions.filter(done))).toBe('[]');
         } catch (error) {
           wrong.push(
-            `killed after ${at + 1}, ${whole.acts[at]}: ${error instanceof Error ? error.message.slice(0, 600) : error}`,
+            `seed ${seed}: killed after ${at + 1}, ${whole.acts[at]}: ${error instanceof Error ? error.message.slice(0, 600) : error}`,
           );
         }
       }

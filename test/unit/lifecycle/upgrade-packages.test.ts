@@ -62,6 +62,23 @@ describe("the operating system's packages", () => {
     expect([cluster.broken, await cluster.left(file), cluster.api.tainted()]).toEqual([[], [], []]);
   });
 
+  test('a machine that does not come back from its restart: stopped there, by its name, and nothing comes to it; once it is back the same command goes on', async () => {
+    const cluster = await standing(since(undefined));
+    for (const name of machines) cluster.restarting.add(name);
+    cluster.late.add('workers-a-1');
+    const file = since('2020-01-01');
+    const { problem } = await failure(cluster.upgrade(file));
+    expect(problem).toMatchObject({
+      what: expect.stringMatching(/turn of workers-a-1 failed/),
+      why: expect.stringMatching(/did not come back within 300 s of its restart/),
+      next: expect.stringMatching(/workers-b-1, bastion/),
+    });
+    expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
+    expect((await cluster.upgrade(file)).outcome).toBe('done');
+    expect(upgraded(cluster)).toEqual(['etcd-a', 'master-a', 'master-b', 'workers-a-1', 'workers-b-1', 'bastion']);
+    expect([cluster.broken, await cluster.left(file), cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], [], [], []]);
+  });
+
   test('an earlier upgrade that was late enough is as good: no turn, nothing left', async () => {
     const cluster = await standing(since('2020-01-02'));
     expect(await cluster.left(since('2020-01-02T00:00Z'))).toEqual([]);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
 import { aCluster } from '../../support/builders.ts';
-import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { standingAs, UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
 
 const time = new VirtualTimers();
@@ -78,6 +78,70 @@ describe('an upgrade that stops', () => {
     expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1']);
     expect(cluster.api.cordoned()).toEqual(['workers-a-1']);
     cluster.api.barren.clear();
+    await goesOn(cluster);
+  });
+
+  test('the same on a worker after the first, and on a master whose machine is new: each turn ends with a pod that starts', async () => {
+    const cluster = await standing();
+    cluster.api.barren.add('workers-b-1');
+    await expect(cluster.upgrade(after)).rejects.toThrow(/turn of workers-b-1 failed[\s\S]*no pod starts on it/);
+    expect(kubelets(cluster)).toEqual(['master-a', 'master-b', 'workers-a-1', 'workers-b-1']);
+    expect(cluster.api.cordoned()).toEqual(['workers-b-1']);
+    cluster.api.barren.clear();
+    await goesOn(cluster);
+    const anew = at('1.36.3', {
+      masters: { count: 2, upgrade: { strategy: 'replace' } },
+      kubernetes: { version: '1.36.3', maxPods: 90 },
+    });
+    cluster.api.barren.add('master-a');
+    await expect(cluster.upgrade(anew)).rejects.toThrow(/turn of master-a failed[\s\S]*no pod starts on it/);
+    cluster.api.barren.clear();
+    await goesOn(cluster, anew);
+  });
+
+  test('a kubelet that restarts under its pods, with no drain: a pod is tried there, too; where only an API server restarts, none is', async () => {
+    const cluster = await standing();
+    const limits = at('1.35.4', { kubernetes: { version: '1.35.4', maxPods: 90 } });
+    cluster.api.barren.add('workers-c-1');
+    await expect(cluster.upgrade(limits)).rejects.toThrow(/turn of workers-c-1 failed[\s\S]*no pod starts on it/);
+    expect([cluster.api.cordoned(), cluster.api.moved.size]).toEqual([['workers-c-1'], 0]);
+    await expect(cluster.upgrade(limits)).rejects.toThrow(/no pod starts on it/);
+    cluster.api.barren.clear();
+    await cluster.upgrade(limits);
+    expect([cluster.api.cordoned(), await cluster.left(limits)]).toEqual([[], []]);
+    cluster.acts.length = 0;
+    const api = { 'max-requests-inflight': '500' };
+    await goesOn(cluster, at('1.35.4', { kubernetes: { version: '1.35.4', maxPods: 90, extraArgs: { apiserver: api } } }));
+    expect(cluster.acts.filter((act) => act.startsWith('create pod'))).toEqual([]);
+  });
+
+  test('an etcd member lost while another one has its turn: nobody else has one, nor by the same command; `up` brings it back, and it goes on', async () => {
+    const pools = [{ name: 'workers', count: 1 }];
+    const three = (over: Partial<ClusterInput['etcd']>) =>
+      at('1.35.4', { etcd: { count: 3, ...over }, masters: { count: 1 }, pools });
+    const cluster = new UpgradableCluster(time);
+    await cluster.up(three({}));
+    cluster.stands();
+    const file = three({ quotaMb: 1100 });
+    const turned: string[] = [];
+    cluster.onAct = (act) => {
+      const machine = /^update host.bundle\/(etcd-\w)/.exec(act)?.[1];
+      if (machine !== undefined && turned.push(machine) === 1) cluster.lose(machine === 'etcd-b' ? 'etcd-c' : 'etcd-b');
+    };
+    await expect(cluster.upgrade(file)).rejects.toThrow(/etcd-[bc]/);
+    await expect(cluster.upgrade(file)).rejects.toThrow(/etcd-[bc]/);
+    expect(turned).toHaveLength(1);
+    await cluster.up(file);
+    await goesOn(cluster, file);
+    expect(new Set(turned).size).toBe(3);
+  });
+
+  test('programs of a master that run and are not well stop it there, with their words', async () => {
+    const cluster = await standing();
+    cluster.ailing.set('master-a', 'kube-scheduler.service is not well\nno API server at 127.0.0.1');
+    await expect(cluster.upgrade(after)).rejects.toThrow(/gate of master-a failed[\s\S]*kube-scheduler.service is not well/);
+    expect(kubelets(cluster)).toEqual(['master-a']);
+    cluster.ailing.clear();
     await goesOn(cluster);
   });
 
@@ -161,8 +225,10 @@ describe('an upgrade that stops', () => {
   });
 
   test('--abort uncordons what a killed run has left, leaves versions where they are, and a later upgrade goes on', async () => {
+    const whole = await standing();
+    await whole.upgrade(after);
     const cluster = await standing();
-    await cluster.killedAfter(22, (signal) => cluster.upgrade(after, {}, signal));
+    await cluster.killedAfter(whole.acts.indexOf('evict web-workers-b-1-1') + 1, (signal) => cluster.upgrade(after, {}, signal));
     expect(cluster.api.cordoned()).not.toEqual([]);
     const moved = kubelets(cluster);
     const { outcome, because } = await cluster.abort(after);

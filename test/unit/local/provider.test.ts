@@ -171,6 +171,15 @@ describe('access', () => {
     expect(hosts.get('etcd-a')).toMatchObject({ state: 'reachable', endpoint: { address: '172.30.0.64', port: 22 } });
     expect(api).toEqual({ server: 'https://127.0.0.1:26443', tlsServerName: 'api.demo.internal', via: 'direct' });
   });
+  test('on a machine that was created and never started nothing lies: whoever was killed there makes it again', async () => {
+    const seen = new ObservedMap();
+    seen.set('local.machine/bastion', machine({ role: 'bastion', sshPort: 22_022 }));
+    seen.set('local.machine/etcd-a', machine({ state: 'created' }));
+    seen.set('local.machine/etcd-b', machine({ state: 'exited' }));
+    const { hosts } = (await open()).access(topology, seen);
+    expect([...hosts.keys()]).toEqual(['bastion', 'etcd-b']);
+    expect(hosts.get('etcd-b')).toMatchObject({ state: 'unreachable' });
+  });
   test('says why nothing can be reached while the bastion is stopped', async () => {
     const seen = new ObservedMap();
     seen.set('local.machine/bastion', machine({ role: 'bastion', sshPort: 22_022, state: 'exited' }));

@@ -70,6 +70,8 @@ class Pool {
   onAct: (act: string) => void = () => undefined;
   /** What runs on every node is asked about on this one. */
   onDaemons: (machine: string) => void = () => undefined;
+  /** A pod is tried on this one. */
+  onTrial: (machine: string) => void = () => undefined;
   #count(act: string): void {
     this.acts++;
     this.least = Math.min(this.least, this.ready());
@@ -110,6 +112,7 @@ class Pool {
       drain: async (machine) => void this.drained.push(machine),
       leave: async () => undefined,
       daemonsReady: async (machine) => this.onDaemons(machine),
+      podStarts: async (machine) => this.onTrial(machine),
       signal,
       emit: idle.emit,
       pollMs: 0,
@@ -266,18 +269,34 @@ test('a lane of which each turn makes a machine of its own lets as many go at on
   expect(running.most).toBe(2);
 });
 
-test('no old member goes while something that runs on every node is not ready on a new one', async () => {
-  const pool = new Pool();
-  const asked: string[] = [];
-  pool.onDaemons = (machine) => {
-    asked.push(machine);
+test.each(['onDaemons', 'onTrial'] as const)(
+  'no old member goes while what every node must do is not done on a new one (%s)',
+  async (what) => {
+    const pool = new Pool();
+    const asked: string[] = [];
+    pool[what] = (machine) => {
+      asked.push(machine);
+      expect(pool.drained).toEqual([]);
+      throw new Error(`kube-system/csi on ${machine}`);
+    };
+    const old = new Set([...pool.groups.held.values()].flatMap(({ members }) => members.map(({ machine }) => machine)));
+    pool.publish();
+    await expect(pool.roll()).rejects.toThrow('kube-system/csi');
     expect(pool.drained).toEqual([]);
-    throw new Error(`kube-system/csi on ${machine}`);
-  };
+    expect(asked.length).toBeGreaterThan(0);
+    expect(asked.filter((machine) => old.has(machine))).toEqual([]);
+  },
+);
+
+test('a pod is tried once on each new member, and on none that goes', async () => {
+  const pool = new Pool();
   const old = new Set([...pool.groups.held.values()].flatMap(({ members }) => members.map(({ machine }) => machine)));
+  const tried: string[] = [];
+  pool.onTrial = (machine) => void tried.push(machine);
   pool.publish();
-  await expect(pool.roll()).rejects.toThrow('kube-system/csi');
-  expect(pool.drained).toEqual([]);
-  expect(asked.length).toBeGreaterThan(0);
-  expect(asked.filter((machine) => old.has(machine))).toEqual([]);
+  await pool.roll();
+  expect(tried.filter((machine) => old.has(machine))).toEqual([]);
+  expect(new Set(tried).size).toBe(tried.length);
+  const now = [...pool.groups.held.values()].flatMap(({ members }) => members.map(({ machine }) => machine));
+  expect(now.filter((machine) => !tried.includes(machine))).toEqual([]);
 });
