@@ -3,30 +3,40 @@ import { listRuns, readRun } from '../run/journal.ts';
 import type { Store } from '../store/store.ts';
 import type { Lane, Turn, Wave } from './rollout.ts';
 
-/** How long one turn took, gate and all, by what it was: `masters in-place`. */
+/** How long one turn took, gate and all, by what it was: `masters in-place`, `pools in-place, drained`. */
 export interface TurnTime {
   readonly kind: string;
   readonly seconds: number;
 }
 
-const kindOf = (wave: string, how: string): string => `${wave} ${how}`;
-const taskPattern = /^(\S+) \S+\/\S+$/;
+const kindOf = (wave: string, how: string, drained: boolean): string => `${wave} ${how}${drained ? ', drained' : ''}`;
+const taskPattern = /^(\S+) \S+\/(\S+)$/;
 const titlePattern = /^(in-place|replace|add|remove) \S+$/;
+/** Within the turn of that machine. */
+const drainPattern = /^drain (\S+)$/;
 
 /** The turns that were brought to their end, out of the events of one journalled run. */
 export function turnTimes(events: readonly Event[]): readonly TurnTime[] {
-  const begun = new Map<string, { readonly kind: string; readonly at: number }>();
+  const begun = new Map<string, { readonly wave: string; readonly how: string; readonly at: number; drained: boolean }>();
+  const turning = new Map<string, { drained: boolean }>();
   return events.flatMap((event): readonly TurnTime[] => {
-    const wave = taskPattern.exec(event.task)?.[1];
-    if (wave === undefined) return [];
+    if (event.type === 'started') {
+      const drains = turning.get(drainPattern.exec(event.title)?.[1] ?? '');
+      if (drains) drains.drained = true;
+    }
+    const [, wave, machine] = taskPattern.exec(event.task) ?? [];
+    if (wave === undefined || machine === undefined) return [];
     if (event.type === 'started') {
       const how = titlePattern.exec(event.title)?.[1];
-      if (how !== undefined) begun.set(event.task, { kind: kindOf(wave, how), at: event.at });
+      if (how === undefined) return [];
+      const turn = { wave, how, at: event.at, drained: false };
+      begun.set(event.task, turn);
+      turning.set(machine, turn);
       return [];
     }
-    const start = begun.get(event.task);
-    if (event.type !== 'done' || !start) return [];
-    return [{ kind: start.kind, seconds: (event.at - start.at) / 1000 }];
+    const turn = begun.get(event.task);
+    if (event.type !== 'done' || !turn) return [];
+    return [{ kind: kindOf(turn.wave, turn.how, turn.drained), seconds: (event.at - turn.at) / 1000 }];
   });
 }
 
@@ -55,7 +65,7 @@ export function estimateSeconds(history: readonly TurnTime[], waves: readonly Wa
   );
   if (medians.size === 0) return waves.every(({ lanes }) => lanes.length === 0) ? 0 : null;
   const slowest = Math.max(...medians.values());
-  const secondsOf = (wave: Wave, turn: Turn): number => medians.get(kindOf(wave.name, turn.how)) ?? slowest;
+  const secondsOf = (wave: Wave, turn: Turn): number => medians.get(kindOf(wave.name, turn.how, turn.drain)) ?? slowest;
   return Math.round(waves.reduce((sum, wave) => sum + waveSeconds(wave, caps, (turn) => secondsOf(wave, turn)), 0));
 }
 

@@ -362,8 +362,10 @@ describe('estimate', () => {
     from: number,
     to: number,
     end: 'done' | 'failed' = 'done',
+    drained = true,
   ): readonly Event[] => [
     { at: from, type: 'started', task: `${wave} 1.36.3/${machine}`, title: `${how} ${machine}` },
+    ...(drained ? [{ at: from, type: 'started' as const, task: `drain ${machine}`, title: `drain ${machine}` }] : []),
     end === 'done'
       ? { at: to, type: 'done', task: `${wave} 1.36.3/${machine}` }
       : { at: to, type: 'failed', task: `${wave} 1.36.3/${machine}`, what: 'no', log: [] },
@@ -373,6 +375,9 @@ describe('estimate', () => {
     ...events('masters', 'in-place', 'master-b', 20_000, 50_000),
     ...events('masters', 'in-place', 'master-c', 50_000, 150_000, 'failed'),
     ...events('pools', 'in-place', 'w-1', 0, 10_000),
+    // A setting that drains nobody: other turns take longer.
+    ...events('pools', 'in-place', 'w-2', 10_000, 11_000, 'done', false),
+    ...events('pools', 'in-place', 'w-3', 11_000, 12_000, 'done', false),
     { at: 0, type: 'started', task: 'host.bundle/master-a', title: 'converge' },
     { at: 9, type: 'done', task: 'host.bundle/master-a' },
   ]);
@@ -403,9 +408,11 @@ describe('estimate', () => {
   });
   test('turns that ended well are history, by what they were', () =>
     expect(history).toEqual([
-      { kind: 'masters in-place', seconds: 20 },
-      { kind: 'masters in-place', seconds: 30 },
-      { kind: 'pools in-place', seconds: 10 },
+      { kind: 'masters in-place, drained', seconds: 20 },
+      { kind: 'masters in-place, drained', seconds: 30 },
+      { kind: 'pools in-place, drained', seconds: 10 },
+      { kind: 'pools in-place', seconds: 1 },
+      { kind: 'pools in-place', seconds: 1 },
     ]));
   test('history is read from the journals of upgrades', async () => {
     const digests = { specDigest: 'a', worldDigest: 'b' };
@@ -421,7 +428,7 @@ describe('estimate', () => {
     const store = directoryStore(mkdtempSync(join(tmpdir(), 'slipway-estimate-')));
     for (const [i, command] of ['cluster up --yes', 'cluster upgrade --to 1.36.3'].entries()) {
       const journal = openJournal(store, { runId: newRunId(1_000 * i, new Uint8Array([i, 0, 0])), plan, command, generation: 1 });
-      for (const event of events('etcd', 'in-place', `etcd-${i}`, 0, 5_000 + i)) journal.record(event);
+      for (const event of events('etcd', 'in-place', `etcd-${i}`, 0, 5_000 + i, 'done', false)) journal.record(event);
       await journal.close({ outcome: 'done', finishedAt: 1, done: [], failed: [], notStarted: [] });
     }
     expect(await turnHistory(store)).toEqual([{ kind: 'etcd in-place', seconds: 5.001 }]);
