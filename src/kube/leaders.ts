@@ -68,11 +68,12 @@ export async function releaseLeads(api: Api, stopped: ReadonlySet<string>, signa
 }
 const nobody = { metadata: {}, spec: {} };
 
-const leadWithinMs = 60_000;
+/** Who was without an API server for minutes asks it again for what it must know, before it may lead, at ever longer intervals: up to a minute (client-go's reflectors). */
+const leadWithinMs = 120_000;
 /** A new leader first reads all that there is: so long it must have led. */
 const settledMs = 2_000;
 
-/** Waits until each has a leader that is at work: it has renewed its lead for a while. Throws UserError after a minute. A cluster where none has ever led has none to wait for. */
+/** Waits until each has a leader that is at work: it has renewed its lead for a while. Throws UserError after two minutes. A cluster where none has ever led has none to wait for. */
 export async function waitForLeaders(api: Api, signal: AbortSignal): Promise<void> {
   const end = performance.now() + leadWithinMs;
   for (const name of leases) {
