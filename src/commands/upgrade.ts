@@ -25,7 +25,10 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       summary: 'Set kubernetes.version in cluster.yaml first, keeping its comments; with --dry-run as if it were set',
       helpValue: 'VERSION',
     }),
-    'dry-run': Flags.boolean({ summary: 'Show what would be done, and change nothing', exclusive: ['plan', 'yes'] }),
+    'dry-run': Flags.boolean({
+      summary: 'Show what would be done, and change nothing',
+      exclusive: ['plan', 'yes', 'pause-after'],
+    }),
     out: Flags.string({ summary: 'Save the dry run, for --plan', helpValue: 'FILE', dependsOn: ['dry-run'] }),
     plan: Flags.string({
       summary: 'Carry out only this dry run, or what remains of it; anything else exits 75',
@@ -76,13 +79,14 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       ...(to !== undefined && { edit: (text) => setVersion(text, to, opening.file) }),
     });
     await this.sayFindings(opened.findings);
-    const ways = {
-      ...(forceAfterMs !== undefined && { forceAfterMs }),
-      skipRecoveryPoint: flags['skip-recovery-point'],
-    };
     const lockWaitMs = flags['lock-wait'] * 1000;
     const { pools, zones } = opened.cluster;
     const only = flags.only === undefined ? undefined : parseOnly(flags.only, { pools: pools.map(({ name }) => name), zones });
+    const ways = {
+      ...(forceAfterMs !== undefined && { forceAfterMs }),
+      skipRecoveryPoint: flags['skip-recovery-point'],
+      ...(only && { only }),
+    };
     if (flags['dry-run']) {
       const plan = await planUpgrade(opened, ways);
       live.stop();
@@ -99,7 +103,6 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       lockWaitMs,
       stopping: this.stopping,
       ...(saved && { saved }),
-      ...(only && { only }),
       ...(flags['pause-after'] && { pauseAfter: flags['pause-after'] }),
       ...ways,
       confirm: async (plan) => {

@@ -26,7 +26,7 @@ export const readUpgradePlan = (file: string): Promise<UpgradePlan> =>
   readAs(upgradePlanSchema, file, 'cluster upgrade --dry-run --out FILE');
 
 async function readAs<T>(schema: z.ZodType<T>, file: string, remake: string): Promise<T> {
-  const parsed = schema.safeParse(parse(await read(file), file));
+  const parsed = schema.safeParse(parse(await read(file, remake), file, remake));
   if (parsed.success) return parsed.data;
   throw new UserError(
     {
@@ -39,7 +39,7 @@ async function readAs<T>(schema: z.ZodType<T>, file: string, remake: string): Pr
   );
 }
 
-async function read(file: string): Promise<string> {
+async function read(file: string, remake: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
@@ -48,19 +48,19 @@ async function read(file: string): Promise<string> {
         what: 'the saved plan cannot be read',
         where: file,
         why: messageOf(error),
-        next: 'check the path; a new plan: cluster plan --out FILE',
+        next: `check the path; a new plan: ${remake}`,
       },
       exitCodes.usage,
       { cause: error },
     );
   }
 }
-function parse(text: string, file: string): unknown {
+function parse(text: string, file: string, remake: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new UserError(
-      { what: 'the saved plan is not JSON', where: file, why: messageOf(error), next: 'make a new one: cluster plan --out FILE' },
+      { what: 'the saved plan is not JSON', where: file, why: messageOf(error), next: `make a new one: ${remake}` },
       exitCodes.lockedOrStale,
       { cause: error },
     );

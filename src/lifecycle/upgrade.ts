@@ -1,4 +1,4 @@
-import { exitCodes, UserError } from '../errors.ts';
+import { exitCodes, UnreachableError, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { turnsOfWave } from '../rollout/turns.ts';
@@ -7,14 +7,15 @@ import { during } from '../run/during.ts';
 import { refuseLostKeys } from './foundation.ts';
 import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
-import { type Session, withLockedSession, withSession } from './session.ts';
+import { lookSession, type Session, withLockedSession, withSession } from './session.ts';
 import { type Course, courseOf } from './upgrade/course.ts';
 import { finishUpgrade } from './upgrade/finish.ts';
 import { releaseGroups } from './upgrade/group-roll.ts';
-import { aheadOf, type HopLook, refuseUnseen } from './upgrade/look.ts';
+import { aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade/look.ts';
 import { nodeWork } from './upgrade/node-work.ts';
 import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
+import { policy } from './upgrade/policy.ts';
 import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
 import { untilWindow } from './upgrade/windows.ts';
 
@@ -42,7 +43,7 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     const started = opened.now();
     const course = courseFor(session);
     const { plan, ahead } = await preflight(session, course, options);
-    refuseStale(plan, options.saved);
+    refuseStale(plan, options.saved, course);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
       runId: session.runId,
@@ -54,7 +55,8 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
       findings: [],
       ...more,
     });
-    const nothing = plan.rollout.waves.length === 0 && chosenOf(plan).length === 0;
+    const { waves, only } = plan.rollout;
+    const nothing = waves.length === 0 && chosenOf(plan).length === 0 && !only?.leftOut.length;
     if (!nothing) {
       refuseObstacles(plan);
       if (!(await options.confirm(plan))) return result('declined');
@@ -85,26 +87,49 @@ export async function abortUpgrade(opened: Opened, { lockWaitMs }: { readonly lo
   return withLockedSession(opened, { command: 'upgrade', waitMs: lockWaitMs }, async (session) => {
     refuseUnmade(session);
     const started = opened.now();
-    const course = courseFor(session);
-    const looks = await lookAhead(session, course);
-    const work = nodeWork(session, undefined);
-    const freed = await work.release(session.signal);
+    const underWay = session.record?.rollout !== undefined;
+    const left = await stillToGo(session);
+    const freed = await nodeWork(session, undefined).release(session.signal).catch(apiFirst);
     const groups = await releaseGroups(session);
+    const gaveUp = underWay || freed.length > 0 || groups.length > 0;
     return {
       cluster: opened.cluster.name,
       runId: session.runId,
-      outcome: 'aborted',
-      kubernetes: course.to.kubernetes,
+      outcome: gaveUp ? 'aborted' : 'nothing to abort',
+      kubernetes:
+        session.record?.rollout?.hops.at(-1)?.versions.kubernetes ?? session.inForce.variants.all[0].versions.kubernetes,
       waves: [],
       seconds: (opened.now() - started) / 1000,
-      left: looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine, how }) => ({ machine, how })),
-      because: [
-        freed.length > 0 ? `uncordoned: ${freed.join(', ')}` : 'no node was cordoned by an upgrade',
-        ...(groups.length > 0 ? [`back at their sizes: ${groups.join(', ')}`] : []),
-      ].join('; '),
+      left: gaveUp ? left : [],
+      ...(gaveUp && {
+        because: [
+          freed.length > 0 ? `uncordoned: ${freed.join(', ')}` : 'no node was cordoned by an upgrade',
+          ...(groups.length > 0 ? [`back at their sizes: ${groups.join(', ')}`] : []),
+        ].join('; '),
+      }),
       findings: [],
     };
   });
+}
+
+/** Nodes are freed through the API. */
+function apiFirst(error: unknown): never {
+  if (!(error instanceof UnreachableError)) throw error;
+  const next = 'cluster up brings back what is in force; then cluster upgrade --abort again';
+  throw new UnreachableError({ ...error.problem, next }, { cause: error });
+}
+
+/** Who has not arrived. Nobody, where no way leads to what the file says by now: giving up needs none, nor that every machine answers. */
+async function stillToGo(session: Session): Promise<UpgradeResult['left']> {
+  const looks: HopLook[] = [];
+  try {
+    const course = courseFor(session);
+    for (const hop of course.hops) looks.push(await lookHop(session, course, hop, looks));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    await lookSession(session, policy);
+  }
+  return looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine, how }) => ({ machine, how }));
 }
 
 const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(opened.cluster, inForce.variants.all[0], record);
@@ -137,13 +162,24 @@ function refuseObstacles({ rollout }: UpgradePlan): void {
   });
 }
 
-function refuseStale(plan: UpgradePlan, saved: UpgradePlan | undefined): void {
+function refuseStale(plan: UpgradePlan, saved: UpgradePlan | undefined, { to }: Course): void {
   if (!saved || sameUpgrade(plan, saved) || isUpgradeRemainder(plan, saved)) return;
+  // A dry run with --to leaves the file as it is: what it was made for is not in the file yet.
+  const meant = saved.rollout.versions.find(({ what }) => what === 'Kubernetes')?.after;
+  const other = plan.cluster === saved.cluster && meant !== undefined && meant !== to.kubernetes ? meant : undefined;
   throw new UserError(
     {
-      what: 'the saved plan is stale: the file or the world has changed since it was made',
+      what:
+        other === undefined
+          ? 'the saved plan is stale: the file or the world has changed since it was made'
+          : `the saved plan goes to Kubernetes ${other}, and cluster.yaml says ${to.kubernetes}`,
       why: upgradeDifferences(plan, saved).slice(0, 20).join('\n') || 'values of the same changes differ',
-      next: 'make and review a new one: cluster upgrade --dry-run --out FILE',
+      next: [
+        ...(other === undefined
+          ? []
+          : [`was it made with --to? Then give that with --plan, too: cluster upgrade --to ${other} --plan FILE`]),
+        'make and review a new one: cluster upgrade --dry-run --out FILE',
+      ].join('\n'),
     },
     exitCodes.lockedOrStale,
   );

@@ -1,6 +1,7 @@
 import { nearest } from '../config/nearest.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import type { Lane, Turn, Wave } from './rollout.ts';
+import { turnsOfWave } from './turns.ts';
 
 /** A part of a rollout: `--only pool=workers`, `--only role=masters`, `--only zone=a`. */
 export interface Only {
@@ -32,9 +33,28 @@ export function parseOnly(text: string, known: { readonly pools: readonly string
  * What is left of the waves when only a part goes. `apiServers`: the version that each master's API server runs now. Throws a UserError where the part
  * may not go without what comes before it, by Kubernetes' version skew policy: no kubelet newer than an API server, API servers at most one minor version apart.
  */
-export function only(filter: Only, waves: readonly Wave[], apiServers: ReadonlyMap<string, string>): readonly Wave[] {
-  const part = waves.flatMap((wave) => partOf(wave, filter) ?? []);
+export const only = (filter: Only, waves: readonly Wave[], apiServers: ReadonlyMap<string, string>): readonly Wave[] =>
+  partFrom(filter, waves, new Map(apiServers));
+
+/** The same of hops that follow one another: a run ends with the first of them that something is left out of. Throws as `only` does. */
+export function onlyOfHops(
+  filter: Only,
+  hops: readonly (readonly Wave[])[],
+  apiServers: ReadonlyMap<string, string>,
+): readonly (readonly Wave[])[] {
   const running = new Map(apiServers);
+  const parts: (readonly Wave[])[] = [];
+  for (const waves of hops) {
+    const part = partFrom(filter, waves, running);
+    parts.push(part);
+    if (part.flatMap(turnsOfWave).length < waves.flatMap(turnsOfWave).length) break;
+  }
+  return parts;
+}
+
+/** `running` goes along with the masters of the part. */
+function partFrom(filter: Only, waves: readonly Wave[], running: Map<string, string>): readonly Wave[] {
+  const part = waves.flatMap((wave) => partOf(wave, filter) ?? []);
   for (const { kubernetes, lanes } of part) {
     const turns = lanes.flatMap((lane) => [...lane.first, ...lane.turns]);
     const worker = turns.find(({ role }) => role === 'worker');

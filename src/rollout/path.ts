@@ -1,5 +1,5 @@
 import { forProvider, knownKubernetes, type Versions, versionsFor } from '../assets/catalogue.ts';
-import { compareVersions, minorName, minorOf } from '../assets/version-order.ts';
+import { compareVersions, minorOf } from '../assets/version-order.ts';
 import { componentVersions } from '../config/versions.ts';
 import { exitCodes, UserError } from '../errors.ts';
 import { etcdStopovers } from './etcd-path.ts';
@@ -147,7 +147,7 @@ const noWayBack = (from: string, to: string): UserError =>
     {
       what: `Kubernetes cannot go back from ${from} to ${to}`,
       why: 'a newer minor version has written objects that an older one does not read; only patches can be taken back',
-      next: `restore a recovery point from before the upgrade, or set kubernetes.version to ${minorName(from)}`,
+      next: `restore a recovery point from before the upgrade, or leave kubernetes.version at ${from}`,
     },
     exitCodes.config,
   );

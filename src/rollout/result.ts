@@ -16,7 +16,7 @@ export interface UpgradeResult {
   readonly cluster: string;
   readonly runId: string;
   /** `paused`: at a point that the command named. `stopped`: by the person or the end of the window, with the machine at hand finished. */
-  readonly outcome: 'nothing to do' | 'done' | 'paused' | 'stopped' | 'aborted' | 'declined';
+  readonly outcome: 'nothing to do' | 'done' | 'paused' | 'stopped' | 'aborted' | 'nothing to abort' | 'declined';
   /** The Kubernetes version that was asked for. */
   readonly kubernetes: string;
   /** Waves that this run worked on, in order. */

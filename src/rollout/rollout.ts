@@ -94,6 +94,8 @@ export const rolloutSchema = z.strictObject({
   waves: z.array(waveSchema),
   /** Absent: neither etcd nor a master is touched. */
   recoveryPoint: recoveryPointSchema.optional(),
+  /** Absent: all of it. `part`: what `--only` named; `leftOut`: machines that a later run is for. */
+  only: z.strictObject({ part: z.string(), leftOut: z.array(z.string()) }).optional(),
   /** Pods that move. */
   pods: z.int(),
   obstacles: z.array(obstacleSchema),

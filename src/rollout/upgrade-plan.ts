@@ -70,6 +70,7 @@ const endOf = ({ rollout }: UpgradePlan) => rollout.versions.map(({ what, after 
 
 /** For whoever has to look again: what the upgrade of now has or lacks against the saved one, a line each. */
 export function upgradeDifferences(now: UpgradePlan, saved: UpgradePlan): readonly string[] {
+  if (now.cluster !== saved.cluster) return [`it was made for the cluster ${saved.cluster}, and this one is ${now.cluster}`];
   const missing = unpromised(saved, now).map((what) => `- ${what}`);
   return [...unpromised(now, saved).map((what) => `+ ${what}`), ...missing];
 }

@@ -39,7 +39,18 @@ const reasonsOf = ({ because, machine }: Turn, name: string): readonly string[] 
   because.map((reason) => reason.replaceAll(machine, name));
 
 export const isNothing = (plan: UpgradePlan): boolean =>
-  restOf(plan).length === 0 && plan.rollout.waves.every((wave) => wave.changes.length === 0 && turnsOfWave(wave).length === 0);
+  restOf(plan).length === 0 &&
+  !plan.rollout.only?.leftOut.length &&
+  plan.rollout.waves.every((wave) => wave.changes.length === 0 && turnsOfWave(wave).length === 0);
+
+const most = 12;
+/** `Left out by --only role=masters: workers-a-1, workers-b-1` */
+export const leftOutText = ({ only }: Rollout): readonly string[] =>
+  only && only.leftOut.length > 0
+    ? [
+        `Left out by --only ${only.part}: ${only.leftOut.slice(0, most).join(', ')}${only.leftOut.length > most ? ` and ${only.leftOut.length - most} more` : ''}`,
+      ]
+    : [];
 
 /** What no turn and no wave names: changes of what is shared, and deletions. They come last. */
 export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly Change[] {

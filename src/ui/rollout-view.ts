@@ -10,6 +10,7 @@ import {
   howText,
   isNothing,
   laneText,
+  leftOutText,
   packagesLines,
   recoveryText,
   restOf,
@@ -48,7 +49,7 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
       : []),
     [
       `${style.bold(cluster)}: upgrade${moves.length > 0 ? `: ${sanitize(moves.join('; '))}` : ''}`,
-      ...recoveryText(rollout).map((text) => `  ${sanitize(text)}`),
+      ...[...recoveryText(rollout), ...leftOutText(rollout)].map((text) => `  ${sanitize(text)}`),
     ],
     ...rollout.waves.map((wave, index) => waveLines(wave, `${index + 1}. ${waveText(wave, rollout)}`, shownDiffs, look)),
     ...restBlock(plan, look),

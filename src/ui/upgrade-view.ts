@@ -55,7 +55,7 @@ function upgradeMarkdown(result: UpgradeResult): string {
 }
 
 const markOf = ({ outcome }: UpgradeResult, { style }: Look): string =>
-  outcome === 'done' || outcome === 'nothing to do' ? style.green('✔') : style.yellow('!');
+  outcome === 'done' || outcome === 'nothing to do' || outcome === 'nothing to abort' ? style.green('✔') : style.yellow('!');
 
 function headline({ cluster, outcome, kubernetes, waves, seconds, runId }: UpgradeResult): string {
   const machines = waves.reduce((sum, wave) => sum + wave.machines.length, 0);
@@ -71,6 +71,8 @@ function headline({ cluster, outcome, kubernetes, waves, seconds, runId }: Upgra
       return `${cluster} is on its way to ${kubernetes}, and was stopped: ${did}. The machine at hand was finished; it serves.`;
     case 'aborted':
       return `The upgrade of ${cluster} to ${kubernetes} is given up: no machine is cordoned by it any more, and each keeps the version that it has.`;
+    case 'nothing to abort':
+      return `No upgrade of ${cluster} is under way: there is nothing to give up, and no node is cordoned by one. It is at ${kubernetes}.`;
     case 'declined':
       return 'Nothing was changed.';
   }
@@ -97,6 +99,7 @@ function nextOf({ outcome }: UpgradeResult): Next | undefined {
     case 'aborted':
       return { command: 'cluster plan', says: 'shows what differs now; cluster upgrade takes it up again' };
     case 'nothing to do':
+    case 'nothing to abort':
     case 'declined':
       return undefined;
   }

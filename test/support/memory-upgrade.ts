@@ -19,6 +19,7 @@ import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
+import type { DryRunOptions } from '../../src/lifecycle/upgrade/plan.ts';
 import { abortUpgrade, planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
 import { sha256 } from '../../src/plan/canonical.ts';
 import type { Plan } from '../../src/plan/plan.ts';
@@ -144,8 +145,8 @@ export class UpgradableCluster {
   until<T>(work: Promise<T>): Promise<T> {
     return this.#time.until(work);
   }
-  dryRun(file: Cluster): Promise<UpgradePlan> {
-    return this.#time.until(planUpgrade(this.opened(file)));
+  dryRun(file: Cluster, options: DryRunOptions = {}, over: Partial<Opened> = {}): Promise<UpgradePlan> {
+    return this.#time.until(planUpgrade(this.opened(file, over), options));
   }
   planned(file: Cluster): Promise<Plan> {
     return this.#time.until(planCluster(this.opened(file)));
@@ -302,6 +303,8 @@ export class UpgradableCluster {
     return !this.#formed || members.filter((name) => this.serves(name)).length > members.length / 2;
   }
   #formed = false;
+  /** Words with which no unit that has them starts. */
+  readonly poison = new Set<string>();
   /** Two pods on each worker. */
   populate(): void {
     for (const node of this.api.nodes.keys())
@@ -321,6 +324,8 @@ export class UpgradableCluster {
   }
   /** Its units run. */
   serves(name: string): boolean {
+    if ([...this.poison].some((word) => this.#hosts.held.get(name)?.bundle.units.some(({ text }) => text.includes(word))))
+      return false;
     const has = (type: string): boolean => this.world.things.has(addressOf(type, name));
     return has('local.machine') && has('host.units') && has('host.bundle');
   }

@@ -3,6 +3,7 @@ import { exitCodes, UserError } from '../../errors.ts';
 import { etcdStatus } from '../../etcd/status.ts';
 import { readFacts } from '../../host/facts.ts';
 import { packagesAddress } from '../../host/types/packages.ts';
+import { canonicalJson } from '../../plan/canonical.ts';
 import { chosenOf, unseenOf } from '../../plan/make.ts';
 import { partOf } from '../../plan/part.ts';
 import type { Change, Plan } from '../../plan/plan.ts';
@@ -97,7 +98,7 @@ export async function lookHop(session: Session, course: Course, hop: Hop, ahead:
     look,
     plan,
     target,
-    heal: healing(session, look.plan, waves),
+    heal: healing(session, look.plan, waves, down(look.plan, now, target)),
   };
 }
 
@@ -163,8 +164,14 @@ const bundleOf = (design: ClusterDesign, machine: string) =>
 /**
  * What `up` would do, but for machines that take a turn: those would only be brought back to what they are about to leave. A machine that is not there is
  * healed first, what does not run on one that others need is started, and a certificate near its end is renewed: its machine's turn may be hours away.
+ * `broken`: machines that serve nobody as they are, and that what is in force brings back.
  */
-function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves): Plan {
+export function healing(
+  { opened, seen, design }: Session,
+  up: Plan,
+  { waves }: Pick<Waves, 'waves'>,
+  broken: ReadonlySet<string>,
+): Plan {
   const turning = waves.flatMap(({ lanes }) => lanes.flatMap(({ turns }) => turns.map(({ machine }) => machine)));
   const chosen = chosenOf(up);
   const changed = new Set(chosen.map(({ address }) => address));
@@ -178,7 +185,7 @@ function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves):
     const address = opened.provider.machineAddress(machine);
     return seen.get(address)?.state === 'present' && !changed.has(address) && !halfMade.has(machine);
   };
-  const due = new Set(turning.filter(stands));
+  const due = new Set(turning.filter((name) => stands(name) && !broken.has(name)));
   const addons = new Set(waves.flatMap(({ changes }) => changes));
   const starts = new Set([...due].filter((name) => serving.has(name)).map((name) => addressOf('host.units', name)));
   const renewed = new Set(chosen.filter(isRenewal).map(({ address }) => address));
@@ -188,6 +195,28 @@ function healing({ opened, seen, design }: Session, up: Plan, { waves }: Waves):
     (address, path) => !starts.has(address) || path.endsWith('.active'),
   );
 }
+
+/**
+ * Machines whose kubelet or API server does not serve, and that have other files than they are to have now and after this hop: a turn with a setting that
+ * it could not bear, and that the file no longer has. No turn is needed for what `up` does, and none would begin beside a machine that is not well.
+ */
+function down(up: Plan, now: ClusterDesign, target: ClusterDesign): ReadonlySet<string> {
+  const chosen = new Set(chosenOf(up).map(({ address }) => address));
+  return new Set(
+    now.topology.machines
+      .filter(({ role }) => role === 'master' || role === 'worker')
+      .map(({ name }) => name)
+      .filter((name) => chosen.has(addressOf('host.bundle', name)))
+      .filter((name) => isDown(up, name) && canonicalJson(bundleOf(now, name)) === canonicalJson(bundleOf(target, name))),
+  );
+}
+const isDown = ({ changes }: Plan, machine: string): boolean =>
+  changes.some(
+    ({ address, action, fields }) =>
+      action === 'update' &&
+      ((address === addressOf('kube.node', machine) && fields.some(({ path }) => path === 'ready')) ||
+        address === addressOf('kube.api', machine)),
+  );
 
 /** Of a certificate that is otherwise as it is to be: one that a turn is changing is its turn's. */
 const isRenewal = ({ action, address, fields }: Change): boolean =>

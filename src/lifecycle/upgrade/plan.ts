@@ -1,9 +1,14 @@
+import { machinesOf } from '../../cluster/topology.ts';
 import { UnreachableError } from '../../errors.ts';
 import type { Status } from '../../health/status.ts';
 import { cordonedByUs } from '../../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../../kube/drain/pods.ts';
 import { chosenOf } from '../../plan/make.ts';
+import { partOf } from '../../plan/part.ts';
+import type { Change, Plan } from '../../plan/plan.ts';
+import { nameOf, typeOf } from '../../plan/resource.ts';
 import { estimateSeconds, turnHistory } from '../../rollout/estimate.ts';
+import { type Only, onlyOfHops } from '../../rollout/only.ts';
 import { aloneObstacles } from '../../rollout/preflight/alone.ts';
 import { type PodDemand, podDemand } from '../../rollout/preflight/demand.ts';
 import { preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
@@ -11,12 +16,15 @@ import { versionsBetween } from '../../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../../rollout/rollout.ts';
 import { turnsOfWave } from '../../rollout/turns.ts';
 import type { UpgradePlan } from '../../rollout/upgrade-plan.ts';
+import { machineOf } from '../../rollout/waves.ts';
+import { inWindow } from '../../rollout/window.ts';
 import { recoveryNeed } from '../recovery-point.ts';
 import type { Session } from '../session.ts';
 import { statusIn } from '../status.ts';
 import type { Course } from './course.ts';
 import { drainCap } from './group-look.ts';
 import type { HopLook } from './look.ts';
+import { Moves } from './moves.ts';
 import { drainPolicy } from './node-work.ts';
 import { describePackages } from './packages.ts';
 
@@ -25,15 +33,17 @@ export interface DryRunOptions {
   readonly forceAfterMs?: number;
   /** For those who have backups of their own. */
   readonly skipRecoveryPoint?: boolean;
+  readonly only?: Only;
 }
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
 export async function rolloutOf(
   session: Session,
   course: Course,
-  looks: readonly HopLook[],
-  { forceAfterMs, skipRecoveryPoint = false }: DryRunOptions = {},
+  all: readonly HopLook[],
+  { forceAfterMs, skipRecoveryPoint = false, only }: DryRunOptions = {},
 ): Promise<UpgradePlan> {
+  const looks = only ? partOfHops(session, course, all, only) : all;
   const [first] = looks;
   const last = looks.at(-1);
   if (!first || !last) throw new Error('an upgrade looks at least once');
@@ -44,7 +54,7 @@ export async function rolloutOf(
   const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
   const recoveryPoint = await recoveryNeed(session, course, waves, skipRecoveryPoint);
-  const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, heal.length > 0);
+  const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, chosenOf(first.heal));
   const { upgrade } = session.opened.cluster;
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
@@ -52,19 +62,57 @@ export async function rolloutOf(
     settings: [...course.settings, ...(described.due ? ['os.packages'] : [])],
     waves,
     ...(recoveryPoint && { recoveryPoint }),
+    ...(only && { only: { part: `${only.what}=${only.name}`, leftOut: [...leftOut(all, looks)] } }),
     pods,
     obstacles: [
       ...looks.flatMap(({ refused }) => refused),
       ...described.obstacles,
       ...obstacles,
       ...aloneObstacles(waves, session.design.topology.machines),
+      ...outsideWindow(session, waves),
     ],
     estimateSeconds: estimateSeconds(history, waves, {
       maxDrains: drainCap(session),
       canary: upgrade.canary,
     }),
   };
-  return { ...last.plan, command: 'upgrade', rollout };
+  const plan = rollout.only && rollout.only.leftOut.length > 0 ? changesOf(last.plan, waves) : last.plan;
+  return { ...plan, command: 'upgrade', rollout };
+}
+
+/** What `--only` names of the hops that one run of it comes to. Throws UserError where it may not go alone. */
+function partOfHops(session: Session, course: Course, looks: readonly HopLook[], only: Only): readonly HopLook[] {
+  const moves = new Moves(session, course);
+  const masters = machinesOf(session.design.topology, 'master').map(({ name }) => [name, moves.kubernetesOf(name)] as const);
+  const hops = looks.map(({ waves }) => waves);
+  return onlyOfHops(only, hops, new Map(masters)).flatMap((waves, index) => {
+    const look = looks[index];
+    return look ? [{ ...look, waves }] : [];
+  });
+}
+const machinesIn = (looks: readonly { readonly waves: readonly Wave[] }[]): ReadonlySet<string> =>
+  new Set(looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine }) => machine));
+function leftOut(all: readonly HopLook[], part: readonly HopLook[]): readonly string[] {
+  const goes = machinesIn(part);
+  return [...machinesIn(all)].filter((machine) => !goes.has(machine));
+}
+
+/** Changes of machines in these waves, and what the waves name besides; what is not done now is told of as ever. */
+function changesOf(plan: Plan, waves: readonly Wave[]): Plan {
+  const machines = machinesIn([{ waves }]);
+  const named = new Set(waves.flatMap(({ changes }) => changes));
+  const later = new Set(plan.changes.flatMap(({ address, when }) => ('now' in when ? [] : [address])));
+  return partOf(plan, (address) => later.has(address) || named.has(address) || machineOf(address, machines) !== undefined);
+}
+
+/** Said by a dry run, too; that nothing begins then is seen to when it would. */
+function outsideWindow({ opened }: Session, waves: readonly Wave[]): readonly Obstacle[] {
+  const { windows, outside } = opened.cluster.upgrade;
+  const now = inWindow(windows, new Date(opened.now()));
+  if (now.open || waves.length === 0) return [];
+  const what = `no maintenance window is open: the next one opens ${now.opens ? `at ${now.opens.toISOString()}` : 'never again'}`;
+  const why = outside === 'wait' ? 'the upgrade waits for it' : 'outside of it the upgrade does not begin';
+  return [{ severity: 'warning', where: 'upgrade.windows', what, why }];
 }
 
 const drainsOf = (waves: readonly Wave[]): readonly Turn[] => waves.flatMap(turnsOfWave).filter(({ drain }) => drain);
@@ -76,7 +124,7 @@ async function askApi(
   waves: readonly Wave[],
   { findings, etcd, nodes }: Status,
   forceAfterMs: number | undefined,
-  heals: boolean,
+  heal: readonly Change[],
 ): Promise<{ readonly pods: number; readonly obstacles: readonly Obstacle[] }> {
   const turns = drainsOf(waves);
   if (waves.every(({ lanes }) => lanes.length === 0)) return { pods: 0, obstacles: [] };
@@ -101,6 +149,11 @@ async function askApi(
         ...marked.filter(cordonedByUs).map(({ metadata }) => metadata.name),
         ...(session.record?.rollout?.turning ?? []),
       ]),
+      healed: new Set(
+        heal.flatMap(({ address, action }) =>
+          action === 'update' && typeOf(address) === 'host.bundle' ? [nameOf(address)] : [],
+        ),
+      ),
       api,
       pods: demands,
     });
@@ -116,7 +169,7 @@ async function askApi(
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error;
     // A killed run may have left the only master in the making: it is made first, and each drain asks for itself.
-    const severity = heals ? 'warning' : 'error';
+    const severity = heal.length > 0 ? 'warning' : 'error';
     const what = 'which pods would move could not be seen';
     return { pods: 0, obstacles: [{ severity, where: 'API', what, why: error.message, next: 'cluster up' }] };
   }

@@ -8,6 +8,8 @@ export interface HealthInput {
   readonly etcd: readonly EtcdStatus[];
   /** Machines whose turn a stopped upgrade had begun: what is not well there is what going on mends. */
   readonly underWay: ReadonlySet<string>;
+  /** Machines that are brought back to what is in force before the first turn. */
+  readonly healed?: ReadonlySet<string>;
 }
 
 /** What the upgrade itself brings about, or what is asked elsewhere by name. */
@@ -23,7 +25,7 @@ const mendedFirst: Readonly<Record<string, string>> = {
 };
 
 /** May machines be taken away, one by one, from a cluster that is as `status` found it? Errors of status are; so are warnings that leave nothing to lose. */
-export function healthObstacles({ findings, etcd, underWay }: HealthInput): readonly Obstacle[] {
+export function healthObstacles({ findings, etcd, underWay, healed = new Set() }: HealthInput): readonly Obstacle[] {
   const unwell = new Map(
     etcd.map(({ cluster, members }) => [`etcd ${cluster}`, members.filter(({ state }) => state !== 'healthy')]),
   );
@@ -34,14 +36,21 @@ export function healthObstacles({ findings, etcd, underWay }: HealthInput): read
     if (first !== undefined) return [{ severity: 'warning', where, what, why: first }];
     const because = worseNow[check];
     const machines = check === 'etcd.quorum' ? (unwell.get(where) ?? []).map(({ name }) => name) : machinesIn(where);
-    const mended = machines.length > 0 && machines.every((name) => underWay.has(name));
+    const back = machines.length > 0 && machines.every((name) => healed.has(name));
+    const mended = back || (machines.length > 0 && machines.every((name) => underWay.has(name) || healed.has(name)));
     const whys = [why, because].filter((text) => text !== undefined).join('; ');
     return [
       {
         severity: mended ? 'warning' : severity === 'error' || because !== undefined ? 'error' : 'warning',
         where,
         what,
-        ...(mended ? { why: 'its turn was begun and not brought to its end: the upgrade goes on there' } : whys && { why: whys }),
+        ...(mended
+          ? {
+              why: back
+                ? 'it is brought back to what is in force before the first turn'
+                : 'its turn was begun and not brought to its end: the upgrade goes on there',
+            }
+          : whys && { why: whys }),
         ...(!mended && next !== undefined && { next }),
       },
     ];

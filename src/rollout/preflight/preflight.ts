@@ -87,16 +87,18 @@ export interface PreflightInput {
   readonly nodes: readonly NodeStatus[];
   /** Machines whose turn a stopped upgrade had begun. */
   readonly underWay: ReadonlySet<string>;
+  /** Machines that are brought back to what is in force before the first turn. */
+  readonly healed?: ReadonlySet<string>;
   readonly api: ApiWorld;
   readonly pods: readonly PodDemand[];
 }
 
 /** Everything that speaks against beginning, by name, errors first. Pure. What keeps single pods from leaving is asked by the plan of drains. */
 export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
-  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, api, pods } = input;
+  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, api, pods } = input;
   const target = hops.at(-1)?.versions.kubernetes ?? '';
   const all = [
-    ...healthObstacles({ findings, etcd, underWay }),
+    ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }) }),
     ...skewObstacles(
       {
         apiServers: api.version === undefined ? [] : [{ name: 'API', version: api.version }],

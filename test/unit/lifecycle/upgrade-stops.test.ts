@@ -44,6 +44,15 @@ describe('an upgrade that stops', () => {
     expect(cluster.acts).toEqual([]);
   });
 
+  test('a plan that was made with --to says so where the file is still the old one', async () => {
+    const cluster = await standing();
+    const saved = await cluster.dryRun(after);
+    await expect(cluster.upgrade(before, { saved })).rejects.toMatchObject({
+      exitCode: 75,
+      problem: { what: expect.stringContaining('1.36.3'), next: expect.stringContaining('--to 1.36.3 --plan') },
+    });
+  });
+
   test('two at once: the second is refused with 75, and the first goes on', async () => {
     const cluster = await standing();
     const [begun, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -176,6 +185,11 @@ describe('an upgrade that stops', () => {
     expect(result.left.map(({ machine }) => machine)).toEqual(['workers-b-1', 'workers-c-1']);
     expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
     await expect(cluster.upgrade(nightly, {}, { now: () => now })).rejects.toMatchObject({ exitCode: 1 });
+    const { rollout } = await cluster.dryRun(nightly, {}, { now: () => now });
+    expect(rollout.obstacles.map(({ where, what }) => [where, what])).toContainEqual([
+      'upgrade.windows',
+      'no maintenance window is open: the next one opens at 2030-01-02T02:00:00.000Z',
+    ]);
     cluster.onAct = () => undefined;
     now = night + 24 * 3_600_000;
     expect((await cluster.upgrade(nightly, {}, { now: () => now })).outcome).toBe('done');
@@ -213,7 +227,16 @@ describe('an upgrade that stops', () => {
     await expect(cluster.upgrade(after, { only: { what: 'zone', name: 'a' } })).rejects.toThrow(
       /API server of master-b runs 1.35.4/,
     );
-    expect(cluster.world.log).toEqual([]);
+    // Refused before anybody is asked, in the dry run too: nothing was written.
+    let asked = false;
+    const confirm = async () => (asked = true);
+    await expect(cluster.upgrade(after, { only: pool, confirm })).rejects.toThrow(/never be newer/);
+    await expect(cluster.dryRun(after, { only: pool })).rejects.toThrow(/never be newer/);
+    expect([asked, cluster.world.log]).toEqual([false, []]);
+    const { rollout, changes } = await cluster.dryRun(after, { only: { what: 'role', name: 'masters' } });
+    expect(rollout.waves.map(({ name }) => name)).toEqual(['masters']);
+    expect(rollout.only).toEqual({ part: 'role=masters', leftOut: ['workers-a-1', 'workers-b-1', 'workers-c-1'] });
+    expect(changes.filter(({ address }) => address.includes('workers'))).toEqual([]);
     expect((await cluster.upgrade(after, { only: { what: 'role', name: 'masters' } })).outcome).toBe('paused');
     expect(kubelets(cluster)).toEqual(['master-a', 'master-b']);
     expect((await cluster.upgrade(after, { only: { what: 'zone', name: 'b' } })).left.map(({ machine }) => machine)).toEqual([
@@ -239,6 +262,23 @@ describe('an upgrade that stops', () => {
     await goesOn(cluster);
   });
 
+  test('--abort with a file that was taken back already', async () => {
+    const cluster = await standing();
+    await cluster.killedAfter(22, (signal) => cluster.upgrade(after, {}, signal));
+    const moved = kubelets(cluster);
+    const { outcome, kubernetes } = await cluster.abort(before);
+    expect([outcome, kubernetes]).toEqual(['aborted', '1.36.3']);
+    expect([cluster.api.cordoned(), cluster.api.tainted(), kubelets(cluster)]).toEqual([[], [], moved]);
+    await goesOn(cluster);
+  });
+
+  test('--abort where no upgrade is under way gives nothing up', async () => {
+    const cluster = await standing();
+    const { outcome, kubernetes, left } = await cluster.abort(after);
+    expect([outcome, kubernetes, left]).toEqual(['nothing to abort', '1.35.4', []]);
+    expect(cluster.acts).toEqual([]);
+  });
+
   test('a gate that fails rolls nothing on', async () => {
     const cluster = await standing();
     when(cluster, 'uncordon workers-a-1', () => void cluster.api.unwell.add('workers-a-1'));
@@ -259,6 +299,26 @@ describe('an upgrade that stops', () => {
     cluster.api.refuses = () => undefined;
     await goesOn(cluster);
   });
+
+  // A kubelet's flag is in force as soon as the file has it; an API server's is, once every master has it.
+  test.each([
+    ['kubelet', { v: '3' }],
+    ['kubelet', {}],
+    ['apiserver', {}],
+  ] as const)(
+    'a flag that the %s of the only master does not know: with %o instead, the same command goes on',
+    async (program, flags) => {
+      const one = (args: Readonly<Record<string, string>>) =>
+        at('1.36.3', { masters: { count: 1 }, kubernetes: { extraArgs: { [program]: args } } });
+      const cluster = await standingAs(one({}), time)();
+      cluster.poison.add('no-such-flag');
+      await expect(cluster.upgrade(one({ 'no-such-flag': '1' }))).rejects.toThrow(/master-a/);
+      cluster.broken.length = 0;
+      const { rollout } = await cluster.dryRun(one(flags));
+      expect(rollout.obstacles.filter(({ severity }) => severity === 'error')).toEqual([]);
+      await goesOn(cluster, one(flags));
+    },
+  );
 
   test('back to an older minor version is refused: only a recovery point goes there', async () => {
     const cluster = await standing();

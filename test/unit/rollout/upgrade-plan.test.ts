@@ -129,6 +129,9 @@ describe('after a crash', () => {
     expect(isUpgradeRemainder(gone('local.machine/batch-a-1'), gone('local.machine/batch-a-1'))).toBe(true);
   });
   it('the differences are named', () => {
+    expect(upgradeDifferences({ ...plan, cluster: 'other' }, plan)).toEqual([
+      'it was made for the cluster shop, and this one is other',
+    ]);
     const other = only('workers-a-1', (turn) => ({ ...turn, how: 'replace' }));
     expect(upgradeDifferences(other, plan)).toEqual([
       '+ pools 1.36.3: workers-a-1 replace, drained',
