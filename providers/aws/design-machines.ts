@@ -223,7 +223,8 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
       min,
       max,
       drainSeconds: Math.ceil(durationMs(pool.upgrade.drain.timeout) / 1000),
-      outdated: 0,
+      missing: 0,
+        outdated: 0,
       raised: false,
       tags: {
         ...tagsOf(owner, address),

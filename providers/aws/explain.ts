@@ -2,6 +2,7 @@ import { exitCodes, messageOf, UnreachableError, UserError } from '../../src/err
 import type { ResourceType } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { codeOf, isRefusal, isThrottle, statusOf } from './errors.ts';
+import { quotaOf, requestFor } from './quotas.ts';
 
 /** A type whose AWS errors say what happened, to what, why in AWS's own words, and what to do. */
 export function explained<P extends object, O extends object>(
@@ -34,9 +35,19 @@ export async function explaining<T>(where: string, signal: AbortSignal, call: ()
 const again = 'run the same command again';
 const known: readonly { readonly code: RegExp; readonly what: string; readonly next: string }[] = [
   {
-    code: /LimitExceeded$|Quota|^MaxSpotInstanceCount|^(Vpc|Address|Volume|Instance)\w*Limit/,
+    code: /LimitExceeded$|Quota|^TooMany/,
     what: 'a quota of the account is used up',
-    next: `ask AWS for a higher quota (Service Quotas), or remove what nobody needs; then ${again}`,
+    next: `ask AWS for a higher quota (Service Quotas), or remove what nobody needs; then ${again}: it goes on from there`,
+  },
+  {
+    code: /^IdempotentParameterMismatch$/,
+    what: 'an earlier run asked for this, otherwise',
+    next: `${again}: what that run made is found by its tags, and what it did not make is asked for anew`,
+  },
+  {
+    code: /^RequestTimeTooSkewed/,
+    what: 'the clock of this computer is wrong',
+    next: `set it (timedatectl set-ntp true), then ${again}`,
   },
   {
     code: /^Insufficient\w*Capacity|^Unsupported$|^InsufficientHostCapacity/,
@@ -54,7 +65,9 @@ const known: readonly { readonly code: RegExp; readonly what: string; readonly n
     next: `remove what uses it, if nobody needs it; then ${again}`,
   },
 ];
-const credentials = /CredentialsProvider|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|^AuthFailure/;
+/** What the services call it: EC2 an expired request, S3 a wrong key or token. */
+const credentials =
+  /CredentialsProvider|TokenProvider|ExpiredToken|RequestExpired|InvalidClientTokenId|InvalidAccessKeyId|^InvalidToken|SignatureDoesNotMatch|UnrecognizedClient|^AuthFailure/;
 const denied = /^(UnauthorizedOperation|AccessDenied|Forbidden)/;
 
 /** Anything that is not of AWS stays as it is. */
@@ -79,6 +92,18 @@ export function explain(error: unknown, where: string): unknown {
       options,
     );
   }
+  const quota = isRefusal(error) ? quotaOf(code, where) : undefined;
+  if (quota)
+    return new UserError(
+      {
+        what: `a quota of the account is used up: ${quota.name}`,
+        where,
+        why,
+        next: `${requestFor(quota)} (cluster preflight says how much is needed), or remove what nobody needs; then ${again}: it goes on from there`,
+      },
+      undefined,
+      options,
+    );
   if (isRefusal(error)) {
     const found = known.find((one) => one.code.test(code));
     return new UserError(

@@ -23,6 +23,7 @@ import type { AwsClients } from './clients.ts';
 import { codeOf, unlessNotFound } from './errors.ts';
 import { lower, membersOf, sizeBefore, templateOf } from './group-size.ts';
 import { profileVisible } from './launch.ts';
+import { launched } from './launches.ts';
 import { groups, madeByKubernetes, poolInstances } from './machine-queries.ts';
 import { polled } from './polls.ts';
 import { resourceIn, type Tags, tagsFrom, withTags } from './tags.ts';
@@ -38,6 +39,8 @@ export interface PoolProps {
   readonly max: number;
   /** How long a machine that must go is waited for, at most, until its pods have left, in seconds. */
   readonly drainSeconds: number;
+  /** Machines that it has not got, of those that it must have at least; designed: none. */
+  readonly missing: number;
   /** Members that were made from another version than the group's; designed: none. */
   readonly outdated: number;
   /** An upgrade has raised its size for spare machines, and has not come to its end. */
@@ -78,6 +81,7 @@ export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
       min: 'none',
       max: 'none',
       drainSeconds: 'ignore',
+      missing: 'none',
       outdated: 'replace',
       raised: 'drain',
       tags: 'ignore',
@@ -104,6 +108,7 @@ export const pool: ResourceType<PoolProps, PoolOutputs, AwsClients> = {
             }),
           ),
         );
+        await launched(name, props.min, ctx, { anew: true });
         return { name, min: props.min, max: props.max, desired: props.min };
       } catch (error) {
         if (codeOf(error) !== 'AlreadyExists') throw error;
@@ -190,6 +195,7 @@ function propsOf(group: AutoScalingGroup): Omit<Wanted, 'tags'> {
     min: group.MinSize ?? 0,
     max: sizeBefore(group)?.max ?? group.MaxSize ?? 0,
     drainSeconds: 0,
+    missing: Math.max(0, (group.MinSize ?? 0) - membersOf(group).filter(({ going }) => !going).length),
     outdated: membersOf(group).filter(({ going, old }) => old && !going).length,
     raised: sizeBefore(group) !== undefined,
   };
@@ -225,6 +231,7 @@ async function change(there: AutoScalingGroup, props: Wanted, ctx: Context<AwsCl
   if (!raised) await lower(there, sizeBefore(there)?.desired, ctx.clients);
   await autoscaling.send(new CreateOrUpdateTagsCommand({ Tags: groupTags(name, props.tags) }));
   for (const hook of hooks(props)) await autoscaling.send(new PutLifecycleHookCommand({ AutoScalingGroupName: name, ...hook }));
+  await launched(name, wanted.min, ctx);
   const desired = Math.min(Math.max(there.DesiredCapacity ?? 0, wanted.min), wanted.max);
   return { name, min: wanted.min, max: wanted.max, desired };
 }

@@ -13,7 +13,7 @@ import { type AwsClients, openSdk, type SdkOptions } from './clients.ts';
 import { costOf } from './cost.ts';
 import { design } from './design.ts';
 import { existingOf } from './existing.ts';
-import { explained } from './explain.ts';
+import { explained, explaining } from './explain.ts';
 import { writeFacts } from './facts.ts';
 import { openGroups } from './groups.ts';
 import { noNonces, storedNonces } from './idempotency.ts';
@@ -75,7 +75,8 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
   };
   /** A store that is there proves the account: it is the bucket's owner. Where none is to be had, AWS says whether that was the right one. */
   const look = async (bucket: string, id: string, signal: AbortSignal): Promise<Store | undefined> => {
-    const found = await openStore(sdk.s3, bucket, id).catch(async (error: unknown) => {
+    const open = () => openStore(sdk.s3, bucket, id);
+    const found = await explaining(`s3://${bucket}`, signal, open).catch(async (error: unknown) => {
       if ((await whose.proven(signal)) === id) throw error;
       return undefined;
     });
@@ -92,7 +93,7 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     delivery: 'fetched',
     async connect(seen, signal) {
       const bucket = await bucketOf(signal);
-      const store = opened ? await opened : await openStore(sdk.s3, bucket, await account(signal));
+      const store = opened ? await opened : await look(bucket, await account(signal), signal);
       const clients: AwsClients = {
         ...sdk,
         owner,
@@ -137,13 +138,14 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
       writes ||= create;
       const id = await account(signal);
       const bucket = bucketName(id, region, cluster.name);
-      if (create)
-        await ensureBucket(sdk.s3, { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey });
+      const wanted = { bucket, region, account: id, cluster: cluster.name, tags: aws.tags, kmsKey: aws.kmsKey };
+      if (create) await explaining(`s3://${bucket}`, signal, () => ensureBucket(sdk.s3, wanted));
       opened = create ? Promise.resolve(s3Store(sdk.s3, bucket, id)) : look(bucket, id, signal);
       return opened;
     },
     async removeStore(_cluster, signal) {
-      await removeBucket(sdk.s3, bucketName(await whose.proven(signal), region, cluster.name), signal);
+      const bucket = bucketName(await whose.proven(signal), region, cluster.name);
+      await explaining(`s3://${bucket}`, signal, () => removeBucket(sdk.s3, bucket, signal));
     },
     async *verify(topology, signal) {
       const id = await whose.proven(signal);

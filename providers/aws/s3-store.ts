@@ -16,6 +16,7 @@ import {
 import { UserError } from '../../src/errors.ts';
 import { type PutCondition, type Store, StoreConflict, type StoredObject } from '../../src/store/store.ts';
 import { attemptsOf, codeOf, isNotFound } from './errors.ts';
+import { explain } from './explain.ts';
 
 /** Streams go in parts of this size, in bytes: S3 takes 10,000 of them, so up to 80 GB. */
 const partSize = 8 * 1024 * 1024;
@@ -222,5 +223,5 @@ function explained(error: unknown, url: string, key: string): unknown {
       why: 'AccessDenied',
       next: 'use credentials that may read and write this bucket (docs/aws.md has the policy)',
     });
-  return error;
+  return explain(error, `${url}/${key}`);
 }

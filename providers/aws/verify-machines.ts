@@ -75,6 +75,12 @@ export function usesOf({ machines, groups, cluster }: Topology): readonly Use[] 
   ];
 }
 
+/** The field that names this type. */
+function whereOf({ types: [first, ...others], where }: Use, type: string): readonly string[] {
+  if (first === type) return [where];
+  return others.includes(type) ? [where.replace(/machine\.type$/, 'alternatives')] : [];
+}
+
 async function types({ sdk, topology, region, signal }: Verifying, world: World): Promise<readonly Finding[]> {
   const check = 'aws.machine-types';
   const wanted = [...typesOf(topology)];
@@ -96,7 +102,7 @@ async function types({ sdk, topology, region, signal }: Verifying, world: World)
   const inZone = new Set(offered.map(({ InstanceType, Location }) => `${InstanceType} ${Location}`));
   const findings: Finding[] = [];
   for (const type of wanted) {
-    const where = [...new Set(usesOf(topology).flatMap((use) => (use.types.includes(type) ? [use.where] : [])))].join(', ');
+    const where = [...new Set(usesOf(topology).flatMap((use) => whereOf(use, type)))].join(', ');
     const info = known.get(type);
     if (!info) {
       findings.push({

@@ -68,7 +68,7 @@ async function leave(hooks: Hooks, machine: HeldMachine, isNode: boolean, within
   if (isNode) {
     log(`${node} is to be terminated: drains`);
     await cloud.keepHolding(machine, signal);
-    const left = await drain({ kube, node, because: 'termination', withinMs, signal });
+    const left = await drain({ kube, node, because: 'termination', withinMs, signal, log });
     log(left === 0 ? `${node} is drained` : `${node} goes with ${left} pods, which did not leave in ${withinMs / 1000} s`);
   }
   await cloud.release(machine, 'continue', signal);
@@ -76,7 +76,10 @@ async function leave(hooks: Hooks, machine: HeldMachine, isNode: boolean, within
 
 async function noticed({ kube, log, signal }: Hooks, node: string, notice: string): Promise<void> {
   const because = `notice: ${notice}`;
-  if ((await kube.nodes(signal)).some((one) => one.name === node && !one.cordoned))
-    log(`${node} has a notice (${notice}): drains`);
-  await drain({ kube, node, because, withinMs: noticeMs, signal });
+  // Told at each round until the machine is gone; of a node that is drained there is nothing more to say.
+  const begun = (await kube.nodes(signal)).some((one) => one.name === node && one.cordoned);
+  if (!begun) log(`${node} has a notice (${notice}): drains`);
+  const left = await drain({ kube, node, because, withinMs: noticeMs, signal, log: begun ? () => undefined : log });
+  if (!begun)
+    log(left === 0 ? `${node} is drained` : `${node} goes with ${left} pods, which did not leave in ${noticeMs / 1000} s`);
 }

@@ -16,9 +16,23 @@ export function explainIssues(issues: readonly z.core.$ZodIssue[], source: Sourc
     const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
     return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ path, key })) : [{ path, key: undefined }];
   });
-  return all
-    .slice(0, mostExplained)
-    .map(({ path, key }) => (key === undefined ? wrongValue(path, valueAt(source.value, path), source) : unknownKey(path, key)));
+  const keys = new Set(issues.filter(({ code }) => code === 'invalid_key').map(({ path }) => path.map(String).join(' ')));
+  return all.slice(0, mostExplained).map(({ path, key }) => {
+    if (key !== undefined) return unknownKey(path, key);
+    return keys.has(path.map(String).join(' ')) ? wrongKey(path) : wrongValue(path, valueAt(source.value, path), source);
+  });
+}
+
+function wrongKey(path: Path): RuleFinding {
+  const schema = schemaAt(path.slice(0, -1));
+  const mustBe = schema instanceof z.ZodRecord ? expectation(schema.keyType) : 'another';
+  return {
+    severity: 'error',
+    check: 'config.key',
+    path,
+    onKey: true,
+    what: `${pathText(path.slice(0, -1))} has the key ${shown(path.at(-1))}; it must be ${mustBe}`,
+  };
 }
 
 function unknownKey(parent: Path, key: string): RuleFinding {

@@ -23,6 +23,7 @@ export const rules: readonly Rule[] = [
   zones.duplicateZones,
   zones.zoneSlots,
   zones.cloudZones,
+  zones.keyRegion,
   network.hostBits,
   network.overlaps,
   network.sizes,

@@ -23,6 +23,8 @@ export interface DownResult {
 export async function down(opened: Opened, options: DownOptions): Promise<DownResult> {
   const { cluster, provider, signal } = opened;
   const policy = { command: 'down', allowDataLoss: options.allowDataLoss } as const;
+  // The lock needs a store. One that was not there before this run holds nothing, and is not left behind: the name may have been mistyped.
+  const stood = (await provider.store(cluster, { create: false }, signal)) !== undefined;
   const result = await withLockedSession(
     opened,
     { command: 'down', waitMs: options.lockWaitMs, only: 'infrastructure' },
@@ -31,7 +33,9 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
       refuseBlind(session);
       const kept = (p: Plan): string[] => [
         ...leftOf(p).map((change) => change.address),
-        ...(options.allowDataLoss || !session.store ? [] : [`the cluster's records and secrets in ${session.store.url}`]),
+        ...(options.allowDataLoss || !stood || !session.store
+          ? []
+          : [`the cluster's records and secrets in ${session.store.url}`]),
       ];
       if (chosenOf(plan).length === 0 && !options.allowDataLoss)
         return { cluster: cluster.name, outcome: 'nothing to do', deleted: 0, kept: kept(plan) };
@@ -54,7 +58,7 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
       return { cluster: cluster.name, outcome: 'done', deleted, kept: kept(after) };
     },
   );
-  if (options.allowDataLoss && result.outcome !== 'declined') {
+  if (!stood || (options.allowDataLoss && result.outcome !== 'declined')) {
     try {
       await provider.removeStore(cluster, signal);
     } catch (error) {

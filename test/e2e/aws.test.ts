@@ -1,12 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  AutoScalingClient,
-  DescribeAutoScalingGroupsCommand,
-  SetDesiredCapacityCommand,
-  UpdateAutoScalingGroupCommand,
-} from '@aws-sdk/client-auto-scaling';
+import { AutoScalingClient, DescribeAutoScalingGroupsCommand, SetDesiredCapacityCommand } from '@aws-sdk/client-auto-scaling';
 import {
   AuthorizeSecurityGroupIngressCommand,
   DescribeSecurityGroupsCommand,
@@ -36,6 +31,8 @@ const cluster = new TestCluster('aws', (name) => {
   const file = parseDocument(readFileSync(join(root, 'examples/aws/ha.yaml'), 'utf8'));
   file.set('name', name);
   file.setIn(['network', 'machines'], range);
+  // Machines that AWS may take back: they get a notice.
+  file.setIn(['pools', 0, 'spot'], true);
   // An image that the emulator knows; addons whose images no registry here has.
   file.setIn(['provider', 'aws', 'image'], { owner: 'amazon', name: 'amzn2-ami-hvm-2.*-x86_64-*' });
   file.setIn(['provider', 'aws', 'addons'], { ebsCsi: false, clusterAutoscaler: false });
@@ -47,6 +44,7 @@ let kubectl: Kubectl;
 /** What the account holds before there is a cluster. */
 let empty: readonly string[];
 let tunnel: ChildProcess | undefined;
+let groups: AutoScalingClient;
 const options = () => ({ region, endpoint: lab.proxy.url, credentials: lab.account.credentials, maxAttempts: 10 });
 /** The seed of the storm that AWS fails in, or `none`. */
 const seed = process.env.SLIPWAY_LAB_STORM ?? '7';
@@ -83,13 +81,42 @@ const readyNodes = async (): Promise<readonly string[]> =>
     .filter((line) => / Ready /.test(line))
     .map((line) => line.split(/\s+/)[0] ?? '');
 
+/** Its image, as if from a registry. */
+async function giveTestapp(instance: string): Promise<void> {
+  const to = lab.containerOf(instance);
+  await docker('cp', join(assetCache, 'images/testapp-1.tar'), `${to}:/root/testapp.tar`);
+  const load = '$(ls -d /opt/slipway/containerd/*/ctr | tail -1) -n k8s.io images import /root/testapp.tar';
+  await docker('exec', to, 'sh', '-c', load);
+}
+/** Pods of the test's deployment on a node. */
+const webOn = async (node: string): Promise<readonly string[]> =>
+  (await kubectl('get', 'pods', '-l', 'app=web', '--field-selector', `spec.nodeName=${node}`, '-o', 'name'))
+    .split('\n')
+    .filter(Boolean);
+/** What the agents of all masters have logged. */
+const agentsSay = async (): Promise<string> => {
+  const { instances } = await lab.world();
+  const masters = instances.filter(
+    ({ tags, state }) => /\/master-/.test(tags['slipway.dev/resource'] ?? '') && state === 'running',
+  );
+  const said = masters.map(({ id }) => docker('exec', lab.containerOf(id), 'journalctl', '-u', 'slipway-agent', '-o', 'cat'));
+  return (await Promise.all(said)).join('\n');
+};
+/** The workers' group of a zone, and what all members of groups are at. */
+const groupOf = (zone: string): string => `${cluster.name}-workers-${region}${zone}`;
+const members = async (): Promise<readonly string[]> => {
+  const { AutoScalingGroups = [] } = await groups.send(new DescribeAutoScalingGroupsCommand({}));
+  return AutoScalingGroups.flatMap(({ Instances = [] }) => Instances).map(({ LifecycleState }) => LifecycleState ?? '');
+};
+
 beforeAll(async () => {
   await removeLeftovers(cluster.name);
   await ensureTestapp(assetCache);
   lab = await startLab({ name: cluster.name, range, region });
   Object.assign(cluster.environment, lab.environment);
   empty = await inventory(lab.proxy, lab.account.id, region);
-  storm = startStorm(lab.proxy, seed === 'none' ? undefined : Number(seed));
+  groups = new AutoScalingClient(options());
+  storm = startStorm(lab, seed === 'none' ? undefined : Number(seed));
 }, 120_000);
 afterAll(async () => {
   tunnel?.kill('SIGKILL');
@@ -99,7 +126,13 @@ afterAll(async () => {
 }, 120_000);
 
 describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed})`, () => {
-  test('comes up, and the plan is empty then', async () => {
+  test('meets a quota on its way up, and says which and what to ask for; goes on when it is raised, and the plan is empty then', async () => {
+    storm.lowerQuota(6);
+    const { code: failed, stderr } = await cluster.run('up', '--yes');
+    expect(failed).toBe(1);
+    expect(stderr).toContain('a quota of the account is used up: Running On-Demand Standard');
+    expect(stderr).toMatch(/request-service-quota-increase --service-code ec2 --quota-code L-1216C47A/);
+    storm.raiseQuota();
     await cluster.must('up', '--yes');
     const { code, plan } = await planned();
     expect(plan.changes).toEqual([]);
@@ -127,17 +160,7 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
     expect(taints).not.toContain('uninitialized');
   });
   test('pods in all zones answer through a Service', async () => {
-    const image = join(assetCache, 'images/testapp-1.tar');
-    for (const { id } of await workers()) {
-      await docker('cp', image, `${lab.containerOf(id)}:/root/testapp.tar`);
-      await docker(
-        'exec',
-        lab.containerOf(id),
-        'sh',
-        '-c',
-        '$(ls -d /opt/slipway/containerd/*/ctr | tail -1) -n k8s.io images import /root/testapp.tar',
-      );
-    }
+    for (const { id } of await workers()) await giveTestapp(id);
     const app = { app: 'web' };
     const container = { name: 'web', image: testapp.image, args: ['serve'], ports: [{ containerPort: 8080 }] };
     const spread = {
@@ -171,24 +194,64 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
       expect(await docker('exec', from, 'curl', '-sf', '--max-time', '3', `http://${address}/`)).not.toBe('');
     }, 30_000);
   });
-  test("an Auto Scaling group's new instance joins with no CLI running", async () => {
-    const groups = new AutoScalingClient(options());
-    const { AutoScalingGroups = [] } = await groups.send(new DescribeAutoScalingGroupsCommand({}));
-    const group = AutoScalingGroups.find(({ AutoScalingGroupName = '' }) => AutoScalingGroupName.includes(`workers-${region}b`));
-    expect(group).toBeDefined();
+  test("a spot machine's notice cordons and drains it; with no CLI running the group's new instances join", async () => {
+    const [noticed = expect.fail('no worker')] = (await workers()).filter(({ zone }) => zone === `${region}c`);
     await storm.sparing(() =>
-      groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 2 })),
+      groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: groupOf('b'), DesiredCapacity: 2 })),
     );
-    await eventually(async () => expect(await readyNodes()).toHaveLength(7), 240_000);
+    const end = lab.giveSpotNotice(noticed.id);
+    await eventually(async () => {
+      expect(await kubectl.read(`node/${noticed.id}`, '.spec.unschedulable')).toBe('true');
+      expect(await webOn(noticed.id)).toEqual([]);
+    }, 60_000);
+    expect(end.getTime() - Date.now()).toBeGreaterThan(30_000);
+    // AWS takes it back, and its group makes another.
+    await storm.sparing(() => new EC2Client(options()).send(new TerminateInstancesCommand({ InstanceIds: [noticed.id] })));
+    await eventually(async () => {
+      expect(await workers()).toHaveLength(4);
+      expect((await readyNodes()).filter((node) => node !== noticed.id)).toHaveLength(7);
+    }, 240_000);
+    // Launch hooks were waited for: the agent let each into service.
+    await eventually(async () => expect((await members()).filter((state) => state !== 'InService')).toEqual([]), 30_000);
     expect((await planned()).plan.changes).toEqual([]);
+  }, 480_000);
+  test('a group made smaller drains the machine first, as disruption budgets allow', async () => {
+    for (const { id } of await workers()) await giveTestapp(id);
+    const budget = (allowed: number) => ({
+      apiVersion: 'policy/v1',
+      kind: 'PodDisruptionBudget',
+      metadata: { name: 'web' },
+      spec: { maxUnavailable: allowed, selector: { matchLabels: { app: 'web' } } },
+    });
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await kubectl.apply([budget(0)]);
     await storm.sparing(() =>
-      groups.send(new UpdateAutoScalingGroupCommand({ AutoScalingGroupName: group?.AutoScalingGroupName, DesiredCapacity: 1 })),
+      groups.send(new SetDesiredCapacityCommand({ AutoScalingGroupName: groupOf('b'), DesiredCapacity: 1 })),
     );
-    // Of the one that goes, the cloud controller deletes the Node, and what ran on it starts elsewhere.
+    const leaving = async (): Promise<readonly string[]> => (await members()).filter((state) => state === 'Terminating:Wait');
+    expect(await leaving()).toHaveLength(1);
+    const inB = (await workers()).filter(({ zone }) => zone === `${region}b`).map(({ id }) => id);
+    let [going, held] = ['', [] as readonly string[]];
+    await eventually(async () => {
+      for (const id of inB) if ((await kubectl.read(`node/${id}`, '.spec.unschedulable')) === 'true') going = id;
+      expect(going).not.toBe('');
+    }, 30_000);
+    held = await webOn(going);
+    expect(held).toHaveLength(1);
+    // The eviction is refused, and the machine runs on.
+    await eventually(
+      async () => expect(await agentsSay()).toContain(`${going}: default/${held[0]?.replace('pod/', '')} stays`),
+      20_000,
+    );
+    expect([await leaving(), await webOn(going)]).toEqual([['Terminating:Wait'], held]);
+    await kubectl.apply([budget(1)]);
+    await eventually(async () => expect((await workers()).map(({ id }) => id)).not.toContain(going), 60_000);
+    // The cloud controller deletes its Node, and what ran on it runs elsewhere.
     await eventually(
       async () => expect((await kubectl('get', 'nodes', '-o', 'name')).trim().split('\n')).toHaveLength(6),
       120_000,
     );
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
     await eventually(async () => expect((await planned()).plan.changes).toEqual([]), 120_000);
   }, 480_000);
   test('a firewall rule by hand is shown, and taken back', async () => {
@@ -306,6 +369,8 @@ describe(`examples/aws/ha.yaml on emulated AWS with real machines (storm ${seed}
     await cluster.must('down', '--yes', '--allow-data-loss');
     expect(await inventory(lab.proxy, lab.account.id, region)).toEqual(empty);
     expect([lab.proxy.violations, lab.proxy.accidents, lab.accidents]).toEqual([[], [], []]);
+    // Every kind of fault has been met, also with a seed that draws them seldom.
+    if (seed !== 'none') expect(Object.entries(storm.met()).filter(([, times]) => times === 0)).toEqual([]);
     await eventually(async () => {
       expect((await leftovers(cluster.name)).filter((left) => left.startsWith('container') && !left.endsWith('-nlb'))).toEqual(
         [],

@@ -69,3 +69,17 @@ export const cloudZones: Rule = function* ({ zones, provider }) {
         next: `zones of ${region} are named as ${example}`,
       });
 };
+
+/** Volumes and the bucket are encrypted by keys of their own region. */
+export const keyRegion: Rule = function* ({ provider: { aws } }) {
+  const [, region] = /^arn:[^:]+:kms:([^:]+):/.exec(aws?.kmsKey ?? '') ?? [];
+  if (aws && region !== undefined && region !== aws.region)
+    yield error(
+      'aws.key-region',
+      ['provider', 'aws', 'kmsKey'],
+      `the KMS key is of region ${region}, and the cluster of ${aws.region}`,
+      {
+        next: `name a key of ${aws.region}; a multi-Region key has an ARN in each of its regions`,
+      },
+    );
+};

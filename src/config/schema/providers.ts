@@ -45,13 +45,22 @@ export const awsProvider = z
       .describe(
         'Machine image: the newest of this owner whose name fits, found once and kept until this changes. It needs systemd, cloud-init, curl 7.87, nftables and iproute2; default: Debian 12',
       ),
-    kmsKey: any('an ARN, ID or alias of a KMS key')
+    kmsKey: text(
+      /^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key\/(mrk-)?[0-9a-f-]{32,36}|alias\/[\w/-]+)|(mrk-)?[0-9a-f-]{32,36}|alias\/[\w/-]+)$/,
+      'the ARN, ID or alias of a KMS key: arn:aws:kms:REGION:ACCOUNT:key/ID, ID, or alias/NAME',
+    )
       .optional()
       .describe("KMS key for volumes and the store: ARN, ID or alias; default: AWS's own key of the account"),
     tags: z
       .record(
-        text(/^(?!aws:)[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$/u, 'a tag key of AWS: up to 128 characters, not beginning with aws:'),
-        z.string().max(256),
+        text(
+          /^(?!aws:|slipway\.dev\/|kubernetes\.io\/|k8s\.io\/|Name$)[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$/u,
+          'a tag key of AWS: up to 128 characters, not Name, not beginning with aws:, slipway.dev/, kubernetes.io/ or k8s.io/',
+        ),
+        text(
+          /^[\p{L}\p{Z}\p{N}_.:/=+@-]{0,256}$/u,
+          'the value of a tag of AWS: up to 256 letters, digits, spaces and _ . : / = + - @',
+        ),
       )
       .default({})
       .describe('Further tags on everything that is made'),

@@ -58,7 +58,12 @@ export function consistency({ hiddenMs, random }: ConsistencyOptions): Consisten
     hides,
     before({ call, now }) {
       if (hiddenMs() <= 0) return undefined;
-      const hidden = hides(call.account, now());
+      const isHidden = hides(call.account, now());
+      const hidden = (id: string): boolean => {
+        const is = isHidden(id);
+        if (is) call.met = 'hidden';
+        return is;
+      };
       for (const text of texts(call.params)) {
         const kind = /^([a-z]+)-[0-9a-f]{8,17}$/.exec(text)?.[1];
         const code = kind && notFound[kind];

@@ -23,6 +23,8 @@ export interface Call {
   code?: string;
   /** What the proxy did to it. */
   fault?: string;
+  /** What AWS does and moto does not, where this call ran into it. */
+  met?: 'hidden' | 'token again' | 'token of a terminated instance';
   /** moto has carried it out, whatever the client saw. */
   committed: boolean;
 }

@@ -18,6 +18,8 @@ export interface MachineCloud {
   fail: number | undefined;
   /** So many answers of S3 are cut half-way, or before their first byte where they have none. */
   cut: number;
+  /** So many answers of S3 have a wrong byte. */
+  spoilt: number;
   close(): void;
 }
 
@@ -43,6 +45,7 @@ export async function startMachineCloud(): Promise<MachineCloud> {
     asked: [] as string[],
     fail: undefined as number | undefined,
     cut: 0,
+    spoilt: 0,
   };
 
   const answer = (request: IncomingMessage, body: string): readonly [number, string] => {
@@ -85,6 +88,10 @@ export async function startMachineCloud(): Promise<MachineCloud> {
     const [status, answered] = answer(request, body);
     cloud.asked.push(`${request.method} ${request.url}${status === 200 ? '' : ` ${status}`}`);
     const bytes = Buffer.from(answered, 'latin1');
+    if (cloud.spoilt > 0 && bytes.length > 0 && !request.url?.startsWith('/latest/')) {
+      cloud.spoilt--;
+      bytes[0] = (bytes[0] ?? 0) ^ 1;
+    }
     if (cloud.cut <= 0 || request.url?.startsWith('/latest/')) return void response.writeHead(status).end(bytes);
     cloud.cut--;
     if (bytes.length === 0) return void request.socket.destroy();

@@ -27,7 +27,15 @@ export interface Moto {
  * Starts the emulator on a free port. It ends when the pipe to it does, so none is left behind by a run that was killed: no record of
  * process ids is needed.
  */
-export async function startMoto({ host = '127.0.0.1', port = 0, smallestPart = 5 * 1024 * 1024 } = {}): Promise<Moto> {
+export async function startMoto({
+  host = '127.0.0.1',
+  port = 0,
+  smallestPart = 5 * 1024 * 1024,
+  /** Members of groups wait for whoever answers their lifecycle hooks; a second of a hook's time lasts so many. 0: no hooks. */
+  hooks = 0,
+  /** vCPUs that machines of groups may have in all, two each; 0: as many as they like. With hooks only. */
+  groupVcpus = 0,
+} = {}): Promise<Moto> {
   const script = fileURLToPath(new URL('./moto_server.py', import.meta.url));
   const child = spawn(join(motoHome(), 'bin/python'), [script, host, String(port)], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -38,6 +46,7 @@ export async function startMoto({ host = '127.0.0.1', port = 0, smallestPart = 5
       HOME: '/nonexistent',
       AWS_EC2_METADATA_DISABLED: 'true',
       S3_UPLOAD_PART_MIN_SIZE: String(smallestPart),
+      ...(hooks > 0 && { SLIPWAY_MOTO_HOOKS: String(hooks), SLIPWAY_MOTO_GROUP_VCPUS: String(groupVcpus) }),
       PYTHONDONTWRITEBYTECODE: '1',
     },
   });

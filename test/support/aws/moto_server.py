@@ -336,6 +336,12 @@ def end_with_parent():
     os._exit(0)
 
 
+# Last: it wraps what is mended above.
+if os.environ.get("SLIPWAY_MOTO_HOOKS"):
+    import moto_hooks
+
+    moto_hooks.play()
+
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = make_server(
     sys.argv[1],

@@ -101,6 +101,7 @@ export function pages(mostItems: () => number): Pages {
         const id = identityOf(action, item);
         return id === undefined || !hidden(id);
       });
+      if (seen.length < each.length) exchange.call.met = 'hidden';
       const headers = { 'content-type': answer.headers['content-type'] };
       if (seen.length <= sizeOf(exchange) && seen.length === each.length && !found.after.includes('<nextToken>'))
         return withBody({ ...answer, headers }, xml);

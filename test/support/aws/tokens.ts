@@ -28,7 +28,11 @@ export function tokens(): Behaviour {
           'IdempotentParameterMismatch',
           'The request uses the same client token as a previous, but non-identical request.',
         );
-      return withBody(first.answer, await asOfNow(exchange, first.answer.body.toString()));
+      const answer = await asOfNow(exchange, first.answer.body.toString());
+      exchange.call.met = /<name>(terminated|shutting-down)<\/name>/.test(answer)
+        ? 'token of a terminated instance'
+        : 'token again';
+      return withBody(first.answer, answer);
     },
     after(exchange, answer) {
       const key = keyOf(exchange);

@@ -160,7 +160,10 @@ describe('machines that come and go', () => {
     kube.node(id);
     kube.protectedPods.add('web');
     kube.podsByNode.set(id, [{ namespace: 'default', name: 'web', uid: '1', stays: false }]);
-    expect(await drain({ kube, node: id, because: 'test', withinMs: 60, signal, pollMs: 10 })).toBe(1);
+    const said: string[] = [];
+    const log = (line: string) => void said.push(line);
+    expect(await drain({ kube, node: id, because: 'test', withinMs: 60, signal, log, pollMs: 10 })).toBe(1);
+    expect(said).toEqual([`${id}: default/web stays for now, as its disruption budget asks`]);
   });
 });
 

@@ -72,6 +72,12 @@ describe('a host that fetches assets from the store', () => {
     expect(readFileSync(join(root.path, 'opt/slipway/k/1/kubelet'), 'latin1')).toBe(content('k/1/kubelet'));
     expect(cloud.asked.filter((each) => each.includes('/assets/'))).toHaveLength(2);
   });
+  test('asks again for what arrives with a wrong byte', async () => {
+    const digests = store(['k/1/kubelet']);
+    cloud.spoilt = 2;
+    await fetchAssets(host, ['k/1/kubelet'], digests);
+    expect(readFileSync(join(root.path, 'opt/slipway/k/1/kubelet'), 'latin1')).toBe(content('k/1/kubelet'));
+  });
   test('never puts in place what is not the asset', async () => {
     const digests = store(['k/1/kubelet']);
     for (const key of cloud.objects.keys()) cloud.objects.set(key, 'something else');

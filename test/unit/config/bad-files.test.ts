@@ -218,6 +218,24 @@ describe('what does not fit together', () => {
     ['count and min', pool('    min: 1\n'), 'error c.yaml:10:12 Pool workers has count and min => keep count, or min and max'],
     ['no size', `${base}pools:\n  - name: w\n`, '9:5 Pool w has no size => add count, or both min and max'],
     ['min without max', `${awsBase}pools: [{ name: w, min: 1 }]\n`, 'Pool w has no max'],
+    [
+      'a tag key that is ours',
+      awsBase.replace('{ region: eu-central-1 }', '{ region: eu-central-1, tags: { slipway.dev/cluster: other } }'),
+      'provider.aws.tags has the key "slipway.dev/cluster"; it must be a tag key of AWS',
+    ],
+    [
+      'a KMS key that is none',
+      awsBase.replace('{ region: eu-central-1 }', '{ region: eu-central-1, kmsKey: my key }'),
+      'it must be the ARN, ID or alias of a KMS key',
+    ],
+    [
+      'a KMS key of another region',
+      awsBase.replace(
+        '{ region: eu-central-1 }',
+        '{ region: eu-central-1, kmsKey: "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }',
+      ),
+      'the KMS key is of region us-east-1, and the cluster of eu-central-1',
+    ],
     ['min over max', `${awsBase}pools: [{ name: w, min: 4, max: 2 }]\n`, '8:25 Pool w has min 4, more than max 2'],
     [
       'an autoscaled pool on local',

@@ -372,6 +372,23 @@ describe('down', () => {
     expect(world.log).toEqual([]);
     expect(removed).toBe(false);
   });
+  test('of a cluster that was never there leaves no store behind, and says of none that it is kept', async () => {
+    const opened = memoryOpened(cluster, new MemoryWorld());
+    let stores = 0;
+    const provider = {
+      ...opened.provider,
+      store: async (...[of, how, signal]: Parameters<typeof opened.provider.store>) => {
+        if (!how.create && stores === 0) return undefined;
+        stores = 1;
+        return opened.provider.store(of, how, signal);
+      },
+      async removeStore() {
+        stores = 0;
+      },
+    };
+    expect(await down({ ...opened, provider }, options)).toMatchObject({ outcome: 'nothing to do', kept: [] });
+    expect(stores).toBe(0);
+  });
   test('with --allow-data-loss takes everything, from a half-made cluster too', async () => {
     const world = new MemoryWorld();
     const opened = memoryOpened(cluster, world);

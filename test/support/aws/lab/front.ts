@@ -1,23 +1,29 @@
-import { createReadStream, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { Agent, createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { assetCache } from '../../local-etcd.ts';
+import type { Downloads } from './downloads.ts';
 
 /**
  * What machines and the CLI talk to: the fault proxy, but for programs and images out of the store. Ten machines fetch gigabytes of them at
  * once, which an emulator that answers one request at a time would make everybody wait for. They come from the asset cache, where the CLI
- * has them from too; each machine checks their digest. And what the CLI uploads of them is a byte for the emulator, whole or a part: every request
+ * has them from too, and meet faults of their own (downloads.ts); each machine checks their digest. And what the CLI uploads of them is a byte for the emulator, whole or a part: every request
  * is made, meets its faults, and leaves its object.
  */
-export async function serveFront(host: string, proxy: string): Promise<{ readonly url: string; close(): void }> {
+export async function serveFront(
+  host: string,
+  proxy: string,
+  downloads: Downloads,
+): Promise<{ readonly url: string; close(): void }> {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const to = new URL(proxy);
   const server = createServer((incoming, outgoing) => {
     const asset = /^\/[^/]+\/assets\/[0-9a-f]{64}\/([^?]+)/.exec(decodeURIComponent(incoming.url ?? ''))?.[1];
     const file = asset === undefined || asset.includes('..') ? undefined : join(assetCache, asset);
     if (incoming.method === 'GET' && file !== undefined && existsSync(file)) {
-      createReadStream(file).pipe(outgoing);
+      incoming.resume();
+      void downloads.send(file, outgoing);
       return;
     }
     const { method, url: path } = incoming;

@@ -10,6 +10,7 @@ import { refuse } from '../answers.ts';
 import { type Account, type Moto, newAccount, startMoto } from '../moto.ts';
 import { type AwsProxy, startProxy } from '../proxy.ts';
 import { docker, inContainer } from './docker.ts';
+import { type Downloads, startDownloads } from './downloads.ts';
 import { serveFront } from './front.ts';
 import { type Instance, type Watched, type World, watch } from './instances.ts';
 import { serveMetadata } from './metadata.ts';
@@ -17,10 +18,11 @@ import { serveMetadata } from './metadata.ts';
 /**
  * AWS with bodies: each instance of the emulator gets a Docker machine at its private address, in a network with the VPC's range, which runs
  * the instance's user data and asks its metadata. EBS volumes are files behind loop devices, the network load balancer is haproxy, the
- * private zone is lines of /etc/hosts, an Elastic IP is a forwarder on loopback (the emulator gives out addresses of 127.0.0.0/8).
+ * private zone is lines of /etc/hosts, lifecycle hooks of groups wait for the agent, an Elastic IP is a forwarder on loopback (the emulator gives out addresses of 127.0.0.0/8).
  */
 export interface Lab {
   readonly account: Account;
+  readonly region: string;
   readonly moto: Moto;
   readonly proxy: AwsProxy;
   /** What the CLI needs in its environment. */
@@ -29,6 +31,10 @@ export interface Lab {
   containerOf(instance: string): string;
   /** What the emulator holds. */
   world(): Promise<World>;
+  /** What machines fetch of programs and images. */
+  readonly downloads: Downloads;
+  /** AWS tells this spot machine, in its metadata, when it is taken back: two minutes from now. */
+  giveSpotNotice(instance: string): Date;
   /** Problems of the lab itself: a test that sees one has shown nothing. */
   readonly accidents: readonly string[];
   close(): Promise<void>;
@@ -43,6 +49,8 @@ export interface LabOptions {
 
 const label = 'slipway.cluster';
 const everyMs = 400;
+/** Between a spot machine's notice and its end. */
+const noticeMs = 120_000;
 const apiPort = 6443;
 
 export async function startLab({ name, range, region }: LabOptions): Promise<Lab> {
@@ -55,9 +63,10 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   const balancerAddress = `${base}.251`;
   await docker('network', 'create', '--subnet', range, '--gateway', gateway, '--label', `${label}=${name}`, network);
   const image = (await readMachineTemplate()).tag;
-  const moto = await startMoto({ smallestPart: 1 });
+  const moto = await startMoto({ smallestPart: 1, hooks: 1 });
   const proxy = await startProxy(moto);
-  const front = await serveFront(gateway, proxy.url);
+  const downloads = startDownloads();
+  const front = await serveFront(gateway, proxy.url, downloads);
   const account = newAccount();
   const signer = identitySigner(directory);
   // A region without that action, and quotas that are unknown: moto breaks down at them.
@@ -68,6 +77,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   const watched = watch(moto.url, account.id, region);
   const machines = new Map<string, Machine>();
   const accidents: string[] = [];
+  const notices = new Map<string, Date>();
   const metadata = await serveMetadata({
     host: gateway,
     region,
@@ -77,6 +87,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
     instanceAt: (address) =>
       [...machines.values()].find(({ instance, state }) => instance.address === address && state !== 'gone')?.instance,
     userData: watched.userData,
+    takenBack: (instance) => notices.get(instance),
   });
   const forwarders = new Map<string, Server>();
   const place = {
@@ -91,7 +102,9 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   let served = '';
   const step = async (): Promise<void> => {
     const world = await watched.read();
-    await Promise.all(world.instances.map((instance) => follow(instance, machines, place, watched)));
+    // An address goes from one that is gone to its successor.
+    const [going, others] = [world.instances.filter(isGoing), world.instances.filter((instance) => !isGoing(instance))];
+    for (const some of [going, others]) await Promise.all(some.map((instance) => follow(instance, machines, place, watched)));
     await Promise.all([...machines.values()].map((machine) => giveNames(machine, world, balancerAddress)));
     served = await followBalancer(world, { ...place, address: balancerAddress }, served);
     forward(world, forwarders);
@@ -104,6 +117,7 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
   })();
   return {
     account,
+    region,
     moto,
     proxy,
     accidents,
@@ -115,6 +129,12 @@ export async function startLab({ name, range, region }: LabOptions): Promise<Lab
     },
     containerOf: (instance) => `${name}-${instance}`,
     world: () => watched.read(),
+    downloads,
+    giveSpotNotice(instance) {
+      const at = new Date(Date.now() + noticeMs);
+      notices.set(instance, at);
+      return at;
+    },
     async close() {
       closing = true;
       await loop;
@@ -166,6 +186,8 @@ interface Machine {
   readonly devices: Map<string, string>;
 }
 
+const isGoing = ({ state }: Instance): boolean => ['shutting-down', 'terminated'].includes(state);
+
 /** One instance: what it is in the emulator, its machine becomes. */
 async function follow(instance: Instance, machines: Map<string, Machine>, place: Place, watched: Watched): Promise<void> {
   let machine = machines.get(instance.id);
@@ -186,7 +208,7 @@ async function follow(instance: Instance, machines: Map<string, Machine>, place:
   }
   machine.instance = instance;
   if (machine.state === 'making' || machine.state === 'gone') return;
-  if (['shutting-down', 'terminated'].includes(instance.state)) {
+  if (isGoing(instance)) {
     machine.state = 'gone';
     await docker('rm', '-f', '-v', machine.container);
     for (const device of machine.devices.values()) detach(device);

@@ -13,6 +13,8 @@ export interface MetadataOptions {
   /** Whose request this is, by the address it comes from. */
   instanceAt(address: string): Instance | undefined;
   userData(instance: string): Promise<string>;
+  /** When AWS takes this spot machine back; undefined: nobody has said so. */
+  takenBack(instance: string): Date | undefined;
 }
 
 /** The instance metadata service, version 2 only: no answer without a session's token. One server for all, who ask from their own addresses. */
@@ -53,7 +55,7 @@ export async function serveMetadata(options: MetadataOptions): Promise<{ readonl
 async function read(
   path: string,
   instance: Instance,
-  { region, account, signer, userData }: MetadataOptions,
+  { region, account, signer, userData, takenBack }: MetadataOptions,
 ): Promise<string | undefined> {
   const document = JSON.stringify(
     {
@@ -71,6 +73,12 @@ async function read(
     null,
     2,
   );
+  if (path === 'meta-data/spot/instance-action') {
+    const time = takenBack(instance.id)
+      ?.toISOString()
+      .replace(/\.\d+Z$/, 'Z');
+    return time && JSON.stringify({ action: 'terminate', time });
+  }
   if (path === 'user-data') return userData(instance.id);
   if (path.startsWith('meta-data/tags/instance/')) return instance.tags[path.slice('meta-data/tags/instance/'.length)];
   if (path === 'meta-data/tags/instance') return Object.keys(instance.tags).join('\n');
