@@ -7,7 +7,7 @@ import { groups } from './machine-queries.ts';
 import { polled } from './polls.ts';
 import { quotaOf, requestFor } from './quotas.ts';
 
-const pollMs = 2_000;
+const pollMs = 1_000;
 /** A launch that goes well is seen before anybody asks why it does not. */
 const askEveryMs = 10_000;
 
@@ -27,6 +27,7 @@ const sizes = polled(
  * group's activities why it does not: without that a quota would look like machines that do not join. `anew`: the group has no past.
  */
 export async function launched(name: string, min: number, ctx: Context<AwsClients>, { anew = false } = {}): Promise<void> {
+  if (min === 0) return;
   const old = new Set<string>();
   let asked = anew ? performance.now() : Number.NEGATIVE_INFINITY;
   let said = '';

@@ -1,5 +1,5 @@
 /** A quota as Service Quotas knows it, the same in all regions. */
-export interface Quota {
+interface Quota {
   readonly service: string;
   readonly code: string;
   readonly name: string;
