@@ -224,7 +224,7 @@ function groupOf(group: PoolGroup, topology: Topology, { owner }: MachinesGiven)
       max,
       drainSeconds: Math.ceil(durationMs(pool.upgrade.drain.timeout) / 1000),
       missing: 0,
-        outdated: 0,
+      outdated: 0,
       raised: false,
       tags: {
         ...tagsOf(owner, address),
