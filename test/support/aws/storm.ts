@@ -37,7 +37,7 @@ export interface Storm {
 /**
  * AWS on a bad day, from now on, for whoever calls: the CLI, the cloud controller, the agent, machines that boot. Calls are lost before or after they were
  * carried out, refused, or late; what was just made is hidden for a while, and takes time to be ready. What a lot may not draw is ordered: a machine that ends
- * as soon as it is made and whose answer is lost, a token that is known with another request. `seed`: undefined for a fair day.
+ * as soon as it is made and whose answer is lost, a token that is sent again or is known with another request, a subnet that is still in use. `seed`: undefined for a fair day.
  */
 export function startStorm({ proxy, downloads, account, region }: Lab, seed: number | undefined): Storm {
   let spared = false;
@@ -50,7 +50,9 @@ export function startStorm({ proxy, downloads, account, region }: Lab, seed: num
     downloads.oneIn = 6;
     const mismatch = 'The request uses the same client token as a previous, but non-identical request.';
     proxy.once('CreateVolume', { refuse: refuse('IdempotentParameterMismatch', mismatch) });
+    proxy.once('CreateNetworkInterface', 'drop-after');
     proxy.once('RunInstances', 'drop-after');
+    proxy.once('DeleteSubnet', { refuse: refuse('DependencyViolation', 'The subnet has dependencies and cannot be deleted.') });
   }
   proxy.onCall = async (call) => {
     if (vcpus !== undefined && call.committed && call.action === 'CreateVpc') proxy.weather.quotas = { vcpus };
