@@ -93,13 +93,14 @@ export async function openAws(options: AwsOptions): Promise<Provider<AwsClients>
     delivery: 'fetched',
     async connect(seen, signal) {
       const bucket = await bucketOf(signal);
-      const store = opened ? await opened : await look(bucket, await account(signal), signal);
+      const id = await account(signal);
+      const store = opened ? await opened : await explaining(`s3://${bucket}`, signal, () => openStore(sdk.s3, bucket, id));
       const clients: AwsClients = {
         ...sdk,
         owner,
         // Account, region and name of the cluster in one, and nobody else's.
         uid: bucket,
-        account: await account(signal),
+        account: id,
         region,
         bucket,
         store,
