@@ -203,6 +203,7 @@ describe('three members, two masters', () => {
   });
 
   test("a whole zone lost with the controllers' leader in it, while the masters have their turns: stopped with its names, healed at what was reached, given up, and gone on with", async () => {
+    const [, before] = await ha.flag('master', 'kube-apiserver', 'max-requests-inflight');
     ha.want({ inflight: 411 });
     await ha.leave('kube-controller-manager', 'master-a', 'master-b');
     const zone = ['etcd-b', 'master-b', 'workers-b-1'];
@@ -217,7 +218,7 @@ describe('three members, two masters', () => {
     await cluster.must('upgrade', '--abort');
     expect(await ha.cordoned()).toBe('');
     expect((await cluster.run('plan', '--detailed-exitcode')).code).toBe(2);
-    expect(await ha.flag('master', 'kube-apiserver', 'max-requests-inflight')).toEqual(['master-a: 411', 'master-b: 410']);
+    expect(await ha.flag('master', 'kube-apiserver', 'max-requests-inflight')).toEqual(['master-a: 411', before]);
     await goesOn();
   });
 });
