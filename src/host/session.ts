@@ -103,6 +103,8 @@ async function run(
   { stdin, signal, timeoutMs = 60_000 }: NonNullable<Parameters<Host['exec']>[1]>,
 ): Promise<ExecResult> {
   const { channel, exit } = await openChannel(name, connection, command, signal);
+  const { client } = connection;
+  let lost = () => {};
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let size = 0;
@@ -120,6 +122,11 @@ async function run(
         channel.on('data', collect(stdout));
         channel.stderr.on('data', collect(stderr));
         channel.on('error', reject);
+        // A connection through the bastion that is given up may be told as an error, with no end of its channels: unless the command has ended, this is it.
+        lost = () => {
+          if (exit() === undefined) reject(connection.closed() ?? new Error('the connection was closed'));
+        };
+        client.once('error', lost).once('close', lost);
         // A command that ends says so; a channel that closes without is a connection that was lost.
         channel.on('close', () => {
           const code = exit();
@@ -138,6 +145,8 @@ async function run(
       { what: 'the host did not finish a command', where: name, why: messageOf(error) },
       { cause: error },
     );
+  } finally {
+    client.off('error', lost).off('close', lost);
   }
 }
 

@@ -52,7 +52,7 @@ test('a token that is known with another request says what the next run does', a
 test('credentials that expire while a command runs are no bug, whichever service says so', async () => {
   for (const code of ['ExpiredToken', 'RequestExpired', 'InvalidAccessKeyId', 'InvalidToken']) {
     const sdk = await refusing(code, 'The provided token has expired.');
-    await expect(s3Store(sdk.s3, 'records').get('cluster.json'), code).rejects.toMatchObject({
+    await expect(s3Store(sdk.s3, 'records', '123456789012').get('cluster.json'), code).rejects.toMatchObject({
       message: expect.stringContaining('s3://records/cluster.json: AWS does not accept the credentials'),
       exitCode: 77,
     });

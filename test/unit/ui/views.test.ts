@@ -188,6 +188,18 @@ describe('progress without a terminal', () => {
       err: '✖ fetch etcd 2.0 s\n  disk full\n    last line\n■ y cut: Interrupted\n',
     });
   });
+  it('says now and then what a long one waits for', async () => {
+    const waiting = [1, 14, 16, 20, 29, 32].map(
+      (second): Event => ({
+        at: second * 1000,
+        task: 'x',
+        type: 'progress',
+        message: `drain: web-1 after ${second} s`,
+      }),
+    );
+    const { err } = await show('lines', false, [{ at: 0, task: 'x', type: 'started', title: 'worker-a' }, ...waiting]);
+    expect(err).toBe('  worker-a: drain: web-1 after 16 s\n  worker-a: drain: web-1 after 32 s\n');
+  });
   it('says more with -v', async () => {
     expect((await show('lines', true, events)).err).toContain('… fetch etcd\n  fetch etcd: fetching 12.0 MB of 60.0 MB\n');
   });
