@@ -7,13 +7,23 @@ import type { Event } from '../src/run/events.ts';
 import type { Place } from './rollout-1000-cluster.ts';
 
 /**
- * How long workers' turns took, part by part, and how many ran at once. `change`: from the end of its drain to what its verification waits for; `free`: from
- * there until its gate, that is its uncordon and the record.
+ * How long workers' turns took, part by part, and how many ran at once. `change`: from the end of its drain to what its verification waits for; `pod`: until one
+ * has run there; `free`: from there until its gate, that is its uncordon and the record.
  */
 export class Turns {
   readonly #begun = new Map<string, number>();
   readonly #since = new Map<string, number>();
-  readonly #seconds: Record<Part, number> = { turn: 0, before: 0, drain: 0, change: 0, verify: 0, free: 0, gate: 0 };
+  readonly #seconds: Record<Part, number> = {
+    turn: 0,
+    before: 0,
+    drain: 0,
+    change: 0,
+    verify: 0,
+    wait: 0,
+    pod: 0,
+    free: 0,
+    gate: 0,
+  };
   readonly #away = new Most();
   #turns = 0;
 
@@ -43,9 +53,9 @@ export class Turns {
   };
   figures() {
     const each = (sum: number): number => Math.round((sum / this.#turns) * 1000) / 1000;
-    const { turn, drain } = this.#seconds;
+    const { turn, drain, pod } = this.#seconds;
     return {
-      overhead: each(turn - drain),
+      overhead: each(turn - drain - pod),
       ...Object.fromEntries(Object.entries(this.#seconds).map(([part, sum]) => [part, each(sum)])),
       drain: each(drain),
       turns: this.#turns,
@@ -54,14 +64,15 @@ export class Turns {
     };
   }
 }
-type Part = 'turn' | 'before' | 'drain' | 'change' | 'verify' | 'free' | 'gate';
-type Kind = 'turn' | 'drain' | 'verify' | 'gate';
+type Part = 'turn' | 'before' | 'drain' | 'change' | 'verify' | 'wait' | 'pod' | 'free' | 'gate';
+type Kind = 'turn' | 'drain' | 'verify' | 'pod' | 'gate';
 /** What lies between one task and the next. */
-const partsBefore = { drain: 'before', verify: 'change', gate: 'free' } as const;
+const partsBefore = { drain: 'before', verify: 'change', pod: 'wait', gate: 'free' } as const;
 const tasks: readonly (readonly [Kind, RegExp])[] = [
   ['turn', /^pools \S+\/(pool\S+)$/],
   ['drain', /^drain (pool\S+)$/],
   ['verify', /^verify kube.node\/(pool\S+)$/],
+  ['pod', /^pod on (pool\S+)$/],
   ['gate', /^gate (pool\S+)$/],
 ];
 function kindOf(task: string): { readonly kind: Kind; readonly worker: string } | undefined {

@@ -3,9 +3,9 @@
  * prints an object of numbers, and fails where a cap was not held at every moment, was never reached, or calls to the API grew with more than each node's own.
  *
  * - plan: seconds of a dry run, from the opened file to the plan, in a process of its own.
- * - overhead: seconds a node. Wall time of its turn and its gate, without its drain. These machines restart in no time and their nodes are always Ready, so
- *   all of it is Slipway's own, or waiting: as many turns as the cap allows share the cores with each other, the API server, etcd and kwok. Part by part:
- *   before, drain, change, verify, free (uncordoned, and on record), gate.
+ * - overhead: seconds a node. Wall time of its turn and its gate, without its drain and without the pod that shows its health. These machines restart in no time and
+ *   their nodes are always Ready, so all of it is Slipway's own, or waiting: as many turns as the cap allows share the cores with each other, the API server,
+ *   etcd and kwok. Part by part: before, drain, change, verify, wait, pod (made, run by kwok, and seen), free (uncordoned, and on record), gate.
  * - memory: MB, the peak of the process that plans, or of the one that upgrades. The machines and hosts that are played lie in the same process.
  * - calls: to the API server, a node. Besides a few for all nodes together, that is its cordon and its end (GET, PATCH or apply, four in all), the mark that it
  *   is due, its pods' evictions, and the pod that is tried there (made and deleted). The kubelets' own are not counted.

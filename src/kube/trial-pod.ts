@@ -14,6 +14,8 @@ interface Trial {
   readonly image: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Is given the end of the pod, for which nobody has to wait: it fails never, and is over within seconds. */
+  readonly later: (gone: Promise<void>) => void;
 }
 const namespace = 'kube-system';
 const podOf = (node: string): ObjectName & { readonly namespace: string } => ({
@@ -69,7 +71,13 @@ export async function podStarts(api: KubeApi, pods: SharedPoll<PodsByNode>, tria
   } finally {
     const late = AbortSignal.timeout(cleanUpMs);
     // Where the answer was lost, it may be there all the same.
-    await (uid === undefined ? remove(api, pod, late) : deleteNow(api, pod, uid, late)).catch(() => undefined);
+    const gone = uid === undefined ? remove(api, pod, late) : deleteNow(api, pod, uid, late);
+    trial.later(
+      gone.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
   }
 }
 

@@ -52,6 +52,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
   const nodesNow = async (signal: AbortSignal) => (await readNodes(kube, signal)) ?? [];
   let due = new Set<string>();
   const left = new Set<string>();
+  const going = new Set<Promise<void>>();
 
   const mark = async (signal: AbortSignal): Promise<void> =>
     preferNoSchedule(await api(signal), await nodesNow(signal), due, signal);
@@ -60,7 +61,11 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
     await during(task, emit, async () => {
       const connected = await api(signal);
       pods ??= watchPods(connected, lifetime);
-      const untried = await podStarts(connected, pods, { node, image, timeoutMs: kube.readyWithinMs, signal });
+      const later = (gone: Promise<void>): void => {
+        going.add(gone);
+        void gone.then(() => going.delete(gone));
+      };
+      const untried = await podStarts(connected, pods, { node, image, timeoutMs: kube.readyWithinMs, signal, later });
       if (untried !== undefined) emit({ type: 'progress', task, message: `it could not be tried: ${untried}` });
     });
   };
@@ -149,6 +154,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       return ours;
     },
     async done() {
+      await Promise.all(going);
       closing.abort();
       if (due.size === 0 || session.signal.aborted) return;
       due = new Set();
