@@ -34,7 +34,11 @@ describe('the packed npm tarball', () => {
     for (const command of ['up', 'plan', 'down', 'status', 'preflight', 'kubeconfig']) expect(help.stdout).toContain(command);
     expect(cluster('init', '--name', 'packed', '--provider', 'local', '--zones', 'a,b,c', '--workers', '3').status).toBe(0);
     expect(cluster('validate').status).toBe(0);
-    const piped = spawnSync('bash', ['-c', 'set -o pipefail; "$0" --help | head -n 1', join(directory, 'node_modules/.bin/cluster')]);
+    const piped = spawnSync('bash', [
+      '-c',
+      'set -o pipefail; "$0" --help | head -n 1',
+      join(directory, 'node_modules/.bin/cluster'),
+    ]);
     expect({ status: piped.status, said: String(piped.stderr) }).toEqual({ status: 0, said: '' });
     // Reaches Docker through dockerode, reads its templates, and designs everything: what the sources do, the package does.
     const plan = cluster('plan', '-o', 'json');
