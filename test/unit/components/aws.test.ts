@@ -144,8 +144,8 @@ describe('what runs in a cluster on AWS', () => {
   });
 
   test('volumes of pods carry the tags of cluster.yaml that the flag can hold, and the key', () => {
-    const kmsKey = 'arn:aws:kms:eu-central-1:123456789012:key/1';
-    const topology = onAws({ kmsKey, tags: { team: 'platform', odd: 'a,b' } });
+    const kmsKey = 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+    const topology = onAws({ kmsKey, tags: { team: 'platform', odd: 'a=b' } });
     const driver = workloads(topology).find(({ metadata }) => metadata.name === 'ebs-csi-controller')?.spec.template.spec
       .containers[0];
     expect(driver?.args).toEqual(
