@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,7 @@ export const missingSecondDocker = ((): string | undefined => {
  * that the machine's Docker, its bridges and its firewall rules are not touched.
  */
 export class SecondDocker {
-  readonly directory = mkdtempSync(join(tmpdir(), 'slipway-docker-'));
+  readonly directory = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
   readonly host = `unix://${this.directory}/docker.sock`;
   #namespace: ChildProcess | undefined;
   #daemon: ChildProcess | undefined;
@@ -35,11 +35,16 @@ export class SecondDocker {
     return (await exec('docker', ['-H', this.host, ...args], { maxBuffer: 1 << 26 })).stdout;
   }
   async start(): Promise<void> {
+    await sweep();
     const of = (name: string): string => join(this.directory, name);
     if (!this.#namespace) {
-      this.#namespace = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo ready && exec sleep infinity'], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
+      this.#namespace = spawn(
+        'unshare',
+        ['--net', 'sh', '-c', `ip link set lo up && echo ready && exec tail --pid=${process.pid} -f /dev/null`],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
       const { stdout } = this.#namespace;
       await new Promise((ready) => stdout?.once('data', ready));
     }
@@ -85,11 +90,53 @@ export class SecondDocker {
       await this.stop();
     }
     this.#namespace?.kill();
-    // What is still mounted below (a crashed daemon's) keeps rmSync from working: that is to be seen.
-    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
-      const [, path = ''] = line.split(' ');
-      if (path.startsWith(`${this.directory}/`)) await exec('umount', ['-l', path]);
-    }
-    rmSync(this.directory, { recursive: true, force: true });
+    await removeDirectory(this.directory);
   }
+}
+
+/** And then the process that it is of. */
+const prefix = 'slipway-docker-';
+
+async function removeDirectory(directory: string): Promise<void> {
+  // What is still mounted below (a crashed daemon's) keeps rmSync from working: that is to be seen.
+  for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+    const [, path = ''] = line.split(' ');
+    if (path.startsWith(`${directory}/`)) await exec('umount', ['-l', path]);
+  }
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Daemons of test runs that were killed, with all that runs in their containers: each names its directory among its words. */
+async function sweep(): Promise<void> {
+  const left = readdirSync(tmpdir()).filter((name) => name.startsWith(prefix) && !isAlive(Number(name.split('-')[2])));
+  for (const directory of left.map((name) => join(tmpdir(), name))) {
+    const theirs = new Set(processes().flatMap(({ pid, words }) => (words.includes(`${directory}/`) ? [pid] : [])));
+    // Whose parents are looked for again, until there are no more: a machine in a container is a tree of them.
+    for (let before = -1; before !== theirs.size; ) {
+      before = theirs.size;
+      for (const { pid, parent } of processes()) if (theirs.has(parent)) theirs.add(pid);
+    }
+    for (const pid of theirs) killed(pid);
+    await sleep(500);
+    await removeDirectory(directory);
+  }
+}
+const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`);
+function killed(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+function processes(): readonly { readonly pid: number; readonly parent: number; readonly words: string }[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const [, parent = '0'] = /\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'utf8')) ?? [];
+      return [{ pid: Number(name), parent: Number(parent), words: readFileSync(`/proc/${name}/cmdline`, 'utf8') }];
+    } catch {
+      return [];
+    }
+  });
 }
