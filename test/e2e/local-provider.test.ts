@@ -156,7 +156,7 @@ describe('a cluster on Docker', () => {
     try {
       const same = other.topology({ network: { machines: '10.235.0.0/16' } });
       await expect(other.apply(other.provider.design(same))).rejects.toThrow(
-        /Docker network slipway-t-local has 10\.215\.0\.0\/16/,
+        /Docker network slipway-t-local has 10\.235\.0\.0\/16/,
       );
       const findings = await other.findings(same);
       expect(findings.filter(({ severity }) => severity === 'error')).toMatchObject([{ check: 'host.range' }]);
