@@ -24,13 +24,15 @@ export async function down(opened: Opened, options: DownOptions): Promise<DownRe
   const { cluster, provider, signal } = opened;
   const policy = { command: 'down', allowDataLoss: options.allowDataLoss } as const;
   // The lock needs a store. One that was not there before this run holds nothing, and is not left behind: the name may have been mistyped.
-  const stood = (await provider.store(cluster, { create: false }, signal)) !== undefined;
+  let stood = (await provider.store(cluster, { create: false }, signal)) !== undefined;
   const result = await withLockedSession(
     opened,
     { command: 'down', waitMs: options.lockWaitMs, only: 'infrastructure' },
     async (session): Promise<DownResult> => {
       const plan = await planSession(session, policy, []);
       refuseBlind(session);
+      // Somebody else may have made this cluster before the lock was ours.
+      stood ||= !session.isNew;
       const kept = (p: Plan): string[] => [
         ...leftOf(p).map((change) => change.address),
         ...(options.allowDataLoss || !stood || !session.store

@@ -389,6 +389,24 @@ describe('down', () => {
     expect(await down({ ...opened, provider }, options)).toMatchObject({ outcome: 'nothing to do', kept: [] });
     expect(stores).toBe(0);
   });
+  test('keeps the records of a cluster that somebody else made while the lock was waited for', async () => {
+    const opened = memoryOpened(cluster, new MemoryWorld());
+    let removed = false;
+    const provider = {
+      ...opened.provider,
+      store: async (...[of, how, signal]: Parameters<typeof opened.provider.store>) => {
+        if (how.create) return opened.provider.store(of, how, signal);
+        await go(opened);
+        return undefined;
+      },
+      async removeStore() {
+        removed = true;
+      },
+    };
+    const { kept } = await down({ ...opened, provider }, options);
+    expect(kept).toContainEqual(expect.stringContaining("the cluster's records and secrets in"));
+    expect(removed).toBe(false);
+  });
   test('with --allow-data-loss takes everything, from a half-made cluster too', async () => {
     const world = new MemoryWorld();
     const opened = memoryOpened(cluster, world);
