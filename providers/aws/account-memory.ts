@@ -1,7 +1,6 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
-import { sha256 } from '../../src/plan/canonical.ts';
+import { parseJson, sha256 } from '../../src/plan/canonical.ts';
+import { directoryStore } from '../../src/store/directory.ts';
 
 /** Of which accounts access keys are: learnt from AWS, which never moves a key. */
 export interface AccountMemory {
@@ -11,6 +10,7 @@ export interface AccountMemory {
 
 /** So many, the last that were learnt: keys of roles are new every hour. */
 const most = 100;
+const key = 'aws-accounts.json';
 const schema = z.array(z.tuple([z.string(), z.string().regex(/^\d{12}$/)]));
 
 /**
@@ -18,14 +18,15 @@ const schema = z.array(z.tuple([z.string(), z.string().regex(/^\d{12}$/)]));
  * reason to fail. `endpoint`: whose word it is; an emulator's keys are not AWS's.
  */
 export function accountMemory(stateDirectory: string, endpoint = ''): AccountMemory {
-  const file = join(stateDirectory, 'aws-accounts.json');
+  const store = directoryStore(stateDirectory);
   const idOf = (accessKeyId: string): string => sha256(`${endpoint} ${accessKeyId}`);
   const read = async (): Promise<z.infer<typeof schema>> => {
-    try {
-      return schema.parse(JSON.parse(await readFile(file, 'utf8')));
-    } catch {
-      return [];
-    }
+    const bytes = await store
+      .get(key)
+      .then((found) => found?.bytes())
+      .catch(() => undefined);
+    const parsed = schema.safeParse(bytes && parseJson(new TextDecoder().decode(bytes)));
+    return parsed.success ? parsed.data : [];
   };
   return {
     account: async (accessKeyId) => new Map(await read()).get(idOf(accessKeyId)),
@@ -33,19 +34,8 @@ export function accountMemory(stateDirectory: string, endpoint = ''): AccountMem
       const all = await read();
       const id = idOf(accessKeyId);
       if (new Map(all).get(id) === account) return;
-      const scratch = `${file}.${process.pid}`;
-      try {
-        await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
-        const handle = await open(scratch, 'w', 0o600);
-        try {
-          await handle.writeFile(JSON.stringify([...all.filter(([known]) => known !== id), [id, account]].slice(-most)));
-        } finally {
-          await handle.close();
-        }
-        await rename(scratch, file);
-      } catch {
-        await rm(scratch, { force: true }).catch(() => undefined);
-      }
+      const text = JSON.stringify([...all.filter(([known]) => known !== id), [id, account]].slice(-most));
+      await store.put(key, new TextEncoder().encode(text)).catch(() => undefined);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UserError } from '../../src/errors.ts';
+import { parseJson } from '../../src/plan/canonical.ts';
 import { changeRecord, lastRecordText, parseRecord } from '../../src/store/record.ts';
 import { recordKey, type Store } from '../../src/store/store.ts';
 import type { AwsClients } from './clients.ts';
@@ -31,14 +32,7 @@ async function knownIn(store: Store, record: string | undefined): Promise<Known>
   const former = await store.get(formerKey);
   if (!former) return {};
   const where = `${store.url}/${formerKey}`;
-  return checked(fromJson(new TextDecoder().decode(await former.bytes())), where, 'delete it');
-}
-function fromJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return checked(parseJson(new TextDecoder().decode(await former.bytes())), where, 'delete it');
 }
 function checked(found: unknown, where: string, next: string): Known {
   const parsed = schema.safeParse(found);

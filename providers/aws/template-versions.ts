@@ -6,7 +6,7 @@ import {
   type ResponseLaunchTemplateData,
 } from '@aws-sdk/client-ec2';
 import { z } from 'zod';
-import { sha256 } from '../../src/plan/canonical.ts';
+import { parseJson, sha256 } from '../../src/plan/canonical.ts';
 import { type Address, nameOf } from '../../src/plan/resource.ts';
 import type { AwsClients } from './clients.ts';
 import { isNotFound } from './errors.ts';
@@ -95,11 +95,8 @@ const templateFrom = ({
 /** A fact that an older Slipway has kept may tell less than is compared today. */
 function known({ version, content }: Readonly<Record<string, string | undefined>>): Omit<Template, 'id'> | undefined {
   if (version === undefined || content === undefined) return undefined;
-  try {
-    return { version, content: contentSchema.parse(JSON.parse(content)) };
-  } catch {
-    return undefined;
-  }
+  const parsed = contentSchema.safeParse(parseJson(content));
+  return parsed.success ? { version, content: parsed.data } : undefined;
 }
 
 /** Told by groups and facts where these tell of all: each launches the version that is known of its template, and has the members that it wants. */

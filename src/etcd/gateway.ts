@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseJson } from '../plan/canonical.ts';
 import type { Member } from './quorum.ts';
 
 /** Answers of etcd's grpc-gateway (`/v3/...` as JSON): uint64 come as decimal strings, and zero values are left out. */
@@ -70,14 +71,6 @@ export function parseView(text: string): MemberView | undefined {
 export function gatewayError(text: string): string | undefined {
   const parsed = errorSchema.safeParse(parseJson(text));
   return parsed.success ? (parsed.data.message ?? parsed.data.error) : undefined;
-}
-
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A member is healthy when it answers, knows a leader and reports no error. */

@@ -4,7 +4,8 @@ import { certFile, keyFile, trustFile } from '../components/pki.ts';
 import { UnreachableError, UserError } from '../errors.ts';
 import type { Host, HostsClients } from '../host/host.ts';
 import { quote } from '../host/quote.ts';
-import { gatewayError, type MemberView, parseJson, parseView } from './gateway.ts';
+import { parseJson } from '../plan/canonical.ts';
+import { gatewayError, type MemberView, parseView } from './gateway.ts';
 import { memberHosts } from './probe.ts';
 
 export const peerUrlOf = (cluster: EtcdCluster, address: string): string => `https://${address}:${etcdClusters[cluster].peer}`;

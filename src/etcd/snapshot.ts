@@ -7,7 +7,8 @@ import { bounded } from '../host/bounded.ts';
 import type { HostsClients } from '../host/host.ts';
 import { quote } from '../host/quote.ts';
 import { script } from '../host/scripts.ts';
-import { type MemberView, parseJson } from './gateway.ts';
+import { parseJson } from '../plan/canonical.ts';
+import type { MemberView } from './gateway.ts';
 import { type ClusterView, viewCluster } from './view.ts';
 
 /** What is known of a snapshot before its bytes have come. */

@@ -15,6 +15,15 @@ function sorted(value: unknown): unknown {
   );
 }
 
+/** Undefined where it is no JSON: whoever reads it with a schema says then what is wrong. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Lower-case hex. */
 export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 export const digestOf = (value: unknown): string => sha256(canonicalJson(value));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseJson } from '../etcd/gateway.ts';
+import { parseJson } from '../plan/canonical.ts';
 
 /** One etcd cluster's data at one moment, as it lies in the store: sealed. Sizes in bytes, digests SHA-256 in hex. */
 const snapshotSchema = z.strictObject({

@@ -1,4 +1,5 @@
 import { UserError } from '../errors.ts';
+import { parseJson } from '../plan/canonical.ts';
 import { type PutCondition, recordKey, type Store, StoreConflict } from './store.ts';
 
 /**
@@ -67,12 +68,8 @@ const conditionOf = ({ dearConditions }: Store, { version }: Seen): PutCondition
 
 /** Throws UserError where it is no JSON object. */
 export function parseRecord(store: Store, text: string): Readonly<Record<string, unknown>> {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (isObject(parsed)) return parsed;
-  } catch {
-    // Said below.
-  }
+  const parsed = parseJson(text);
+  if (isObject(parsed)) return parsed;
   throw notReadable(store, 'it is no JSON object');
 }
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

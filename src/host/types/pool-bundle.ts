@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { storedAssets } from '../../assets/stored.ts';
 import type { Bundle } from '../../components/bundle.ts';
-import { sha256 } from '../../plan/canonical.ts';
+import { parseJson, sha256 } from '../../plan/canonical.ts';
 import { fields } from '../../plan/fields.ts';
 import {
   addressOf,
@@ -30,15 +30,6 @@ export interface PoolBundleOutputs {
   /** SHA-256 of the tar: what a launch template names, and a machine compares. */
   readonly digest: string;
   readonly key: string;
-}
-
-/** Damaged is as good as not there: it is written anew. */
-function jsonIn(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
 }
 
 const prefix = 'pools/';
@@ -72,7 +63,8 @@ export const poolBundle: ResourceType<PoolBundleProps, PoolBundleOutputs, PoolBu
     const seen = await Promise.all(
       keys.map(async (key) => {
         const found = await store.get(key);
-        const parsed = currentSchema.safeParse(found && jsonIn(await found.bytes()));
+        // Damaged is as good as not there: it is written anew.
+        const parsed = currentSchema.safeParse(found && parseJson(new TextDecoder().decode(await found.bytes())));
         if (!parsed.success) return [];
         const { props: all, ...outputs } = parsed.data;
         const { packages, ...rest } = all;
