@@ -29,9 +29,10 @@ export interface Drained {
 
 /** A pod that was scheduled just before the cordon may be told of this long after it. */
 const settleMs = 500;
-/** Between two requests for the same pod's eviction. A budget frees up in a moment; it is cheap to ask. */
-const againMs = 500;
+/** Between two requests for the same pod's eviction, of which the first come fast: a budget is counted anew a moment after a pod is ready. */
+const againMs = 200;
 const againMostMs = 1_000;
+const slower = 1.6;
 /** What a kubelet takes beyond the grace period, to take down what the containers leave behind. */
 const slackMs = 5_000;
 /** Accepted, and yet nobody stops it: a webhook may have taken the eviction for its own. */
@@ -51,6 +52,8 @@ export interface Leaving {
   /** When it was first deleted without a grace period. */
   forcedAt?: number;
   refusal?: { readonly why: string; readonly causes: readonly string[] };
+  /** How many pods of its namespace had come to be ready when it was last asked. */
+  readied?: number;
 }
 
 /**
@@ -79,6 +82,7 @@ export async function drain(
       const here = moving.filter((pod) => isPart(pod, now));
       for (const pod of here) all.add(pod.uid);
       for (const pod of here) noteStopping(stateOf(leaving, pod), pod, now);
+      for (const pod of here) noteReadied(stateOf(leaving, pod), seen.readied(pod.namespace), now);
       waiting = here.filter((pod) => !isOver(pod, stateOf(leaving, pod), now));
       if (said !== all.size - waiting.length) {
         said = all.size - waiting.length;
@@ -140,6 +144,11 @@ const stateOf = (leaving: Map<string, Leaving>, { uid }: Pod): Leaving => {
 function noteStopping(state: Leaving, pod: Pod, now: number): void {
   if (pod.terminating) state.stoppingSince ??= now;
 }
+/** One that a budget keeps need not wait where somebody has just come to be ready: that is what budgets wait for. */
+function noteReadied(state: Leaving, readied: number, now: number): void {
+  if (state.refusal && state.refusal.causes.length > 0 && state.readied !== readied) [state.nextAt, state.tries] = [now, 0];
+  state.readied = readied;
+}
 const isOverdue = (pod: Pod, { stoppingSince }: Leaving, now: number, graceMs = pod.graceSeconds * 1000): boolean =>
   stoppingSince !== undefined && now - stoppingSince > graceMs + slackMs;
 
@@ -180,8 +189,9 @@ function takesPart(): (pod: Pod, look: number) => boolean {
 }
 
 /**
- * Whom to ask next: of those that nobody has told to stop, the ones of the lowest priority; and what the system needs only once all others are gone, for they
- * may need it to stop. With `force`, also those whose time to stop is over. Pure.
+ * Whom to ask next: of those that nobody has told to stop, the ones of the lowest priority, and what the system needs last, all at once. Who is stopping is not
+ * waited for: what it needs of its own node (network, volumes) is a DaemonSet's and stays, and what it needs of the cluster runs elsewhere, too. With `force`,
+ * also those whose time to stop is over. Pure.
  */
 export function due(
   waiting: readonly Pod[],
@@ -195,8 +205,7 @@ export function due(
   };
   const open = waiting.filter((pod) => !asked(pod));
   const lowest = Math.min(...open.map(({ priority }) => priority));
-  const first = open.filter(({ priority }) => priority === lowest || (isCritical(priority) && isCritical(lowest)));
-  const mayGo = isCritical(lowest) && waiting.some(({ priority }) => !isCritical(priority)) ? [] : first;
+  const mayGo = open.filter(({ priority }) => priority === lowest || (isCritical(priority) && isCritical(lowest)));
   const late = force
     ? waiting.filter((pod) => {
         const state = leaving.get(pod.uid) ?? { nextAt: 0, tries: 0 };
@@ -232,7 +241,7 @@ async function askToLeave(
   const reason = causes[0] ?? why;
   if (reason !== (state.refusal?.causes[0] ?? state.refusal?.why)) refused(reason);
   state.refusal = { why, causes };
-  const pace = Math.min(againMs * 1.25 ** state.tries++, againMostMs);
+  const pace = Math.min(againMs * slower ** state.tries++, againMostMs);
   // For a budget the API guesses a time that is no promise; overload means what it says.
   state.nextAt = now + (causes.length > 0 ? pace : Math.max(pace, Math.min(retryAfterMs, 30_000)));
 }

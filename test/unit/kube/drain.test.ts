@@ -23,10 +23,13 @@ describe('whom to ask next', () => {
     expect(names(due(going, new Map(), 0))).toEqual(['high']);
   });
 
-  test('what the system needs goes when no other is left, not even one that is stopping', () => {
+  test('what the system needs goes when all others have been told to stop, and does not wait for their end', () => {
     const dns = [prio('dns', critical), prio('csi', critical + 1000)];
-    expect(names(due([...dns, prio('web', 0, true)], new Map(), 0))).toEqual([]);
-    expect(names(due(dns, new Map(), 0))).toEqual(['dns', 'csi']);
+    expect(names(due([...dns, prio('web', 0), prio('db', 0, true)], new Map(), 0))).toEqual(['web']);
+    // Refused by its budget, it has not been told.
+    const refused = new Map<string, Leaving>([['uid-web', { nextAt: 900, tries: 1 }]]);
+    expect(names(due([...dns, prio('web', 0)], refused, 0))).toEqual([]);
+    expect(names(due([...dns, prio('web', 0, true)], new Map(), 0))).toEqual(['dns', 'csi']);
   });
 
   test('nobody is asked twice: who has been asked, is stopping, or was refused just now', () => {
@@ -195,6 +198,29 @@ describe('draining', () => {
     start = performance.now();
     await run(api);
     expect(performance.now() - start).toBeGreaterThan(2000);
+  });
+
+  test('who was refused by a budget is asked again as soon as another pod of its namespace is ready', async () => {
+    const api = new MemoryPods();
+    const asked: number[] = [];
+    const ready = (name: string) =>
+      podObject(name, { spec: { nodeName: 'n2' }, status: { conditions: [{ type: 'Ready', status: 'True' }] } });
+    api.put(podObject('kept'));
+    let last: () => void = () => {};
+    const slow = new Promise<void>((resolve) => {
+      last = resolve;
+    });
+    api.refuse = () => {
+      asked.push(performance.now());
+      // By now a second lies between two requests.
+      if (asked.length === 6) last();
+      return asked.length <= 6 ? refused(['the budget']) : undefined;
+    };
+    const draining = run(api);
+    await slow;
+    api.put(ready('next'));
+    expect(await draining).toMatchObject({ moved: 1 });
+    expect((asked[6] ?? 0) - (asked[5] ?? 0)).toBeLessThan(800);
   });
 
   test('an API that is away for a while is waited for, and looked at anew', async () => {
