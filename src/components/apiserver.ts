@@ -31,6 +31,8 @@ const configs = {
  * second, a cloud's balancer takes 10 s and more.
  */
 const leaveSeconds = (topology: Topology): number => (isLocal(topology) ? 2 : 20);
+/** Seconds for which it then ends watches one by one. With 0, their connections are cut after 2 s in which it waits for them. */
+const watchSeconds = (topology: Topology): number => (isLocal(topology) ? 2 : 10);
 
 export function apiserver(topology: Topology): Part {
   const delay = leaveSeconds(topology);
@@ -66,7 +68,7 @@ export function apiserver(topology: Topology): Part {
           key: serviceAccountKeyFile,
           publicKey: serviceAccountPublicKeyFile,
           delay,
-          stop: delay + 15,
+          stop: delay + watchSeconds(topology) + 15,
           sandbox: sandbox(),
         }),
         // Certificates, the client CAs, authentication and encryption are read again when they change; these are not.
@@ -186,6 +188,7 @@ function command(topology: Topology): string {
       'enable-aggregator-routing': true,
 
       'shutdown-delay-duration': `${leaveSeconds(topology)}s`,
+      'shutdown-watch-termination-grace-period': `${watchSeconds(topology)}s`,
       'shutdown-send-retry-after': true,
       // Connections through the balancer stay where they are for ever, so that a restarted API server would get none.
       'goaway-chance': masters.count > 1 ? 0.001 : undefined,

@@ -25,7 +25,7 @@ const own: Readonly<Record<Component, readonly (readonly [pattern: RegExp, why: 
     ],
     [/^service-cluster-ip-range$/, network],
     [/^(advertise-address|bind-address|secure-port|external-hostname)$/, identity],
-    [/^shutdown-delay-duration$/, 'it follows from the time that the balancer takes'],
+    [/^shutdown-(delay-duration|watch-termination-grace-period)$/, 'it follows from the time that the balancer takes'],
     [/^(enable-admission-plugins|disable-admission-plugins)$/, 'set kubernetes.admission'],
     [/^admission-control-config-file$/, 'set kubernetes.podSecurity'],
     [/^oidc-/, 'set kubernetes.oidc'],
