@@ -74,12 +74,14 @@ async function upgraded(load: Awaited<ReturnType<typeof openLoad>>): Promise<Rea
 }
 
 type Part = 'drain' | 'restart' | 'machine' | 'health';
-/** Where time goes that is not this program's own: pods leave, units restart, machines boot, and members and nodes come to be well. */
+/** Where time goes that is not this program's own: pods leave, units restart, machines boot, and members, nodes and addons come to be well. */
 function partOf(task: string): Part | undefined {
   if (task.startsWith('drain ') || task.startsWith('leave ')) return 'drain';
   if (task.startsWith('restart ')) return 'restart';
   if (task.includes('local.machine/')) return 'machine';
-  return /^(verify |gate|pod on )/.test(task) || /(kube\.node|kube\.api|etcd\.member)\//.test(task) ? 'health' : undefined;
+  return /^(verify |gate|pod on )/.test(task) || /(kube\.node|kube\.api|kube\.ready|etcd\.member)\//.test(task)
+    ? 'health'
+    : undefined;
 }
 function isTurn(task: string): boolean {
   return /^\S+ \d+\.\d+\.\d+\/\S+$/.test(task);

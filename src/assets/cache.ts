@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import type { Asset } from './catalogue.ts';
 
@@ -22,11 +20,23 @@ export interface Cached {
 export const fileOf = (directory: string, asset: Asset): string => join(directory, asset.path);
 const manifestOf = (file: string): string => `${file}.json`;
 
-/** The SHA-256 of a file, in hex. */
+const chunkBytes = 1 << 20;
+
+/** The SHA-256 of a file, in hex. One buffer for all of it: streams of hundreds of megabytes cost as much again in garbage. */
 export async function sha256Of(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash, { signal });
-  return hash.digest('hex');
+  const handle = await open(file, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(chunkBytes);
+    for (;;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await handle.close();
+  }
 }
 
 async function readManifest(file: string): Promise<Manifest | undefined> {

@@ -28,6 +28,8 @@ const atOnce = 10;
 const rounds = 5;
 
 export interface Gates {
+  /** From now on it is seen whether the node stays Ready: while the rest of its turn goes on. For turns that have nothing left but that, `afterMachine` begins. */
+  watch(turn: Turn, signal: AbortSignal): void;
   /** What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. Throws UserError with what is not. */
   afterMachine(turn: Turn, wave: Wave, signal: AbortSignal): Promise<void>;
   afterWave(wave: Wave, signal: AbortSignal): Promise<void>;
@@ -38,6 +40,13 @@ export interface Gates {
 export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
   const { opened, reach, runId } = session;
   const { gates } = opened.cluster.upgrade;
+  const closing = new AbortController();
+  const watched = new Map<Turn, Stay>();
+  const stayOf = (turn: Turn, signal: AbortSignal): Stay => {
+    const found = watched.get(turn) ?? watchReady(turn, session, AbortSignal.any([signal, closing.signal]));
+    watched.set(turn, found);
+    return found;
+  };
   let directory: Promise<string> | undefined;
   const kubeconfig = async (): Promise<string> => {
     directory ??= mkdtemp(join(tmpdir(), 'slipway-gates-'));
@@ -61,18 +70,23 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     await runGates(gates, { cluster: opened.cluster.name, wave: wave.name, machine }, ports, signal);
   };
   return {
+    watch(turn, signal) {
+      if (isNode(turn, session)) stayOf(turn, signal);
+    },
     async afterMachine(turn, wave, signal) {
       const task = `gate ${turn.machine}`;
       await during(task, session.emit, async () => {
-        await passGates(turn, session, work, signal);
+        await passGates(turn, session, { ...work, stays: () => stayOf(turn, signal).now() }, signal);
         await ask(wave, turn.machine, signal);
       });
+      watched.delete(turn);
     },
     async afterWave(wave, signal) {
       if (wave.name === 'etcd') await etcdHasRisen(wave, session, signal);
       await ask(wave, undefined, signal);
     },
     async close() {
+      closing.abort();
       if (directory) await rm(await directory, { recursive: true, force: true });
     },
   };
@@ -81,15 +95,15 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
 async function passGates(
   turn: Turn,
   session: Session,
-  work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>,
+  work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'> & { stays(): Promise<void> },
   signal: AbortSignal,
 ): Promise<void> {
   await Promise.all([
     ...(turn.how !== 'remove' && (turn.role === 'etcd' || turn.role === 'master') ? [etcdIsWell(session, signal)] : []),
     ...(turn.role === 'master' ? [work.leadersLead(signal)] : []),
-    ...(isNode(turn, session) ? [staysWell(turn, session, signal), work.daemonsReady(turn.machine, signal)] : []),
+    ...(turn.role === 'master' || turn.role === 'etcd' ? [apiAnswers(session, signal)] : []),
+    ...(isNode(turn, session) ? [staysWell(turn, session, work.stays, signal), work.daemonsReady(turn.machine, signal)] : []),
   ]);
-  if (turn.role === 'master' || turn.role === 'etcd') await apiAnswers(session, signal);
 }
 
 /** A member of a group is gone after its turn; whoever came in its place was waited for in it. */
@@ -117,21 +131,39 @@ async function etcdHasRisen({ lanes }: Wave, session: Session, signal: AbortSign
 }
 
 /** Asked of the machine's programs last: one that crashes again and again may be well for its first seconds. */
-async function staysWell(turn: Turn, session: Session, signal: AbortSignal): Promise<void> {
-  await staysReady(turn, session, signal);
+async function staysWell(turn: Turn, session: Session, stays: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  await stays();
   const { topology, bundles } = session.design;
   const bundle = bundles.get(topology.machines.find(({ name }) => name === turn.machine)?.bundle ?? '');
   const host = await session.reach.hosts().hosts.get(turn.machine, { signal });
   await programsWell(host, bundle?.units.map(({ name }) => name) ?? [], { timeoutMs: waverMs, signal });
 }
 
-/** Ready without a break for as long as `upgrade.stableFor` says; a kubelet that has just started may waver before that. */
-async function staysReady({ machine }: Turn, session: Session, signal: AbortSignal): Promise<void> {
+interface Stay {
+  /** Resolves when the node is Ready, and has been without a break for as long as `upgrade.stableFor` says: since the watch began, at the earliest. */
+  now(): Promise<void>;
+}
+function watchReady({ machine }: Turn, session: Session, signal: AbortSignal): Stay {
+  let asked = false;
+  const stays = staysReady(machine, session, () => asked, signal);
+  // A turn that fails does not come to its gate.
+  stays.catch(() => undefined);
+  return {
+    now() {
+      asked = true;
+      return stays;
+    },
+  };
+}
+
+/** A kubelet that has just started may waver before that. */
+async function staysReady(machine: string, session: Session, asked: () => boolean, signal: AbortSignal): Promise<void> {
   const stableMs = durationMs(session.opened.cluster.upgrade.stableFor);
   const { nodes } = session.reach.kube();
-  const end = performance.now() + stableMs + waverMs;
+  let end = Number.POSITIVE_INFINITY;
   let [since, why] = [performance.now(), ''];
   while (performance.now() < end) {
+    if (asked()) end = Math.min(end, performance.now() + stableMs + waverMs);
     const lacks = await nodes.next(signal).then(
       (all) => lackOf(all.get(machine)),
       // The API may be away for a moment, as for every other wait.
@@ -141,7 +173,7 @@ async function staysReady({ machine }: Turn, session: Session, signal: AbortSign
       },
     );
     if (lacks === undefined) {
-      if (performance.now() - since >= stableMs) return;
+      if (asked() && performance.now() - since >= stableMs) return;
       await sleep(200, undefined, { signal });
     } else [since, why] = [performance.now(), lacks];
   }

@@ -47,7 +47,10 @@ export async function runHop(
     turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
       if (groups.owns(turn)) return groups.turn(turn, wave, own);
       await moves.begin(turn, wave, hop);
-      const proves = (machine: string): Promise<void> => work.podStarts(machine, image, own);
+      const proves = (machine: string): Promise<void> => {
+        gates.watch(turn, own);
+        return work.podStarts(machine, image, own);
+      };
       await takeTurn(turn, session, { ...work, look, gone: () => moves.gone(turn, hop), proves }, own);
       await moves.end(turn, hop);
     },
