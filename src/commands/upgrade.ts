@@ -85,6 +85,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
     const ways = {
       ...(forceAfterMs !== undefined && { forceAfterMs }),
       skipRecoveryPoint: flags['skip-recovery-point'],
+      allowDataLoss: flags['allow-data-loss'],
       ...(only && { only }),
     };
     if (flags['dry-run']) {
@@ -99,7 +100,6 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       return this.show(upgradeView, aborted);
     }
     const result = await upgrade(opened, {
-      allowDataLoss: flags['allow-data-loss'],
       lockWaitMs,
       stopping: this.stopping,
       ...(saved && { saved }),

@@ -167,6 +167,8 @@ function refuseStale(plan: UpgradePlan, saved: UpgradePlan | undefined, { to }: 
   // A dry run with --to leaves the file as it is: what it was made for is not in the file yet.
   const meant = saved.rollout.versions.find(({ what }) => what === 'Kubernetes')?.after;
   const other = plan.cluster === saved.cluster && meant !== undefined && meant !== to.kubernetes ? meant : undefined;
+  const destroys = ({ changes }: UpgradePlan): boolean =>
+    changes.some(({ impact, when }) => impact === 'data-loss' && 'now' in when);
   throw new UserError(
     {
       what:
@@ -178,6 +180,7 @@ function refuseStale(plan: UpgradePlan, saved: UpgradePlan | undefined, { to }: 
         ...(other === undefined
           ? []
           : [`was it made with --to? Then give that with --plan, too: cluster upgrade --to ${other} --plan FILE`]),
+        ...(destroys(saved) && !destroys(plan) ? ['it was made with --allow-data-loss: give that with --plan, too'] : []),
         'make and review a new one: cluster upgrade --dry-run --out FILE',
       ].join('\n'),
     },

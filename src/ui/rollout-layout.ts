@@ -52,7 +52,7 @@ export const leftOutText = ({ only }: Rollout): readonly string[] =>
       ]
     : [];
 
-/** What no turn and no wave names: changes of what is shared, and deletions. They come last. */
+/** What no turn and no wave names: changes of what is shared, and deletions. They come last, and so does what destroys data, whoever's it is. */
 export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly Change[] {
   const named = new Set<string>(waves.flatMap((wave) => wave.changes));
   const machines = new Set(waves.flatMap(turnsOfWave).map(({ machine }) => machine));
@@ -61,8 +61,14 @@ export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly C
     nameOf(address)
       .split('.')
       .some((part) => machines.has(part));
-  return changes.filter((change) => 'now' in change.when && !named.has(change.address) && !ofMachine(change));
+  return changes.filter(
+    (change) => 'now' in change.when && !named.has(change.address) && (destroysData(change) || !ofMachine(change)),
+  );
 }
+const destroysData = ({ impact }: Change): boolean => impact === 'data-loss';
+/** Why, and that it is for good. */
+export const restReason = (change: Change): string =>
+  destroysData(change) ? `${change.reason}; its data is destroyed` : change.reason;
 
 /** `kube-apiserver, kubelet 1.35.4 → 1.36.3; pause 3.10.1 → 3.10.2`: what makes the same move is named together. */
 export const versionsText = (versions: readonly VersionChange[]): string =>

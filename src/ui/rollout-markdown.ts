@@ -15,6 +15,7 @@ import {
   packagesLines,
   recoveryText,
   restOf,
+  restReason,
   type Shown,
   type TurnGroup,
   versionsText,
@@ -81,8 +82,8 @@ function listed(name: string, items: readonly string[]): readonly string[] {
   const all = [...rows, ...(more > 0 ? [`and ${more} more`] : [])];
   return items.length === 0 ? [] : [`**${name}**\n\n${all.map((row) => `- ${row}`).join('\n')}`];
 }
-const restText = ({ address, action, reason }: Change): string =>
-  `${action} ${codeSpan(address)}: ${escapeMarkdown(cut(reason))}`;
+const restText = (change: Change): string =>
+  `${change.action} ${codeSpan(change.address)}: ${escapeMarkdown(cut(restReason(change)))}`;
 const obstacleText = ({ where, what, why, next }: Obstacle): string =>
   `${codeSpan(cut(where))}: ${escapeMarkdown(cut([what, why, next && `next: ${next}`].filter(Boolean).join('; ')))}`;
 

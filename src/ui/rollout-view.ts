@@ -14,6 +14,7 @@ import {
   packagesLines,
   recoveryText,
   restOf,
+  restReason,
   type Shown,
   type TurnGroup,
   versionsText,
@@ -37,7 +38,7 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
   const [errors, warnings] = [obstaclesOf(plan, 'error'), obstaclesOf(plan, 'warning')];
   const cost = plan.cost ? ['', ...costLines(plan.cost, look)] : [];
   if (isNothing(plan) && errors.length + warnings.length + unseenOf(plan).length === 0)
-    return [`${style.green('✔')} ${cluster}: nothing to upgrade`, ...cost].join('\n');
+    return [`${style.green('✔')} ${cluster}: nothing to upgrade`, ...laterBlocks(plan, look).flat(), ...cost].join('\n');
   const moves = [
     versionsText(rollout.versions),
     rollout.settings.length > 0 ? `settings ${rollout.settings.join(', ')}` : '',
@@ -147,7 +148,7 @@ function restBlock(plan: UpgradePlan, { style, verbose }: Look): readonly (reado
   return [
     [
       style.bold('Last, what is shared and what goes'),
-      ...some.map((change) => `    ${signOf(change)} ${change.address}  ${style.dim(sanitize(change.reason))}`),
+      ...some.map((change) => `    ${signOf(change)} ${change.address}  ${style.dim(sanitize(restReason(change)))}`),
       ...(more > 0 ? [style.dim(`    and ${more} more (-v shows all)`)] : []),
     ],
   ];

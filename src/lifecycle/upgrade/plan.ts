@@ -19,14 +19,15 @@ import type { UpgradePlan } from '../../rollout/upgrade-plan.ts';
 import { machineOf } from '../../rollout/waves.ts';
 import { inWindow } from '../../rollout/window.ts';
 import { recoveryNeed } from '../recovery-point.ts';
-import type { Session } from '../session.ts';
+import { planFrom, type Session } from '../session.ts';
 import { statusIn } from '../status.ts';
-import type { Course } from './course.ts';
+import { type Course, lastHop, variantsAt } from './course.ts';
 import { drainCap } from './group-look.ts';
 import type { HopLook } from './look.ts';
 import { Moves } from './moves.ts';
 import { drainPolicy } from './node-work.ts';
 import { describePackages } from './packages.ts';
+import { policy } from './policy.ts';
 
 export interface DryRunOptions {
   /** Instead of what the pools say, in milliseconds. */
@@ -34,6 +35,8 @@ export interface DryRunOptions {
   /** For those who have backups of their own. */
   readonly skipRecoveryPoint?: boolean;
   readonly only?: Only;
+  /** What holds data goes, too, once everyone has had their turn. */
+  readonly allowDataLoss?: boolean;
 }
 
 /** The whole upgrade, as looked at now: for whoever reviews it, and for the run itself. */
@@ -41,7 +44,7 @@ export async function rolloutOf(
   session: Session,
   course: Course,
   all: readonly HopLook[],
-  { forceAfterMs, skipRecoveryPoint = false, only }: DryRunOptions = {},
+  { forceAfterMs, skipRecoveryPoint = false, only, allowDataLoss = false }: DryRunOptions = {},
 ): Promise<UpgradePlan> {
   const looks = only ? partOfHops(session, course, all, only) : all;
   const [first] = looks;
@@ -76,8 +79,17 @@ export async function rolloutOf(
       canary: upgrade.canary,
     }),
   };
-  const plan = rollout.only && rollout.only.leftOut.length > 0 ? changesOf(last.plan, waves) : last.plan;
+  const inPart = rollout.only && rollout.only.leftOut.length > 0;
+  const plan = inPart ? changesOf(last.plan, waves) : allowDataLoss ? withLosses(session, course) : last.plan;
   return { ...plan, command: 'upgrade', rollout };
+}
+
+/** With what the end of the upgrade destroys where that is allowed: it is shown and asked about before, like all else. */
+function withLosses(session: Session, course: Course): Plan {
+  session.redesign(variantsAt(course, lastHop(course), session.design.topology));
+  const plan = planFrom(session, { ...policy, allowDataLoss: true });
+  session.redesign(course.variants);
+  return plan;
 }
 
 /** What `--only` names of the hops that one run of it comes to. Throws UserError where it may not go alone. */

@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import type { UpgradePlan } from '../../../src/rollout/upgrade-plan.ts';
+import { rolloutView } from '../../../src/ui/rollout-view.ts';
+import { plainLook } from '../../../src/ui/style.ts';
+import { aCluster } from '../../support/builders.ts';
+import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
+
+const at = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
+  aCluster({ masters: { count: 2 }, ...over, kubernetes: { version } });
+const volumes = (cluster: UpgradableCluster): readonly string[] =>
+  [...cluster.world.things.keys()].filter((address) => address.startsWith('local.volume/')).toSorted();
+const lost = ({ changes }: Pick<UpgradePlan, 'changes'>): readonly string[] =>
+  changes.flatMap(({ address, impact, when }) => (impact === 'data-loss' && 'now' in when ? [address] : []));
+
+describe('what destroys data', () => {
+  const standing = standingAs(at('1.36.3'), time);
+  const smaller = at('1.36.3', { etcd: { count: 1 } });
+  const shrunk = async (): Promise<UpgradableCluster> => {
+    const cluster = await standing();
+    expect((await cluster.upgrade(smaller)).outcome).toBe('done');
+    return cluster;
+  };
+  const stayed = ['etcd-b.events', 'etcd-b.main', 'etcd-c.events', 'etcd-c.main'].map((name) => `local.volume/${name}`);
+
+  test('is asked about, also where nothing else is to be done', async () => {
+    const cluster = await shrunk();
+    const before = volumes(cluster);
+    const asked: UpgradePlan[] = [];
+    const confirm = (answer: boolean) => async (plan: UpgradePlan) => {
+      asked.push(plan);
+      return answer;
+    };
+    expect((await cluster.upgrade(smaller, { allowDataLoss: true, confirm: confirm(false) })).outcome).toBe('declined');
+    expect(volumes(cluster)).toEqual(before);
+    expect((await cluster.upgrade(smaller, { allowDataLoss: true, confirm: confirm(true) })).outcome).toBe('done');
+    expect(asked.map((plan) => lost(plan).toSorted())).toEqual([stayed, stayed]);
+    expect(volumes(cluster)).toEqual(before.filter((address) => !stayed.includes(address)));
+    expect(await cluster.left(smaller)).toEqual([]);
+  });
+
+  test('is in the dry run where it is allowed, and promised by it', async () => {
+    const cluster = await standing();
+    const before = volumes(cluster);
+    expect(lost(await cluster.dryRun(smaller))).toEqual([]);
+    const saved = await cluster.dryRun(smaller, { allowDataLoss: true });
+    expect(lost(saved).toSorted()).toEqual(stayed);
+    for (const address of stayed) {
+      expect(rolloutView.human(saved, plainLook)).toContain(`- ${address}  `);
+      expect(rolloutView.markdown?.(saved)).toContain(`delete \`${address}\``);
+    }
+    await expect(cluster.upgrade(smaller, { saved })).rejects.toMatchObject({
+      exitCode: 75,
+      problem: { next: expect.stringContaining('--allow-data-loss') },
+    });
+    // Cut in the middle: the rest is still what was promised.
+    await cluster.killedAfter(4, (over) => cluster.upgrade(smaller, { saved, allowDataLoss: true }, over));
+    expect((await cluster.upgrade(smaller, { saved, allowDataLoss: true })).outcome).toBe('done');
+    expect(volumes(cluster)).toEqual(before.filter((address) => !stayed.includes(address)));
+  });
+
+  test('and is listed as left where it is not, also when nothing else is to be done', async () => {
+    const cluster = await shrunk();
+    const text = rolloutView.human(await cluster.dryRun(smaller), plainLook);
+    expect(text).toContain('nothing to upgrade');
+    for (const address of stayed) expect(text).toContain(address);
+  });
+});
