@@ -108,10 +108,9 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       confirm: async (plan) => {
         if (!flags.yes && !saved) this.preview(rolloutView, plan);
         await this.confirm(`Carry out this upgrade of ${opened.cluster.name}?`);
-        // From here on the file says where the cluster goes, also when this run is cut.
-        if (to !== undefined) await writeVersion(opening.file, to);
         return true;
       },
+      agreed: async () => to !== undefined && writeVersion(opening.file, to),
     });
     live.stop();
     this.exitWith(exitCodeOf(result, this.stopping.aborted));

@@ -1,5 +1,6 @@
 import { exitCodes, UnreachableError, UserError } from '../errors.ts';
 import { chosenOf } from '../plan/make.ts';
+import { parseOnly } from '../rollout/only.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { turnsOfWave } from '../rollout/turns.ts';
 import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
@@ -24,6 +25,8 @@ export interface UpgradeOptions extends RunOptions {
   readonly saved?: UpgradePlan;
   /** Shown before anything is done; false stops. */
   confirm(plan: UpgradePlan): Promise<boolean>;
+  /** From here on the cluster goes, or stands already, where the file is to say: also when this run is cut. */
+  agreed?(): Promise<unknown>;
   readonly lockWaitMs: number;
 }
 
@@ -37,7 +40,8 @@ export const planUpgrade = (opened: Opened, options?: DryRunOptions): Promise<Up
   });
 
 /** Moves every machine, one after the other, to what cluster.yaml says. Succeeds only when a new plan is empty, and what was seen last is well. */
-export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<UpgradeResult> {
+export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<UpgradeResult> {
+  const options = { ...asked, ...partOf(opened, asked) };
   return withLockedSession(opened, { command: 'upgrade', waitMs: options.lockWaitMs }, async (session) => {
     refuseUnmade(session);
     const started = opened.now();
@@ -60,6 +64,9 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     if (!nothing) {
       refuseObstacles(plan);
       if (!(await options.confirm(plan))) return result('declined');
+    }
+    await options.agreed?.();
+    if (!nothing) {
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
@@ -73,6 +80,13 @@ export async function upgrade(opened: Opened, options: UpgradeOptions): Promise<
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
   });
+}
+
+/** A dry run of a part promises that part. */
+function partOf({ cluster }: Opened, { only, saved }: UpgradeOptions): Pick<UpgradeOptions, 'only'> {
+  const part = saved?.rollout.only?.part;
+  if (only || part === undefined) return {};
+  return { only: parseOnly(part, { pools: cluster.pools.map(({ name }) => name), zones: cluster.zones }) };
 }
 
 async function preflight(session: Session, course: Course, options: UpgradeOptions) {

@@ -70,3 +70,33 @@ describe('what destroys data', () => {
     for (const address of stayed) expect(text).toContain(address);
   });
 });
+
+const [before, after] = [at('1.35.4', { etcd: { count: 1 } }), at('1.36.3', { etcd: { count: 1 } })];
+
+test('a dry run of a part is carried out as that part', async () => {
+  const cluster = await standingAs(before, time)();
+  const saved = await cluster.dryRun(after, { only: { what: 'role', name: 'masters' } });
+  const { outcome, left } = await cluster.upgrade(after, { saved });
+  expect(outcome).toBe('paused');
+  expect([...new Set(cluster.running('kubelet').values())].toSorted()).toEqual(['1.35.4', '1.36.3']);
+  expect(left.map(({ machine }) => machine)).toEqual(['workers-a-1', 'workers-b-1', 'workers-c-1']);
+  expect((await cluster.upgrade(after, { saved })).outcome).toBe('paused');
+});
+
+describe('who set it off is told when it is agreed on', () => {
+  const standing = standingAs(after, time);
+  const agreed = async (file: Cluster, confirm: boolean) => {
+    const cluster = await standing();
+    const acts: string[] = [];
+    const { outcome } = await cluster.upgrade(file, {
+      confirm: async () => confirm,
+      agreed: async () => void acts.push(`agreed after ${cluster.acts.length} acts`),
+    });
+    return [outcome, ...acts];
+  };
+  test.each([
+    ['before anything is done', at('1.36.2', { etcd: { count: 1 } }), true, ['done', 'agreed after 0 acts']],
+    ['also where nothing is to be done', after, true, ['nothing to do', 'agreed after 0 acts']],
+    ['and not where it is declined', at('1.36.2', { etcd: { count: 1 } }), false, ['declined']],
+  ])('%s', async (_, file, confirm, all) => expect(await agreed(file, confirm)).toEqual(all));
+});
