@@ -1,7 +1,9 @@
 import type { Event } from '../run/events.ts';
 import { listRuns, readRun } from '../run/journal.ts';
 import type { Store } from '../store/store.ts';
+import { sparesOf, takesAway } from './lanes.ts';
 import type { Lane, Turn, Wave } from './rollout.ts';
+import { turnsOfLane } from './turns.ts';
 
 /** How long one turn took, gate and all, by what it was: `masters in-place`, `pools in-place, drained`. */
 export interface TurnTime {
@@ -10,7 +12,8 @@ export interface TurnTime {
 }
 
 const kindOf = (wave: string, how: string, drained: boolean): string => `${wave} ${how}${drained ? ', drained' : ''}`;
-const taskPattern = /^(\S+) \S+\/(\S+)$/;
+/** Of a wave that may be called `shrink masters`. */
+const taskPattern = /^(\S.*) \S+\/(\S+)$/;
 const titlePattern = /^(in-place|replace|add|remove) \S+$/;
 /** Within the turn of that machine. */
 const drainPattern = /^drain (\S+)$/;
@@ -71,16 +74,20 @@ export function estimateSeconds(history: readonly TurnTime[], waves: readonly Wa
 
 /** Lanes go side by side, under one cap on what is away: neither faster than the longest of them, nor than the cap lets them be in all. */
 function waveSeconds({ lanes }: Wave, { maxDrains, canary }: Caps, secondsOf: (turn: Turn) => number): number {
-  const work = lanes.flatMap(({ turns }) => turns).reduce((sum, turn) => sum + secondsOf(turn), 0);
+  const away = lanes.flatMap(turnsOfLane).filter(takesAway);
+  const work = away.reduce((sum, turn) => sum + secondsOf(turn), 0);
   return Math.max(work / maxDrains, ...lanes.map((lane) => laneSeconds(lane, maxDrains, canary, secondsOf)), 0);
 }
 
+/** As the queue of the lane goes: its phases one after the other, each as many at once as the caps let it. */
 function laneSeconds(lane: Lane, maxDrains: number, canary: boolean, secondsOf: (turn: Turn) => number): number {
-  const longest = (turns: readonly Turn[]): number => Math.max(0, ...turns.map(secondsOf));
-  const atOnce = Math.max(1, Math.min(lane.maxUnavailable + lane.first.length, maxDrains));
-  const alone = canary && lane.turns.length > 0 ? 1 : 0;
-  const rounds = alone + Math.ceil((lane.turns.length - alone) / atOnce);
-  return longest(lane.first) + rounds * longest(lane.turns) + longest(lane.last);
+  const { first, turns, last, maxUnavailable } = lane;
+  const cap = Math.max(1, Math.min(maxUnavailable + sparesOf(lane), maxDrains));
+  const phase = (all: readonly Turn[], atOnce: number, alone: boolean): number => {
+    const before = alone && all.length > 1 ? 1 : 0;
+    return (before + Math.ceil((all.length - before) / atOnce)) * Math.max(0, ...all.map(secondsOf));
+  };
+  return phase(first, Math.max(1, first.length), canary) + phase(turns, cap, canary) + phase(last, cap, false);
 }
 
 function median(values: readonly number[]): number {

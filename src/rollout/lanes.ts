@@ -92,7 +92,9 @@ function newPhase(turns: readonly Turn[], most: number, canary: boolean): Phase 
   return { left: new Set(turns), groups, most, canary: canary && turns.length > 1, running: 0, proven: false };
 }
 
-const sparesOf = ({ surge, maxSurge, first }: Lane): number => (surge === 'each turn' ? maxSurge : first.length);
+/** Machines that a lane has besides while it is its turn. */
+export const sparesOf = ({ surge, maxSurge, first }: Pick<Lane, 'surge' | 'maxSurge' | 'first'>): number =>
+  surge === 'each turn' ? maxSurge : first.length;
 
 /** Workers alternate between zones. The order of etcd members (the leader last) and of masters is the plan's. */
 const groupOf = (turn: Turn): string => (turn.role === 'worker' ? turn.zone : '');

@@ -439,6 +439,30 @@ describe('estimate', () => {
     expect(estimateSeconds(history, [wave('masters', 3, 1), wave('pools', 9, 4, 2)], caps)).toBe(60 + 30);
     expect(estimateSeconds(history, [wave('pools', 9, 4, 2)], { maxDrains: 2, canary: false })).toBe(90);
   });
+  const removing = (machines: number, maxUnavailable = 1): Wave => {
+    const [lane] = wave('shrink', 0, maxUnavailable).lanes;
+    if (!lane) throw new Error('a wave has a lane');
+    const last = Array.from({ length: machines }, (_, i): Turn => ({ ...turn(`w-${i}`), how: 'remove' }));
+    return { ...wave('shrink', 0, maxUnavailable), lanes: [{ ...lane, last }] };
+  };
+  test('machines that go are counted one by one, as those that change', () => {
+    expect(estimateSeconds(history, [removing(4)], { maxDrains: 8, canary: true })).toBe(4 * 20);
+    expect(estimateSeconds(history, [removing(4, 2)], { maxDrains: 8, canary: true })).toBe(2 * 20);
+    expect(estimateSeconds(history, [removing(4, 4)], { maxDrains: 1, canary: true })).toBe(4 * 20);
+  });
+  test('members of groups go as many at once as their group has spares', () => {
+    const [lane, ...lanes] = wave('pools', 9, 0).lanes;
+    const grouped = (maxSurge: number): Wave => ({
+      ...wave('pools', 9, 0),
+      lanes: lane ? [{ ...lane, maxSurge, surge: 'each turn' }, ...lanes] : [],
+    });
+    expect(estimateSeconds(history, [grouped(1)], { maxDrains: 8, canary: true })).toBe(90);
+    expect(estimateSeconds(history, [grouped(4)], { maxDrains: 8, canary: true })).toBe(30);
+  });
+  test('a wave of two words leaves its history, too', () =>
+    expect(turnTimes(events('shrink masters', 'remove', 'master-c', 0, 7_000))).toEqual([
+      { kind: 'shrink masters remove, drained', seconds: 7 },
+    ]));
   test('of a kind that it never had, it takes the slowest other; without any history it says nothing', () => {
     expect(estimateSeconds(history, [wave('etcd', 1, 1)], { maxDrains: 1, canary: true })).toBe(20);
     expect(estimateSeconds([], [wave('etcd', 1, 1)], { maxDrains: 1, canary: true })).toBeNull();
