@@ -168,6 +168,7 @@ async function askApi(
       ),
       api,
       pods: demands,
+      made: workersMade(session, heal),
     });
     const drains = drainPlan(
       world,
@@ -185,4 +186,9 @@ async function askApi(
     const what = 'which pods would move could not be seen';
     return { pods: 0, obstacles: [{ severity, where: 'API', what, why: error.message, next: 'cluster up' }] };
   }
+}
+
+function workersMade({ opened, design }: Session, heal: readonly Change[]): number {
+  const made = new Set<string>(heal.flatMap(({ address, action }) => (action === 'create' ? [address] : [])));
+  return machinesOf(design.topology, 'worker').filter(({ name }) => made.has(opened.provider.machineAddress(name))).length;
 }

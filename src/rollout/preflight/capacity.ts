@@ -9,6 +9,8 @@ interface Lane {
   readonly atOnce: number;
   /** Machines that are made before. */
   readonly surge: number;
+  /** They do not come back: in the end all of them are away. */
+  readonly forGood?: boolean;
 }
 export interface DrainCapacity {
   readonly nodes: readonly NodeRoom[];
@@ -30,7 +32,7 @@ export function capacityForDrain({ nodes, pods, lanes, maxDrains }: DrainCapacit
     const own = nodes
       .filter(({ name }) => names.has(name))
       .map((node) => ({ node, full: share(asksOf(on.get(node.name), 'moves'), node) }));
-    const atOnce = Math.max(1, Math.min(lane.atOnce, maxDrains));
+    const atOnce = lane.forGood ? own.length : Math.max(1, Math.min(lane.atOnce, maxDrains));
     const away = own.toSorted((a, b) => b.full - a.full).slice(0, atOnce);
     return obstaclesOf(
       lane,
@@ -44,7 +46,11 @@ interface Placed {
   readonly nodes: readonly NodeRoom[];
   readonly on: ReadonlyMap<string, readonly PodDemand[]>;
 }
-function obstaclesOf({ name: where, surge }: Lane, away: readonly NodeRoom[], { nodes, on }: Placed): readonly Obstacle[] {
+function obstaclesOf(
+  { name: where, surge, forGood = false }: Lane,
+  away: readonly NodeRoom[],
+  { nodes, on }: Placed,
+): readonly Obstacle[] {
   const gone = new Set(away.map(({ name }) => name));
   const [fullest] = away;
   const moving = [...gone].flatMap((name) => (on.get(name) ?? []).filter(({ stays }) => !stays));
@@ -67,14 +73,16 @@ function obstaclesOf({ name: where, surge }: Lane, away: readonly NodeRoom[], { 
       if (room) room.free = minus(room.free, pod.asks);
       return room === undefined;
     });
-  const drained = `while ${[...gone].join(', ')} ${gone.size === 1 ? 'is' : 'are'} away`;
+  const are = gone.size === 1 ? 'is' : 'are';
+  const drained = forGood ? `once ${named([...gone].toSorted())} ${are} gone` : `while ${[...gone].join(', ')} ${are} away`;
   return [
     ...said(homeless, (pods) => ({
       severity: 'error',
       where,
-      what: `${drained} ${pods} no room on the other nodes`,
-      next:
-        gone.size > 1
+      what: `${drained} ${pods} no room on the ${forGood ? 'nodes that stay' : 'other nodes'}`,
+      next: forGood
+        ? 'keep more workers, or lower the requests of these pods'
+        : gone.size > 1
           ? 'lower maxUnavailable or upgrade.maxDrains, or add workers'
           : 'add a worker, lower the requests of these pods, or let the pool surge (strategy replace, maxSurge 1)',
     })),
@@ -84,7 +92,9 @@ function obstaclesOf({ name: where, surge }: Lane, away: readonly NodeRoom[], { 
         severity: 'warning',
         where,
         what: `${drained} ${pods} no other node to run on`,
-        next: 'they are interrupted until a node like it is back; one more worker would take them',
+        next: forGood
+          ? 'they do not run until there is a node that takes them: keep one, or delete them'
+          : 'they are interrupted until a node like it is back; one more worker would take them',
       }),
     ),
   ];
@@ -92,11 +102,12 @@ function obstaclesOf({ name: where, surge }: Lane, away: readonly NodeRoom[], { 
 
 function said(pods: readonly PodDemand[], obstacle: (pods: string) => Obstacle): readonly Obstacle[] {
   if (pods.length === 0) return [];
-  const names = pods.slice(0, shown).map(({ name }) => name);
-  const more = pods.length > shown ? [`and ${pods.length - shown} more`] : [];
-  return [{ ...obstacle(pods.length === 1 ? 'one pod finds' : `${pods.length} pods find`), why: [...names, ...more].join(', ') }];
+  const why = named(pods.map(({ name }) => name));
+  return [{ ...obstacle(pods.length === 1 ? 'one pod finds' : `${pods.length} pods find`), why }];
 }
 const shown = 20;
+const named = (names: readonly string[]): string =>
+  [...names.slice(0, shown), ...(names.length > shown ? [`and ${names.length - shown} more`] : [])].join(', ');
 
 const asksOf = (pods: readonly PodDemand[] = [], which?: 'moves' | 'stays'): Amounts =>
   pods

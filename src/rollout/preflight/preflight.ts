@@ -5,6 +5,7 @@ import type { Options } from '../../config/kubernetes-options.ts';
 import type { EtcdStatus, NodeStatus } from '../../health/status.ts';
 import type { KubeApi } from '../../kube/client.ts';
 import type { KubeObject } from '../../kube/objects.ts';
+import { sparesOf } from '../lanes.ts';
 import type { Hop } from '../path.ts';
 import type { Lane, Obstacle, Wave } from '../rollout.ts';
 import { deprecatedApis, storedObjects } from './apis.ts';
@@ -91,11 +92,13 @@ export interface PreflightInput {
   readonly healed?: ReadonlySet<string>;
   readonly api: ApiWorld;
   readonly pods: readonly PodDemand[];
+  /** Workers that are made before the first turn: their room is not known yet. */
+  readonly made?: number;
 }
 
 /** Everything that speaks against beginning, by name, errors first. Pure. What keeps single pods from leaving is asked by the plan of drains. */
 export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
-  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, api, pods } = input;
+  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, api, pods, made = 0 } = input;
   const target = hops.at(-1)?.versions.kubernetes ?? '';
   const all = [
     ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }) }),
@@ -114,15 +117,33 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ...optionObstacles(file, hops),
     ...deprecatedApis(api.metrics, target),
     ...storedObjects(api.objects, target),
-    ...capacityForDrain({ nodes: api.nodes, pods, lanes: waves.flatMap(({ lanes }) => lanes.flatMap(drains)), maxDrains }),
+    ...capacityForDrain({
+      nodes: api.nodes,
+      pods,
+      lanes: [...waves.flatMap(({ lanes }) => lanes.flatMap(drains)), ...leaving(waves, made)],
+      maxDrains,
+    }),
   ];
   // A lane of chained minors is there once a hop.
   const once = [...new Map(all.map((obstacle) => [`${obstacle.where} ${obstacle.what}`, obstacle])).values()];
   return [...once.filter(({ severity }) => severity === 'error'), ...once.filter(({ severity }) => severity === 'warning')];
 }
 
-function drains({ name, turns, maxUnavailable, first }: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
+function drains(lane: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
+  const { name, turns, maxUnavailable } = lane;
   const nodes = turns.filter(({ drain }) => drain).map(({ machine }) => machine);
   if (nodes.length === 0) return [];
-  return [{ name, nodes, atOnce: maxUnavailable + first.length, surge: first.length }];
+  const surge = sparesOf(lane);
+  return [{ name, nodes, atOnce: maxUnavailable + surge, surge }];
+}
+
+/** Machines that are no longer wanted: what stays has to do without all of them. Those that are made first count as nodes like theirs. */
+function leaving(waves: readonly Wave[], made: number): ReturnType<typeof drains> {
+  const lanes = waves.flatMap((wave) => wave.lanes);
+  const spares = new Set(lanes.flatMap(({ first }) => first.map(({ machine }) => machine)));
+  const nodes = lanes.flatMap(({ last }) => last).filter(({ machine, drain }) => drain && !spares.has(machine));
+  if (nodes.length === 0) return [];
+  return [
+    { name: 'machines that go', nodes: nodes.map(({ machine }) => machine), atOnce: nodes.length, surge: made, forGood: true },
+  ];
 }
