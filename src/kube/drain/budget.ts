@@ -11,6 +11,8 @@ export interface Budget {
   readonly selects: (labels: Readonly<Record<string, string>>) => boolean;
   /** False: its controller has not counted since it was changed, and the API allows nothing until it has. */
   readonly counted: boolean;
+  /** Why its controller cannot count its pods at all: then the API allows nothing, for as long as that is so. */
+  readonly uncountable: string | undefined;
   readonly allowed: number;
   readonly healthy: number;
   readonly needed: number;
@@ -44,6 +46,9 @@ const budgetSchema = z.looseObject({
       currentHealthy: z.number().default(0),
       desiredHealthy: z.number().default(0),
       expectedPods: z.number().default(0),
+      conditions: z
+        .array(z.looseObject({ type: z.string(), reason: z.string().default(''), message: z.string().default('') }))
+        .default([]),
     })
     .prefault({}),
 });
@@ -58,6 +63,8 @@ export function budgetOf(object: KubeObject): Budget {
     // policy/v1: an empty selector selects all, none selects nothing.
     selects: selector ? (labels) => matches(selector, labels) : () => false,
     counted: status.observedGeneration >= metadata.generation,
+    // k8s.io/kubernetes: pkg/controller/disruption, failSafe: of pods whose controllers have no scale (Jobs, many operators').
+    uncountable: status.conditions.find(({ reason }) => reason === 'SyncFailed')?.message,
     allowed: status.disruptionsAllowed,
     healthy: status.currentHealthy,
     needed: status.desiredHealthy,
@@ -100,15 +107,18 @@ export function asksBudget(pod: Pod, budget: Budget): boolean {
 }
 
 /** `never`: however healthy all are, it keeps every one of them. */
-export function allows({ counted, allowed, needed, expected }: Budget): 'some' | 'none now' | 'never' {
+export function allows({ counted, uncountable, allowed, needed, expected }: Budget): 'some' | 'none now' | 'never' {
+  if (uncountable !== undefined) return 'never';
   if (counted && expected > 0 && needed >= expected) return 'never';
   return counted && allowed > 0 ? 'some' : 'none now';
 }
 
 /** `minAvailable 2: 2 of 3 pods are healthy, 2 must be` */
-export const budgetNumbers = ({ rule, counted, healthy, needed, expected }: Budget): string =>
-  counted
+export function budgetNumbers({ rule, counted, uncountable, healthy, needed, expected }: Budget): string {
+  if (uncountable !== undefined) return `${rule}: its controller cannot count its pods: ${uncountable}`;
+  return counted
     ? `${rule}: ${healthy} of ${expected} pods are healthy, ${needed} must be`
     : `${rule}: its controller has not counted yet`;
+}
 export const budgetName = ({ namespace, name }: Pick<Budget, 'namespace' | 'name'>): string =>
   `PodDisruptionBudget ${namespace}/${name}`;

@@ -33,11 +33,12 @@ function podObstacles(
 ): readonly Found[] {
   // It goes already: only what keeps it from being gone matters.
   if (pod.terminating) return stuck(pod, drained);
+  const claimed = pod.claims.flatMap((name) => volumes.get(podKey({ namespace: pod.namespace, name })) ?? []);
   return [
     ...unmanaged(pod, drained),
     ...severalBudgets(pod, drained, budgets),
-    ...bound(pod, drained, volumes),
-    ...lostData(pod, drained),
+    ...bound(pod, drained, claimed),
+    ...lostData(pod, drained, claimed),
     ...stuck(pod, drained),
   ];
 }
@@ -66,15 +67,9 @@ function severalBudgets(pod: Pod, { name: node, policy }: DrainedNode, budgets: 
 }
 
 /** Where it can run on no other node, it is away as long as the node is; and for good, if the node is. */
-function bound(
-  pod: Pod,
-  { name: node, how }: DrainedNode,
-  volumes: ReadonlyMap<string, readonly BoundVolume[]>,
-): readonly Found[] {
+function bound(pod: Pod, { name: node, how }: DrainedNode, claimed: readonly BoundVolume[]): readonly Found[] {
   const here = (nodes: readonly string[]): boolean => nodes.every((only) => only === node);
-  const local = pod.claims
-    .flatMap((name) => volumes.get(podKey({ namespace: pod.namespace, name })) ?? [])
-    .filter(({ nodes }) => here(nodes));
+  const local = claimed.filter(({ nodes }) => nodes !== undefined && here(nodes));
   const names = local.map(({ name }) => name).join(', ');
   if (local.length > 0 && how !== 'in-place')
     return [
@@ -95,15 +90,19 @@ function bound(
   return [{ severity: 'warning', pod, node, what, why: away }];
 }
 
-function lostData(pod: Pod, { name: node, how }: DrainedNode): readonly Found[] {
+function lostData(pod: Pod, { name: node, how }: DrainedNode, claimed: readonly BoundVolume[]): readonly Found[] {
+  const volumes = claimed.flatMap(({ name, nodes, hostPath }) =>
+    nodes === undefined && hostPath !== undefined ? [`${hostPath} (PersistentVolume ${name})`] : [],
+  );
+  const paths = [...pod.hostPaths, ...volumes];
   const list = (names: readonly string[]): string => [...names].toSorted().join(', ');
   const gone = how === 'in-place' ? 'they stay here, and another node has others' : 'they go with the machine';
   return [
     ...(pod.emptyDirs.length > 0
       ? [{ severity: 'warning' as const, pod, node, what: `the data of its emptyDir volumes is lost: ${list(pod.emptyDirs)}` }]
       : []),
-    ...(pod.hostPaths.length > 0
-      ? [{ severity: 'warning' as const, pod, node, what: `it uses files of the machine: ${list(pod.hostPaths)}`, why: gone }]
+    ...(paths.length > 0
+      ? [{ severity: 'warning' as const, pod, node, what: `it uses files of the machine: ${list(paths)}`, why: gone }]
       : []),
   ];
 }
@@ -197,7 +196,10 @@ function budgetObstacles(drains: readonly Drain[], budgetsOf: (pod: Pod) => read
         ...common,
         severity: policy ? severityOf(policy) : 'error',
         what: `it allows no disruption, ever${policy ? forced(policy) : ''}`,
-        next: 'run one pod more, or let the budget spare one',
+        next:
+          budget.uncountable === undefined
+            ? 'run one pod more, or let the budget spare one'
+            : 'say minAvailable as a number: that needs no scale of whoever makes these pods',
       },
     ];
   });

@@ -19,11 +19,13 @@ export interface DrainPolicy {
   /** Pods that no controller makes anew: `evict` ends them for good. */
   readonly unmanaged: 'refuse' | 'evict';
 }
-/** A PersistentVolume on certain nodes, and who has claimed it. */
+/** A PersistentVolume on certain nodes, or on whichever its pod runs, and who has claimed it. */
 export interface BoundVolume {
   readonly name: string;
   readonly claim: { readonly namespace: string; readonly name: string };
-  readonly nodes: readonly string[];
+  /** Undefined: it names none, and is a directory of each (`hostPath`). */
+  readonly nodes: readonly string[] | undefined;
+  readonly hostPath?: string | undefined;
 }
 export interface DrainWorld {
   readonly pods: readonly Pod[];
@@ -107,11 +109,14 @@ const volumeSchema = z.looseObject({
     .looseObject({
       claimRef: z.looseObject({ namespace: z.string().default(''), name: z.string().default('') }).optional(),
       nodeAffinity: z.looseObject({ required: nodeTermsSchema.optional() }).optional(),
+      hostPath: z.looseObject({ path: z.string() }).optional(),
     })
     .prefault({}),
 });
 function boundVolume(object: KubeObject): readonly BoundVolume[] {
   const { metadata, spec } = volumeSchema.parse(object);
   const nodes = onlyNodes({}, spec.nodeAffinity?.required);
-  return spec.claimRef && nodes ? [{ name: metadata.name, claim: spec.claimRef, nodes }] : [];
+  const hostPath = spec.hostPath?.path;
+  if (!spec.claimRef || (!nodes && hostPath === undefined)) return [];
+  return [{ name: metadata.name, claim: spec.claimRef, nodes, hostPath }];
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type DrainWorld, drainPlan } from '../../../src/kube/drain/pods.ts';
+import { type DrainWorld, drainPlan, readDrainWorld } from '../../../src/kube/drain/pods.ts';
 import { aBudget, aNode, aPod, aPolicy } from '../../support/drain.ts';
 
 const world = (over: Partial<DrainWorld>): DrainWorld => ({ pods: [], budgets: [], volumes: [], ...over });
@@ -102,6 +102,23 @@ describe('disruption budgets', () => {
     expect(lines({ pods: [broken, pending], budgets })).toEqual([]);
   });
 
+  test('one whose controller cannot count its pods, as those of a Job, allows nothing for as long as that is so', () => {
+    const message = 'jobs.batch does not implement the scale subresource';
+    const conditions = [{ type: 'DisruptionAllowed', status: 'False', reason: 'SyncFailed', message }];
+    const none = { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 };
+    const job = aBudget('job', { spec: { maxUnavailable: 1 }, status: { ...none, observedGeneration: 0, conditions } });
+    expect(drainPlan(world({ pods, budgets: [job] }), [aNode()]).obstacles).toMatchObject([
+      {
+        severity: 'error',
+        what: 'it allows no disruption, ever',
+        why: expect.stringContaining(`its controller cannot count its pods: ${message}`),
+        next: expect.stringContaining('minAvailable as a number'),
+      },
+    ]);
+    const well = [{ type: 'DisruptionAllowed', status: 'True', reason: 'SufficientPods', message: '' }];
+    expect(lines({ pods, budgets: [aBudget('web', { status: { conditions: well } })] })).toEqual([]);
+  });
+
   test('a pod that is not ready goes when enough others are, or when the policy is AlwaysAllow', () => {
     const broken = [aPod('broken', { status: { conditions: [] } })];
     const unhealthy = { disruptionsAllowed: 0, currentHealthy: 1 };
@@ -145,6 +162,28 @@ describe('pods that cannot or should not go', () => {
       'error: pod default/db on n1: its data is on this machine, which is replaced: PersistentVolume pv-1',
     ]);
     expect(lines({ pods, volumes: [{ ...volumes[0]!, nodes: ['n1', 'n2'] }] })).toEqual([]);
+  });
+
+  test('a directory of whichever machine it runs on, behind a claim, is told of as one that it names itself', async () => {
+    const pods = [aPod('db', { spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data-db' } }] } })];
+    const volume = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name: 'pv-1' },
+      spec: { hostPath: { path: '/mnt/data' }, claimRef: { namespace: 'default', name: 'data-db' } },
+    };
+    const { volumes } = await readDrainWorld({
+      pages: async function* () {},
+      list: async (_, kind) => (kind === 'PersistentVolume' ? [volume] : []),
+    });
+    const [obstacle, ...others] = drainPlan(world({ pods, volumes }), [aNode('n1', { how: 'replace' })]).obstacles;
+    expect(others).toEqual([]);
+    expect(obstacle).toEqual({
+      severity: 'warning',
+      where: 'pod default/db on n1',
+      what: 'it uses files of the machine: /mnt/data (PersistentVolume pv-1)',
+      why: 'they go with the machine',
+    });
   });
 
   test('a node selector or required terms that name this node alone', () => {
