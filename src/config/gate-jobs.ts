@@ -22,8 +22,10 @@ export async function readGateJobs(clusterFile: string, gates: readonly Gate[]):
   for (const [i, { name, job }] of gates.entries()) {
     if (job === undefined) continue;
     const { files, problems } = await readManifestFiles(clusterFile, job);
-    const wrong = (what: string, details: { readonly why?: string; readonly next?: string } = {}): void =>
-      void ofEntries.push(error('upgrade.gate', ['upgrade', 'gates', i, 'job'], what, details));
+    const wrong = (what: string, { why, next }: { readonly why?: string; readonly next?: string } = {}): void =>
+      void ofEntries.push(
+        error('upgrade.gate', ['upgrade', 'gates', i, 'job'], what, { ...(why && { why }), ...(next && { next }) }),
+      );
     for (const { what, ...details } of problems) wrong(what, details);
     const parsed = files.map((file) => parseManifest(file.text, file.name));
     ofFiles.push(...parsed.flatMap((one) => one.problems));
@@ -36,8 +38,24 @@ export async function readGateJobs(clusterFile: string, gates: readonly Gate[]):
       });
     else if (first.apiVersion !== 'batch/v1' || first.kind !== 'Job')
       wrong(`${job} holds a ${first.kind} of ${first.apiVersion}; gate ${name} is a Job of batch/v1`);
-    else if (!isFields(first.spec) || !isFields(first.spec.template)) wrong(`The Job in ${job} has no spec.template`);
-    else jobs.set(name, first);
+    else {
+      const problem = problemOf(first);
+      if (problem) wrong(`The Job in ${job} ${problem.what}`, problem);
+      else jobs.set(name, first);
+    }
   }
   return { jobs, ofEntries, ofFiles };
+}
+
+/** What the API would refuse only when the first machine has had its turn. */
+function problemOf({ spec }: ManifestObject): { readonly what: string; readonly next?: string } | undefined {
+  if (!isFields(spec) || !isFields(spec.template)) return { what: 'has no spec.template' };
+  const { spec: pod } = spec.template;
+  const containers = isFields(pod) && Array.isArray(pod.containers) ? pod.containers : [];
+  if (!isFields(pod) || containers.length === 0) return { what: 'has no containers (spec.template.spec.containers)' };
+  if (pod.restartPolicy === 'Never' || pod.restartPolicy === 'OnFailure') return undefined;
+  return {
+    what: 'has no restartPolicy of a Job (spec.template.spec.restartPolicy)',
+    next: 'set it to Never or OnFailure: the API takes no Job without one of the two',
+  };
 }

@@ -73,6 +73,8 @@ function* drainProblems({ timeout, forceAfter }: Drain, path: Path, who: string)
     );
 }
 
+/** Beyond 24 days timers end at once. */
+const longestGate = 24 * 3_600_000;
 export const gates: Rule = function* ({ upgrade }) {
   for (const [i, { name, command, job, timeout }] of upgrade.gates.entries()) {
     const path = ['upgrade', 'gates', i];
@@ -97,6 +99,10 @@ export const gates: Rule = function* ({ upgrade }) {
     if (durationMs(timeout) === 0)
       yield error('upgrade.gate', [...path, 'timeout'], `Gate ${name} has a timeout of ${timeout}: it would always fail`, {
         next: 'remove timeout (5m), or give it more',
+      });
+    else if (durationMs(timeout) > longestGate)
+      yield error('upgrade.gate', [...path, 'timeout'], `Gate ${name} has a timeout of ${timeout}; it must be at most 24h`, {
+        why: 'nothing else begins while it is asked',
       });
   }
 };

@@ -7,7 +7,7 @@ import { ConfigError, loadCluster } from '../../../src/config/load.ts';
 const dir = mkdtempSync(join(tmpdir(), 'gate-jobs-'));
 const file = join(dir, 'cluster.yaml');
 const job = (image: string): string =>
-  `apiVersion: batch/v1\nkind: Job\nmetadata: { name: smoke, namespace: web }\nspec: { template: { spec: { containers: [{ name: a, image: ${image} }] } } }\n`;
+  `apiVersion: batch/v1\nkind: Job\nmetadata: { name: smoke, namespace: web }\nspec: { template: { spec: { restartPolicy: Never, containers: [{ name: a, image: ${image} }] } } }\n`;
 const load = (entry: string, text?: string) => {
   if (text !== undefined) writeFileSync(join(dir, entry), text);
   writeFileSync(
@@ -57,6 +57,18 @@ describe('what is no Job is refused, with its place', () => {
       'bare.yaml',
       'apiVersion: batch/v1\nkind: Job\nmetadata: { name: j }\n',
       'cluster.yaml:11:12 The Job in bare.yaml has no spec.template',
+    ],
+    [
+      'one without containers',
+      'hollow.yaml',
+      'apiVersion: batch/v1\nkind: Job\nmetadata: { name: j }\nspec: { template: { spec: { restartPolicy: Never } } }\n',
+      'cluster.yaml:11:12 The Job in hollow.yaml has no containers',
+    ],
+    [
+      'one that the API would refuse after the first turn',
+      'always.yaml',
+      job('a').replace('Never', 'Always'),
+      'cluster.yaml:11:12 The Job in always.yaml has no restartPolicy of a Job',
     ],
     ['no YAML', 'bad.yaml', 'kind: {', /^bad\.yaml:\d+ Not valid YAML/],
   ])('%s', async (_, entry, text, expected) => {
