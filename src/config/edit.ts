@@ -103,10 +103,17 @@ function splices(
     const line = `${indent}${entry}${eol}`;
     return [insert(lineAfter(text, offsetOf(kubernetes)), line), insert(lineOf(text, offsetOf(map.items[0])), line)];
   }
-  // `kubernetes:` and nothing behind it.
+  // `kubernetes:` and nothing behind it, or a null that is written out.
   if (kubernetes) {
     const at = offsetOf(kubernetes);
-    return [insert(lineAfter(text, at), `${indentAt(text, at)}  ${entry}${eol}`)];
+    const { value } = kubernetes;
+    const [from, to] = isScalar(value) && value.value === null && value.range ? value.range : [0, 0];
+    const end = lineAfter(text, at);
+    const newline = text[end - 1] === '\n' ? '' : eol;
+    return [
+      ...(from < to ? [{ from, to, text: `{ ${entry} }` }] : []),
+      insert(end, `${newline}${indentAt(text, at)}  ${entry}${eol}`),
+    ];
   }
   if (top.flow) return [intoFlow(text, top, `kubernetes: { ${entry} }`)];
   const first = offsetOf(top.items[0]);

@@ -110,8 +110,13 @@ function suggestValue(path: Path, value: unknown, schema: unknown, source: Sourc
       schema instanceof z.ZodObject || schema instanceof z.ZodRecord ? '{}' : schema instanceof z.ZodArray ? '[]' : undefined;
     return { next: empty === undefined ? 'give it a value, or remove the key' : `write ${key}: ${empty}, or remove the key` };
   }
-  if (schema instanceof z.ZodString && (typeof value === 'number' || typeof value === 'boolean'))
-    return { next: `put it in quotes: ${JSON.stringify(source.written(path) ?? String(value))}` };
+  if (schema instanceof z.ZodString && (typeof value === 'number' || typeof value === 'boolean')) {
+    const written = source.written(path) ?? String(value);
+    // A duration without a unit is none in quotes either.
+    if (!schema.safeParse(written).success && schema.safeParse(`${written}s`).success)
+      return { next: `give it a unit, such as ${written}s` };
+    return { next: `put it in quotes: ${JSON.stringify(written)}` };
+  }
   if (
     (schema instanceof z.ZodNumber || schema instanceof z.ZodBoolean) &&
     typeof value === 'string' &&

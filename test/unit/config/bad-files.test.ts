@@ -461,6 +461,11 @@ describe('upgrades that could not be carried out are refused', () => {
     ],
     ['a Job from elsewhere', gate('job: https://example.com/job.yaml'), '9:27 https://example.com/job.yaml is a URL'],
     ['a gate without time', gate('job: a.yaml, timeout: 0m'), '9:44 Gate g has a timeout of 0m: it would always fail'],
+    [
+      'a time without a unit: quotes would not mend it',
+      upgrade('stableFor: 4'),
+      '9:14 upgrade.stableFor is 4; it must be a duration such as 90s, 5m or 1h30m => give it a unit, such as 4s',
+    ],
     ['a gate of a month', gate('job: a.yaml, timeout: 600h'), '9:44 Gate g has a timeout of 600h; it must be at most 24h'],
     ['gates of one name', upgrade('gates: [{ name: g, job: a.yaml }, { name: g, job: b.yaml }]'), '9:45 Two gates are named g'],
     ['an unknown key of a gate', gate('job: a.yaml, timeoute: 3m'), /9:35 Unknown key "timeoute".*=> did you mean timeout\?/],

@@ -66,6 +66,8 @@ describe('where there is none it is added', () => {
     ['to a flow mapping of lines', 'kubernetes: {\n  maxPods: 50,\n}\n', 'kubernetes: {version: 1.36.3, \n  maxPods: 50,\n}\n'],
     ['to an empty flow mapping with a comment', 'kubernetes: { # none\n}\n', 'kubernetes: { version: 1.36.3 # none\n}\n'],
     ['to nothing', 'kubernetes: # none\nb: 1\n', 'kubernetes: # none\n  version: 1.36.3\nb: 1\n'],
+    ['to nothing, where the file ends', 'b: 1\nkubernetes:', 'b: 1\nkubernetes:\n  version: 1.36.3\n'],
+    ['to a null', 'kubernetes: null # none\nb: 1\n', 'kubernetes: { version: 1.36.3 } # none\nb: 1\n'],
     ['to an empty version', 'kubernetes:\n  version: # which?\nb: 1\n', 'kubernetes:\n  version: 1.36.3 # which?\nb: 1\n'],
     ['at the end', 'a: 1\n# end\n', 'a: 1\n# end\nkubernetes:\n  version: 1.36.3\n'],
     ['at the end without a line end', '  a: 1', '  a: 1\n  kubernetes:\n    version: 1.36.3\n'],
