@@ -9,6 +9,11 @@ export interface KubeClients {
   /** Connects on first use and waits, bounded, until the API answers through the balancer. Throws UnreachableError. */
   api(options?: { readonly waitMs?: number; readonly signal?: AbortSignal }): Promise<KubeApi>;
   /**
+   * Asks each master's own API server, past the balancer, and lets go of it: each counts for itself. By master; undefined: it gives no answer.
+   * Throws what `ask` throws otherwise.
+   */
+  servers<T>(ask: (server: KubeApi) => Promise<T>): Promise<ReadonlyMap<string, T | undefined>>;
+  /**
    * `absent`: no master, no balancer, or a cluster whose etcd was never initialised: nothing of this layer can exist.
    * `there`: it can; an API that does not answer is then unknown.
    */

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { apiPort } from '../components/apiserver.ts';
 import type { Manifest } from '../config/manifests.ts';
-import { UnreachableError } from '../errors.ts';
+import { UnreachableError, type UserError } from '../errors.ts';
 import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
@@ -65,8 +66,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
         answered = connected;
         return connected;
       } catch (error) {
-        const passing = error instanceof UnreachableError || (error instanceof KubeRefusal && error.status >= 500);
-        if (!passing || signal.aborted) throw error;
+        if (!isPassing(error) || signal.aborted) throw error;
         if (performance.now() > end)
           throw new UnreachableError({ what: 'the Kubernetes API does not get ready', why: error.message }, { cause: error });
       }
@@ -90,6 +90,28 @@ export function connectKube(options: ConnectOptions): KubeClients {
     addonKinds,
     manifests: new Map(manifests.map((manifest) => [manifest.key, manifest])),
     api,
+    async servers(ask) {
+      const access = options.access();
+      if (!access.api) return new Map();
+      const { tlsServerName } = access.api;
+      credentials ??= options.credentials();
+      const own = await credentials;
+      const askOne = async (master: string) => {
+        const host = access.hosts.get(master);
+        if (host?.state !== 'reachable') return undefined;
+        const way = throughBastion(access, hosts);
+        const server = openKube({ server: `https://${host.endpoint.address}:${apiPort}`, tlsServerName, way, ...own });
+        try {
+          return await ask(server);
+        } catch (error) {
+          if (isPassing(error)) return undefined;
+          throw error;
+        } finally {
+          server.close();
+        }
+      };
+      return new Map(await Promise.all(options.masters.map(async (master) => [master, await askOne(master)] as const)));
+    },
     async state() {
       const access = options.access();
       const master = options.masters.some((name) => access.hosts.has(name));
@@ -161,6 +183,9 @@ class KeptByName<T> implements Kept<Named<T>, ReadonlyMap<string, T>> {
     this.view.delete(name);
   }
 }
+
+const isPassing = (error: unknown): error is UserError =>
+  error instanceof UnreachableError || (error instanceof KubeRefusal && error.status >= 500);
 
 /** Over the bastion's one SSH connection. */
 function throughBastion(access: Access, hosts: Hosts | undefined): Way {

@@ -9,7 +9,8 @@ describe.skipIf(missingApi)(`preflight of an upgrade${missingApi ? `: skipped, $
   let lab: LocalApi;
   let api: KubeApi;
   const { signal } = new AbortController();
-  const look = (): Promise<ApiWorld> => readApiWorld(api, { from: '1.36.3', to: '1.37.0', signal });
+  const look = (): Promise<ApiWorld> =>
+    readApiWorld(api, async (ask) => new Map([['master-a', await ask(api)]]), { from: '1.36.3', to: '1.37.0', signal });
 
   beforeAll(async () => {
     lab = await startLocalApi(95, { 'runtime-config': 'networking.k8s.io/v1beta1=true' });

@@ -454,6 +454,10 @@ export class UpgradableCluster {
         await api.raw('/readyz');
         return api;
       },
+      servers: async (ask) =>
+        new Map(
+          await Promise.all([...this.running('kube-apiserver').keys()].map(async (name) => [name, await ask(api)] as const)),
+        ),
       state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
       uid: 'uid',
       readyWithinMs: 120_000,

@@ -146,7 +146,7 @@ async function askApi(
     const demands: PodDemand[] = [];
     const [world, api, marked] = await Promise.all([
       readDrainWorld(kube, signal, (object, pod) => demands.push(podDemand(object, pod))),
-      readApiWorld(kube, { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
+      readApiWorld(kube, (ask) => reach.kube().servers(ask), { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
       kube.list('v1', 'Node', { metadataOnly: true, signal }),
     ]);
     const before = preflightObstacles({

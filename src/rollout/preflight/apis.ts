@@ -15,6 +15,9 @@ export interface RequestedApi {
 const metric = /^apiserver_requested_deprecated_apis\{([^}]*)\}\s+(\S+)/gm;
 const label = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
+/** What of an API server's /metrics, which are megabytes, is read here. */
+export const deprecatedLines = (metrics: string): string => (metrics.match(metric) ?? []).join('\n');
+
 /** Out of an API server's /metrics, where they say of each deprecated API in use in which release it goes. Each server counts for itself. */
 export function requestedApis(metrics: string): readonly RequestedApi[] {
   return [...metrics.matchAll(metric)].flatMap(([, text = '', value]) => {

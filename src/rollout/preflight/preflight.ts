@@ -8,7 +8,7 @@ import type { KubeObject } from '../../kube/objects.ts';
 import { sparesOf } from '../lanes.ts';
 import type { Hop } from '../path.ts';
 import type { Lane, Obstacle, Wave } from '../rollout.ts';
-import { deprecatedApis, storedObjects } from './apis.ts';
+import { deprecatedApis, deprecatedLines, storedObjects } from './apis.ts';
 import { capacityForDrain } from './capacity.ts';
 import type { NodeRoom, PodDemand } from './demand.ts';
 import { nodeRoom } from './demand.ts';
@@ -21,27 +21,33 @@ import { skewObstacles } from './skew.ts';
 export interface ApiWorld {
   /** What the API says of itself: `1.35.4`. */
   readonly version: string | undefined;
-  /** /metrics of the API servers that were asked. */
+  /** /metrics of the API servers, as far as they are about deprecated APIs. */
   readonly metrics: readonly string[];
+  /** Masters whose API servers did not say. */
+  readonly silent?: readonly string[];
   /** Definitions, and objects of kinds of which the target has lost a version. */
   readonly objects: readonly KubeObject[];
   readonly nodes: readonly NodeRoom[];
 }
 
 type Api = Pick<KubeApi, 'list' | 'raw'>;
+/** Asks each API server past the balancer. */
+type Servers = <T>(ask: (server: Pick<KubeApi, 'raw'>) => Promise<T>) => Promise<ReadonlyMap<string, T | undefined>>;
 
 /** Asks the API for all but pods, which are many and read by whoever plans the drains. `from`, `to`: versions of Kubernetes. */
 export async function readApiWorld(
   api: Api,
+  servers: Servers,
   { from, to, signal }: { readonly from: string; readonly to: string; readonly signal: AbortSignal },
 ): Promise<ApiWorld> {
   // Of other kinds nothing would be said.
   const gone = Object.entries(removedKinds)
     .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
     .map(([name]) => name.replace(/\/\S+/, ''));
-  const [version, metrics, groups, nodes, definitions] = await Promise.all([
+  const metricsOf = async (server: Pick<KubeApi, 'raw'>) => deprecatedLines(await server.raw('/metrics', { signal }));
+  const [version, said, groups, nodes, definitions] = await Promise.all([
     api.raw('/version', { signal }),
-    api.raw('/metrics', { signal }),
+    servers(metricsOf),
     api.raw('/apis', { signal }),
     api.list('v1', 'Node', { signal }),
     api.list('apiextensions.k8s.io/v1', 'CustomResourceDefinition', { signal }),
@@ -56,9 +62,12 @@ export async function readApiWorld(
       return listBy(api, staying, kind, signal);
     }),
   );
+  const metrics = [...said.values()].filter((text) => text !== undefined);
   return {
     version: /"gitVersion":\s*"v?([^"]+)"/.exec(version)?.[1],
-    metrics: [metrics],
+    // Where none can be asked alone, whoever answers for all of them.
+    metrics: metrics.length > 0 ? metrics : [await metricsOf(api)],
+    silent: [...said].flatMap(([name, text]) => (text === undefined ? [name] : [])),
     objects: [...definitions, ...stored.flat()],
     nodes: nodes.map(nodeRoom),
   };
@@ -116,6 +125,7 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ),
     ...optionObstacles(file, hops),
     ...deprecatedApis(api.metrics, target),
+    ...unasked(api.silent),
     ...storedObjects(api.objects, target),
     ...capacityForDrain({
       nodes: api.nodes,
@@ -128,6 +138,20 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
   const once = [...new Map(all.map((obstacle) => [`${obstacle.where} ${obstacle.what}`, obstacle])).values()];
   return [...once.filter(({ severity }) => severity === 'error'), ...once.filter(({ severity }) => severity === 'warning')];
 }
+
+/** Clients keep to one API server for long: of these nobody knows what they use. */
+const unasked = (silent: readonly string[] = []): readonly Obstacle[] =>
+  silent.length === 0
+    ? []
+    : [
+        {
+          severity: 'warning',
+          where: silent.join(', '),
+          what: 'which deprecated APIs are in use could not be asked there',
+          why: 'each API server counts the requests that it has answered',
+          next: 'cluster status says what does not answer; then look again',
+        },
+      ];
 
 function drains(lane: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
   const { name, turns, maxUnavailable } = lane;

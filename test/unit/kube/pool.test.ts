@@ -43,6 +43,7 @@ function world(nodes: () => readonly KubeObject[]) {
   );
   const clients: KubeClients = {
     api: async () => kube,
+    servers: async () => new Map(),
     state: async () => 'there',
     uid: 'u',
     readyWithinMs: 120_000,

@@ -6,7 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeHostKey } from '../../../providers/local/host-key.ts';
 import { UnreachableError, UserError } from '../../../src/errors.ts';
-import type { Access, ApiAccess, Hosts } from '../../../src/host/host.ts';
+import type { Access, ApiAccess, HostAccess, Hosts } from '../../../src/host/host.ts';
 import { openHosts } from '../../../src/host/ssh.ts';
 import type { Credentials, KubeClients } from '../../../src/kube/clients.ts';
 import { connectKube } from '../../../src/kube/connect.ts';
@@ -102,6 +102,29 @@ describe('the Kubernetes API through the bastion', () => {
     expect(asked.slice(0, 2)).toEqual(['slipway /readyz', 'slipway /healthz/0']);
     expect(asked).toHaveLength(21);
     expect([bastion.connections.length, bastion.forwarded, connections]).toEqual([1, [`${name}:6443`], 1]);
+  });
+
+  test('each API server is asked alone, by the address of its master; one that gives no answer is told of', async () => {
+    const at = (address: string) => ({ state: 'reachable' as const, endpoint: { ...bastion.endpoint, address } });
+    access = {
+      ...access,
+      hosts: new Map<string, HostAccess>([
+        ['master-a', at('10.1.0.1')],
+        ['master-b', at('10.1.0.2')],
+        ['master-c', { state: 'unreachable', why: 'it does not run' }],
+      ]),
+    };
+    bastion.names.set('10.1.0.1', (server.address() as AddressInfo).port);
+    const options = { uid: 'uid-1', access: () => access, credentials: async () => credentials, initialised: async () => true };
+    const all = connectKube({ ...options, masters: ['master-a', 'master-b', 'master-c'], hosts, now: Date.now });
+    answer = (_request, response) => response.end('1');
+    expect([...(await all.servers((one) => one.raw('/metrics')))]).toEqual([
+      ['master-a', '1'],
+      ['master-b', undefined],
+      ['master-c', undefined],
+    ]);
+    expect([asked, bastion.forwarded]).toEqual([['slipway /metrics'], ['10.1.0.1:6443', '10.1.0.2:6443']]);
+    all.close();
   });
 
   test('many calls at once share sixteen connections', async () => {

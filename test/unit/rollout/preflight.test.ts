@@ -472,6 +472,10 @@ describe('estimate', () => {
 
 test('all of it together, errors first', async () => {
   const asked: string[] = [];
+  const metrics =
+    'apiserver_requested_deprecated_apis{group="g",removed_release="1.36",resource="things",subresource="",version="v1beta1"} 1\n';
+  // The one that the balancer chose has never seen such a client.
+  const silent = { raw: async () => 'up 1\n' };
   const api = await readApiWorld(
     {
       raw: async (path) =>
@@ -486,14 +490,21 @@ test('all of it together, errors first', async () => {
                   },
                 ],
               })
-            : 'apiserver_requested_deprecated_apis{group="g",removed_release="1.36",resource="things",subresource="",version="v1beta1"} 1\n',
+            : await silent.raw(),
       list: async (apiVersion, kind) => {
         asked.push(`${apiVersion} ${kind}`);
         return [];
       },
     },
+    async (ask) =>
+      new Map([
+        ['master-a', await ask(silent)],
+        ['master-b', await ask({ raw: async () => `${metrics}up 1\n` })],
+        ['master-c', undefined],
+      ]),
     { from: '1.34.4', to: '1.36.3', signal: new AbortController().signal },
   );
+  expect(api.metrics).toEqual(['', metrics.trim()]);
   // Never by a version that goes: that would be counted as its use.
   expect(asked.filter((name) => name.startsWith('storage'))).toEqual(['storage.k8s.io/v1 VolumeAttributesClass']);
   const worker = {
@@ -523,5 +534,6 @@ test('all of it together, errors first', async () => {
     'error g/v1beta1 things',
     'warning etcd-a',
     'warning kubernetes.featureGates.Nonsense',
+    'warning master-c',
   ]);
 });
