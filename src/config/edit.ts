@@ -14,6 +14,7 @@ import {
 import { exitCodes, type Problem, UserError } from '../errors.ts';
 import { isFields } from './manifest-object.ts';
 import { readSource } from './source.ts';
+import { kubernetesVersions, nearestVersion } from './versions.ts';
 
 /** Text to put in the place of what lies between two offsets. */
 interface Splice {
@@ -30,6 +31,15 @@ export function setVersion(text: string, version: string, file = 'cluster.yaml')
   if (!/^\d+\.\d+\.\d+$/.test(version))
     throw new UserError(
       { what: `${JSON.stringify(version.slice(0, 40))} is not a version`, next: 'Name all three parts, such as 1.36.3' },
+      exitCodes.usage,
+    );
+  // Of the edited file it would be said with a line of this one, which says another version.
+  if (!kubernetesVersions.includes(version))
+    throw new UserError(
+      {
+        what: `Kubernetes ${version} is not among the versions that Slipway installs: ${kubernetesVersions.join(', ')}`,
+        next: `such as ${nearestVersion(version, kubernetesVersions)}`,
+      },
       exitCodes.usage,
     );
   const before = readSource(text).source?.value;

@@ -111,6 +111,13 @@ describe('what would change more is refused, with its place', () => {
       'c.yaml:2:1: The version of Kubernetes cannot be changed here',
     ],
   ])('%s', (_, text, message) => expect(() => setVersion(text, to, 'c.yaml')).toThrow(message));
+  test('a version that nothing is known of is wrong usage, not a mistake in the file', () =>
+    expect(() => setVersion('kubernetes: { version: 1.35.4 }\n', '1.36.99', 'c.yaml')).toThrow(
+      expect.objectContaining({
+        exitCode: 64,
+        problem: { what: expect.stringContaining('1.36.99 is not among'), next: 'such as 1.36.3' },
+      }),
+    ));
   test('no version', () => expect(() => setVersion('a: 1\n', '1.36')).toThrow('"1.36" is not a version'));
 });
 
