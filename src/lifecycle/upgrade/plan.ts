@@ -11,7 +11,7 @@ import { estimateSeconds, turnHistory } from '../../rollout/estimate.ts';
 import { type Only, onlyOfHops } from '../../rollout/only.ts';
 import { aloneObstacles } from '../../rollout/preflight/alone.ts';
 import { type PodDemand, podDemand } from '../../rollout/preflight/demand.ts';
-import { preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
+import { eachOnce, preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../../rollout/reasons.ts';
 import type { Obstacle, Rollout, Turn, Wave } from '../../rollout/rollout.ts';
 import { turnsOfWave } from '../../rollout/turns.ts';
@@ -68,11 +68,13 @@ export async function rolloutOf(
     ...(only && { only: { part: `${only.what}=${only.name}`, leftOut: [...leftOut(all, looks)] } }),
     pods,
     obstacles: [
-      ...looks.flatMap(({ refused }) => refused),
-      ...described.obstacles,
-      ...obstacles,
-      ...aloneObstacles(waves, session.design.topology.machines),
-      ...outsideWindow(session, waves),
+      ...eachOnce([
+        ...looks.flatMap(({ refused }) => refused),
+        ...described.obstacles,
+        ...obstacles,
+        ...aloneObstacles(waves, session.design.topology.machines),
+        ...outsideWindow(session, waves),
+      ]),
     ],
     estimateSeconds: estimateSeconds(history, waves, {
       maxDrains: drainCap(session),

@@ -134,10 +134,14 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
       maxDrains,
     }),
   ];
-  // A lane of chained minors is there once a hop.
-  const once = [...new Map(all.map((obstacle) => [`${obstacle.where} ${obstacle.what}`, obstacle])).values()];
+  const once = eachOnce(all);
   return [...once.filter(({ severity }) => severity === 'error'), ...once.filter(({ severity }) => severity === 'warning')];
 }
+
+/** A machine, or a lane, of chained minors is there once a hop; what is said of it is said once. */
+export const eachOnce = (obstacles: readonly Obstacle[]): readonly Obstacle[] => [
+  ...new Map(obstacles.map((obstacle) => [`${obstacle.where} ${obstacle.what}`, obstacle])).values(),
+];
 
 /** Clients keep to one API server for long: of these nobody knows what they use. */
 const unasked = (silent: readonly string[] = []): readonly Obstacle[] =>

@@ -100,3 +100,13 @@ describe('who set it off is told when it is agreed on', () => {
     ['and not where it is declined', at('1.36.2', { etcd: { count: 1 } }), false, ['declined']],
   ])('%s', async (_, file, confirm, all) => expect(await agreed(file, confirm)).toEqual(all));
 });
+
+test('what is said of a machine that goes through several minor versions is said once', async () => {
+  const alone = (version: string): Cluster => at(version, { masters: { count: 1 }, etcd: { count: 1 } });
+  const cluster = await standingAs(alone('1.34.4'), time)();
+  const { waves, obstacles } = (await cluster.dryRun(alone('1.36.3'))).rollout;
+  expect(waves.filter(({ name }) => name === 'masters')).toHaveLength(2);
+  expect(obstacles.map(({ where, what }) => `${where}: ${what}`)).toEqual([
+    'master-a: the API does not answer while it restarts: it is the only master',
+  ]);
+});
