@@ -40,7 +40,8 @@ const interruption = (error: unknown): Outcome => {
 const usageProblem = (error: Error): Problem => {
   const [what = '', ...rest] = error.message
     .split('\n')
-    .filter((line) => line.trim() !== '' && line !== 'See more help with --help');
+    // oclif's heading of what two flags say of each other: what follows is what is wrong.
+    .filter((line) => line.trim() !== '' && !/^(See more help with --help|The following errors? occurred:)$/.test(line.trim()));
   const why = rest.map((line) => line.trim()).join('\n');
   return { what: what.trim(), ...(why === '' ? {} : { why }), next: nearestFlag(error) ?? 'See --help' };
 };

@@ -18,6 +18,14 @@ describe('what was thrown decides the exit code', () => {
   ])('%s', (_, error, exitCode, kind) => {
     expect(outcomeOf(error, false)).toMatchObject({ exitCode, kind });
   });
+  it('says first what is wrong, where oclif has a heading for it', () => {
+    const said =
+      'The following error occurred:\n  --yes=true cannot also be provided when using --dry-run\nSee more help with --help';
+    expect(outcomeOf(new Errors.CLIError(said), false).problem).toEqual({
+      what: '--yes=true cannot also be provided when using --dry-run',
+      next: 'See --help',
+    });
+  });
   it('is 130 for whatever fails after Ctrl-C, and says what failed', () => {
     expect(outcomeOf(new Error('socket closed'), true)).toMatchObject({
       exitCode: 130,
