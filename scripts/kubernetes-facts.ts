@@ -148,6 +148,27 @@ const gates = Object.fromEntries(
   }),
 );
 
+// API versions that an API server has at all: --runtime-config may name no other of a group that it has.
+const installed = /"k8s\.io\/kubernetes\/pkg\/apis\/(\w+)\/(v\w+)"/g;
+function groupVersionsOf(version: string): ReadonlySet<string> {
+  const apis = `${source(version)}/pkg/apis`;
+  const found = globSync(`${apis}/*/install/install.go`).flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(installed)].map(([, directory = '', name = '']) => {
+      const [, group = ''] = /GroupName = "([^"]*)"/.exec(readFileSync(`${apis}/${directory}/register.go`, 'utf8')) ?? [];
+      return group === '' ? name : `${group}/${name}`;
+    }),
+  );
+  return new Set(found);
+}
+const groupVersionLists = versions.map(({ version, minor }) => ({ minor, all: groupVersionsOf(version) }));
+const groupVersions = groupVersionLists.slice(1).flatMap(({ minor, all }, i) => {
+  const before = groupVersionLists[i]?.all ?? new Set<string>();
+  return [
+    ...[...before].filter((name) => !all.has(name)).map((name) => ({ groupVersion: name, gone: minor })),
+    ...[...all].filter((name) => !before.has(name)).map((name) => ({ groupVersion: name, since: minor })),
+  ];
+});
+
 const write = (file: string, doc: string, text: string): void =>
   writeFileSync(
     `${root}${file}`,
@@ -157,6 +178,9 @@ write(
   'src/config/kubernetes-options.data.ts',
   `/** Minor versions of Kubernetes from which on a flag is known (since) or no longer known (gone); from 1.${oldest.minor} to 1.${newest.minor}. */`,
   `export const flagChanges: readonly { readonly component: string; readonly flag: string; readonly since?: number; readonly gone?: number }[] = ${JSON.stringify(flags)};
+
+/** Versions of API groups: likewise. The groups themselves are in all of these versions. */
+export const groupVersionChanges: readonly { readonly groupVersion: string; readonly since?: number; readonly gone?: number }[] = ${JSON.stringify(groupVersions)};
 
 /** Every feature gate that one of these versions knows: likewise, and from which on it can no longer be set to anything but \`to\`. */
 export const gates: Readonly<

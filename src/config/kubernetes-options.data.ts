@@ -24,6 +24,19 @@ export const flagChanges: readonly {
   { component: 'kubelet', flag: 'pod-infra-container-image', gone: 35 },
 ];
 
+/** Versions of API groups: likewise. The groups themselves are in all of these versions. */
+export const groupVersionChanges: readonly { readonly groupVersion: string; readonly since?: number; readonly gone?: number }[] =
+  [
+    { groupVersion: 'networking.k8s.io/v1alpha1', gone: 34 },
+    { groupVersion: 'resource.k8s.io/v1', since: 34 },
+    { groupVersion: 'storagemigration.k8s.io/v1alpha1', gone: 35 },
+    { groupVersion: 'storagemigration.k8s.io/v1beta1', since: 35 },
+    { groupVersion: 'scheduling.k8s.io/v1alpha1', gone: 36 },
+    { groupVersion: 'autoscaling/v2beta1', gone: 36 },
+    { groupVersion: 'autoscaling/v2beta2', gone: 36 },
+    { groupVersion: 'scheduling.k8s.io/v1alpha2', since: 36 },
+  ];
+
 /** Every feature gate that one of these versions knows: likewise, and from which on it can no longer be set to anything but `to`. */
 export const gates: Readonly<
   Record<string, { readonly since?: number; readonly gone?: number; readonly locked?: number; readonly to?: boolean }>

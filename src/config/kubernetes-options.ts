@@ -1,4 +1,4 @@
-import { flagChanges, gates, knownMinors } from './kubernetes-options.data.ts';
+import { flagChanges, gates, groupVersionChanges, knownMinors } from './kubernetes-options.data.ts';
 import type { Component } from './owned-flags.ts';
 import { type Path, pathText } from './path.ts';
 import { error, type RuleFinding, warning } from './rules/rule.ts';
@@ -24,7 +24,11 @@ export type Options = Pick<Cluster, 'kubernetes' | 'pools'>;
 export function optionFindings(options: Options, version: string): readonly RuleFinding[] {
   const minor = minorOf(version);
   if (!(minor >= knownMinors.from && minor <= knownMinors.to)) return [];
-  return [...flagFindings(options, minor), ...gateFindings(options.kubernetes.featureGates, minor)];
+  return [
+    ...flagFindings(options, minor),
+    ...runtimeConfigFindings(options, minor),
+    ...gateFindings(options.kubernetes.featureGates, minor),
+  ];
 }
 
 /** Without what that version does not take: for versions that a cluster only passes through, of what they do not know anyway. */
@@ -64,6 +68,22 @@ function flagFindings({ kubernetes, pools }: Options, minor: number): readonly R
     ...components.flatMap((component) => of(component, ['kubernetes', 'extraArgs', component], kubernetes.extraArgs[component])),
     ...pools.flatMap((pool, i) => of('kubelet', ['pools', i, 'kubelet', 'extraArgs'], pool.kubelet.extraArgs)),
   ];
+}
+
+/** An API server does not start with a version that its group does not have, be it switched on or off (k8s.io/apiserver: pkg/server/resourceconfig). */
+function runtimeConfigFindings({ kubernetes }: Options, minor: number): readonly RuleFinding[] {
+  const flag = 'runtime-config';
+  const path = ['kubernetes', 'extraArgs', 'apiserver', flag];
+  return (kubernetes.extraArgs.apiserver[flag] ?? '').split(',').flatMap((entry) => {
+    const [name = ''] = entry.trim().split('=');
+    const change = groupVersionChanges.find(({ groupVersion }) => name === groupVersion || name.startsWith(`${groupVersion}/`));
+    const when = change && whenOf(change, minor);
+    if (when === undefined) return [];
+    return error('kubernetes.flag', path, `kube-apiserver of Kubernetes 1.${minor} has no API version ${change?.groupVersion}`, {
+      why: `${when}; with --${flag} of it the kube-apiserver does not start`,
+      next: `remove ${entry.trim()} from ${pathText(path)}`,
+    });
+  });
 }
 
 function whenOf({ since, gone }: { readonly since?: number; readonly gone?: number }, minor: number): string | undefined {

@@ -47,6 +47,22 @@ describe('flags and feature gates', () => {
     });
     expect(of({}, { 'pod-infra-container-image': 'pause' }, '1.34.4')).toEqual([]);
   });
+  test('an API version that the target no longer has stops its API servers where runtime-config names it', () => {
+    const runtime = (value: string) => ({ extraArgs: { apiserver: { 'runtime-config': value } } });
+    const value = 'api/beta=true, scheduling.k8s.io/v1alpha1=true,resource.k8s.io/v1beta1=true';
+    expect(of(runtime(value), {}, '1.35.4')).toEqual([]);
+    expect(of(runtime(value), {}, '1.35.4', '1.36.3')).toEqual([
+      {
+        severity: 'error',
+        where: 'kubernetes.extraArgs.apiserver.runtime-config',
+        what: 'kube-apiserver of Kubernetes 1.36 has no API version scheduling.k8s.io/v1alpha1',
+        why: 'it went away in 1.36; with --runtime-config of it the kube-apiserver does not start',
+        next: 'remove scheduling.k8s.io/v1alpha1=true from kubernetes.extraArgs.apiserver.runtime-config',
+      },
+    ]);
+    expect(of(runtime('autoscaling/v2beta2/horizontalpodautoscalers=false'), {}, '1.36.3')).toHaveLength(1);
+    expect(short(of(runtime('scheduling.k8s.io/v1alpha2=true'), {}, '1.35.4'))).toHaveLength(1);
+  });
   test('what comes with the last hop is asked of that version only', () => {
     const extraArgs = { apiserver: { 'tls-curve-preferences': 'X25519' } };
     expect(of({ extraArgs }, {}, '1.35.4', '1.36.3')).toEqual([]);
