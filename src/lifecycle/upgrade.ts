@@ -18,7 +18,7 @@ import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
 import { policy } from './upgrade/policy.ts';
 import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
-import { untilWindow } from './upgrade/windows.ts';
+import { refuseOutside, untilWindow } from './upgrade/windows.ts';
 
 export interface UpgradeOptions extends RunOptions {
   /** A dry run that was reviewed: only that, or what remains of it, is carried out. */
@@ -63,6 +63,7 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
     const nothing = waves.length === 0 && chosenOf(plan).length === 0 && !only?.leftOut.length;
     if (!nothing) {
       refuseObstacles(plan);
+      refuseOutside(session);
       if (!(await options.confirm(plan))) return result('declined');
     }
     await options.agreed?.();

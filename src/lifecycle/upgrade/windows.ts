@@ -1,23 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../../errors.ts';
-import { inWindow } from '../../rollout/window.ts';
+import { type InWindow, inWindow } from '../../rollout/window.ts';
 import type { Session } from '../session.ts';
 
-/** Waits until a maintenance window is open; at once without any. Throws UserError outside of them where `upgrade.outside` is refuse. */
-export async function untilWindow({ opened, emit, signal }: Session, stopping: AbortSignal): Promise<void> {
+type Outside = Pick<Session, 'opened'>;
+
+/** The window that is open, or the next one. Throws UserError outside of them where nobody is to wait for it, or none comes. */
+function windowOf({ opened }: Outside): InWindow {
   const { windows, outside } = opened.cluster.upgrade;
+  const now = inWindow(windows, new Date(opened.now()));
+  if (now.open || (outside === 'wait' && now.opens)) return now;
+  throw new UserError({
+    what: `no maintenance window is open: the next one opens ${now.opens ? `at ${now.opens.toISOString()}` : 'never again'}`,
+    where: 'upgrade.windows',
+    next: 'run it then; or set upgrade.outside: wait, or change the windows',
+  });
+}
+
+/** Before anybody is asked, and cluster.yaml edited: throws UserError where the upgrade would not begin now. */
+export const refuseOutside = (session: Outside): void => void windowOf(session);
+
+/** Waits until a maintenance window is open; at once without any. Throws UserError outside of them where `upgrade.outside` is refuse. */
+export async function untilWindow(session: Session, stopping: AbortSignal): Promise<void> {
+  const { opened, emit, signal } = session;
   for (;;) {
-    const now = inWindow(windows, new Date(opened.now()));
-    if (now.open) return;
-    const opens = now.opens?.toISOString() ?? 'never again';
-    if (outside === 'refuse' || !now.opens) {
-      throw new UserError({
-        what: `no maintenance window is open: the next one opens ${now.opens ? `at ${opens}` : opens}`,
-        where: 'upgrade.windows',
-        next: 'run it then; or set upgrade.outside: wait, or change the windows',
-      });
-    }
-    emit({ type: 'progress', task: 'window', message: `waits for the maintenance window, which opens at ${opens}` });
+    const now = windowOf(session);
+    if (now.open || !now.opens) return;
+    const message = `waits for the maintenance window, which opens at ${now.opens.toISOString()}`;
+    emit({ type: 'progress', task: 'window', message });
     // In parts: a machine that sleeps meanwhile must not sleep through it.
     const waitMs = Math.min(60_000, Math.max(0, now.opens.getTime() - opened.now()));
     await sleep(waitMs, undefined, { signal: AbortSignal.any([signal, stopping]) });

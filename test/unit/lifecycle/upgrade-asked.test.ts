@@ -101,6 +101,18 @@ describe('who set it off is told when it is agreed on', () => {
   ])('%s', async (_, file, confirm, all) => expect(await agreed(file, confirm)).toEqual(all));
 });
 
+test('outside of the maintenance windows nobody is asked, and nothing is agreed on', async () => {
+  const cluster = await standingAs(before, time)();
+  const never = { ...after, upgrade: { ...after.upgrade, windows: [{ cron: '0 3 29 2 *', duration: '1m', timezone: 'UTC' }] } };
+  const asked: string[] = [];
+  const upgrading = cluster.upgrade(never, {
+    confirm: async () => asked.push('confirm') > 0,
+    agreed: async () => asked.push('agreed'),
+  });
+  await expect(upgrading).rejects.toMatchObject({ exitCode: 1, problem: { where: 'upgrade.windows' } });
+  expect([asked, cluster.acts]).toEqual([[], []]);
+});
+
 test('what is said of a machine that goes through several minor versions is said once', async () => {
   const alone = (version: string): Cluster => at(version, { masters: { count: 1 }, etcd: { count: 1 } });
   const cluster = await standingAs(alone('1.34.4'), time)();
