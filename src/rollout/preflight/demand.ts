@@ -65,6 +65,7 @@ const podSchema = z.looseObject({
     containers,
     initContainers: containers,
     overhead: quantities,
+    resources: z.looseObject({ requests: quantities }).prefault({}),
     nodeSelector: z.record(z.string(), z.string()).default({}),
     tolerations: z
       .array(z.looseObject({ key: text, operator: z.string().default('Equal'), value: text, effect: text }))
@@ -105,7 +106,10 @@ export function nodeRoom(node: KubeObject): NodeRoom {
   };
 }
 
-/** As the scheduler counts it (k8s.io/component-helpers: PodRequests): containers and sidecars together, or the greatest of the init containers. */
+/**
+ * As the scheduler counts it (k8s.io/component-helpers: PodRequests): containers and sidecars together, or the greatest of the init containers; what the
+ * pod asks for as a whole instead of that.
+ */
 export function podDemand(object: KubeObject, pod: Pod = podOf(object)): PodDemand {
   const { spec } = podSchema.parse(object);
   const asked = (of: typeof spec.containers): Amounts =>
@@ -115,16 +119,14 @@ export function podDemand(object: KubeObject, pod: Pod = podOf(object)): PodDema
   const starting = spec.initContainers
     .filter((each) => !sidecars.includes(each))
     .reduce((sum, each) => most(sum, asked([each])), none);
-  const asks = plus(
-    plus(
-      { cpu: Math.max(running.cpu, starting.cpu), memory: Math.max(running.memory, starting.memory), pods: 0 },
-      amountsOf(spec.overhead),
-    ),
-    {
-      ...none,
-      pods: 1,
-    },
-  );
+  const { requests } = spec.resources;
+  const whole = amountsOf(requests);
+  const together = {
+    cpu: requests.cpu === undefined ? Math.max(running.cpu, starting.cpu) : whole.cpu,
+    memory: requests.memory === undefined ? Math.max(running.memory, starting.memory) : whole.memory,
+    pods: 1,
+  };
+  const asks = plus(together, { ...amountsOf(spec.overhead), pods: 0 });
   return {
     name: `${pod.namespace}/${pod.name}`,
     node: pod.node,

@@ -315,6 +315,12 @@ describe('free capacity', () => {
     });
     expect(demand.asks.cpu).toBeCloseTo(1.35);
   });
+  test('what a pod asks for as a whole counts instead of its containers', () => {
+    const { cpu, memory } = pod('a', 'w', '100m', {
+      spec: { resources: { requests: { cpu: '2' } }, overhead: { cpu: '50m' } },
+    }).asks;
+    expect([cpu, memory]).toEqual([2.05, 128 * 1024 ** 2]);
+  });
   test('pods that fit on the others are no obstacle', () =>
     expect(of([node('w1'), node('w2')], [pod('a', 'w1', '1'), pod('b', 'w2', '1')])).toEqual([]));
   test('those that do not are named', () => {
