@@ -18,7 +18,7 @@ import type { Course, Hop } from './course.ts';
 import { type HopOptions, runHop } from './hop.ts';
 import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './look.ts';
 import { Moves } from './moves.ts';
-import { lookPatiently } from './patience.ts';
+import { bringsApiBack, lookPatiently } from './patience.ts';
 import { together } from './together.ts';
 import { untilWindow } from './windows.ts';
 
@@ -70,13 +70,20 @@ export class UpgradeRun {
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
     await this.#moves.recorded();
     for (const [index, hop] of this.#course.hops.entries()) {
+      const before = this.done.length;
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOfWave));
       const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
-      if (this.#options.pauseAfter !== undefined && later().length > 0)
+      if (this.#pausesAfter(this.done.slice(before)) && later().length > 0)
         return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
     }
     return undefined;
+  }
+
+  /** Not after a hop in which nothing of that was left to do: a run that goes on would pause there again, for ever. */
+  #pausesAfter(done: readonly WaveResult[]): boolean {
+    const { pauseAfter } = this.#options;
+    return pauseAfter !== undefined && done.some(({ name }) => pauseAfter === 'wave' || pauseAfter === name);
   }
 
   /** One hop, in as many windows as it takes where `upgrade.outside` is wait. */
@@ -124,8 +131,11 @@ export class UpgradeRun {
     return only(this.#options.only, waves, new Map(masters.map(({ name }) => [name, this.#moves.kubernetesOf(name)])));
   }
 
-  #look(hop: Hop): Promise<HopLook> {
-    return lookPatiently(this.#session, this.#moves.course, hop);
+  /** Who is not seen has no turn: no hop begins beside it, or others would go where its API server has not been. */
+  async #look(hop: Hop): Promise<HopLook> {
+    const found = await lookPatiently(this.#session, this.#moves.course, hop);
+    if (!bringsApiBack(this.#session, found)) refuseUnseen(found.look.plan);
+    return found;
   }
 
   /** Heals and grows at what is in force, until nothing of that is left. */

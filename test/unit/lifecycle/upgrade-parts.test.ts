@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import { aCluster } from '../../support/builders.ts';
+import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
+
+const at = (version: string, over: Partial<ClusterInput> = {}): Cluster =>
+  aCluster({ etcd: { count: 1 }, masters: { count: 2 }, ...over, kubernetes: { ...over.kubernetes, version } });
+
+async function goesOn(cluster: UpgradableCluster, file: Cluster): Promise<void> {
+  expect((await cluster.upgrade(file)).outcome).toBe('done');
+  expect(cluster.broken).toEqual([]);
+  expect(await cluster.left(file)).toEqual([]);
+  expect([cluster.api.cordoned(), cluster.api.tainted()]).toEqual([[], []]);
+  expect((await cluster.record()).rollout).toBeUndefined();
+}
+
+describe('a way of two minor versions', () => {
+  const twice = at('1.36.3');
+  const standing = standingAs(at('1.34.4'), time);
+
+  test.each(['masters', 'wave'] as const)(
+    '--pause-after %s: the same command goes on each time, and comes to the end',
+    async (pauseAfter) => {
+      const cluster = await standing();
+      const outcomes: string[] = [];
+      for (let run = 1; run <= 4 && outcomes.at(-1) !== 'done'; run++) {
+        const before = cluster.acts.length;
+        outcomes.push((await cluster.upgrade(twice, { pauseAfter })).outcome);
+        expect(cluster.world.log.length, `run ${run}`).toBeGreaterThan(0);
+        expect(cluster.acts.length).toBeGreaterThan(before);
+      }
+      expect(outcomes).toEqual(['paused', 'paused', 'done']);
+      expect(cluster.broken).toEqual([]);
+    },
+  );
+
+  test('a master that cannot be seen any more after the first: no kubelet goes past its API server', async () => {
+    const cluster = await standing();
+    cluster.onAct = (act) => {
+      if (act !== 'uncordon master-b') return;
+      for (const type of ['host.bundle', 'host.units', 'host.packages'] as const)
+        cluster.world.unreachable.set(`${type}/master-b`, 'SSH hangs');
+    };
+    await expect(cluster.upgrade(twice)).rejects.toMatchObject({ exitCode: 69 });
+    expect(cluster.broken).toEqual([]);
+    expect([...new Set(cluster.running('kubelet').values())].toSorted()).toEqual(['1.34.4', '1.35.4']);
+    cluster.onAct = () => undefined;
+    cluster.world.unreachable.clear();
+    await goesOn(cluster, twice);
+  });
+});
