@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { minorOf } from '../assets/version-order.ts';
 import { UserError } from '../errors.ts';
 import type { HostsClients } from '../host/host.ts';
 import type { Amount } from '../plan/resource.ts';
@@ -55,7 +56,25 @@ async function spared(
   }
 }
 
-/** Waits until every cluster has risen to this minor version (hard part 7): the next one may come only then. Throws UserError after a minute. */
+/** Members may be one minor version apart, and no more: whoever is to come later, or to leave, holds up all that lies beyond the next. Throws UserError. */
+export async function refuseFartherApart(minor: string, { clients, clusters, signal }: Omit<Turning, 'progress'>): Promise<void> {
+  for (const cluster of clusters) {
+    const { views } = await viewCluster({ clients, cluster, signal });
+    const behind = [...views].filter(([, view]) => view && minorOf(minor) - minorOf(view.status.version) > 1);
+    if (behind.length === 0) continue;
+    throw new UserError({
+      what: `no member goes to ${minor} yet`,
+      where: `etcd ${cluster}`,
+      why: behind.map(([name, view]) => `${name} still runs ${view?.status.version}`).join('\n'),
+      next: 'upgrade these first, or let them leave: cluster upgrade to the minor version before',
+    });
+  }
+}
+
+/**
+ * Waits until every cluster has risen to this minor version (hard part 7): the next one may come only then. One that members hold at an older version, who are
+ * to come later or to leave, is not waited for. Throws UserError after a minute.
+ */
 export async function waitForClusterVersion(
   minor: string,
   { clients, clusters, signal }: Omit<Turning, 'progress'>,
@@ -64,7 +83,9 @@ export async function waitForClusterVersion(
   for (const cluster of clusters) {
     for (;;) {
       const told = await Promise.all([...memberHostsOf(clients, cluster).values()].map((host) => host.clusterVersion(signal)));
-      if (told.length > 0 && told.every((version) => version === minor)) break;
+      if (told.length > 0 && told.every((version) => minorOf(version) >= minorOf(minor))) break;
+      const { views } = await viewCluster({ clients, cluster, signal });
+      if ([...views.values()].some((view) => view && minorOf(view.status.version) < minorOf(minor))) break;
       if (performance.now() > end) {
         throw new UserError({
           what: `all members of etcd ${cluster} run ${minor}, and the cluster has not risen to it`,

@@ -8,7 +8,7 @@ import { etcdClustersOf } from '../../components/etcd.ts';
 import { durationMs } from '../../config/duration.ts';
 import { UnreachableError, UserError } from '../../errors.ts';
 import { memberHost } from '../../etcd/on-host.ts';
-import { waitForClusterVersion } from '../../etcd/turn.ts';
+import { refuseFartherApart, waitForClusterVersion } from '../../etcd/turn.ts';
 import { programsWell } from '../../host/programs.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { notReady } from '../../kube/types/node.ts';
@@ -32,6 +32,8 @@ export interface Gates {
   watch(turn: Turn, signal: AbortSignal): void;
   /** What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. Throws UserError with what is not. */
   afterMachine(turn: Turn, wave: Wave, signal: AbortSignal): Promise<void>;
+  /** What must be so before the first turn of a wave, besides what each turn sees to. Throws UserError. */
+  beforeWave(wave: Wave, signal: AbortSignal): Promise<void>;
   afterWave(wave: Wave, signal: AbortSignal): Promise<void>;
   /** Takes away what commands of gates were given. */
   close(): Promise<void>;
@@ -81,8 +83,14 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
       });
       watched.delete(turn);
     },
+    async beforeWave(wave, signal) {
+      const minor = etcdMinorOf(wave);
+      if (minor !== undefined) await refuseFartherApart(minor, etcdOf(session, signal));
+    },
     async afterWave(wave, signal) {
-      if (wave.name === 'etcd') await etcdHasRisen(wave, session, signal);
+      const minor = etcdMinorOf(wave);
+      // Hard part 7: a minor version is reached when the cluster says so, not when all members run it.
+      if (minor !== undefined) await waitForClusterVersion(minor, etcdOf(session, signal));
       await ask(wave, undefined, signal);
     },
     async close() {
@@ -121,14 +129,17 @@ async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> 
   );
 }
 
-/** Hard part 7: a minor version is reached when the cluster says so, not when all members run it. */
-async function etcdHasRisen({ lanes }: Wave, session: Session, signal: AbortSignal): Promise<void> {
+/** Where the members of a wave go. Undefined: none of them moves. */
+function etcdMinorOf({ name, lanes }: Wave): string | undefined {
+  if (name !== 'etcd') return undefined;
   const versions = lanes.flatMap(({ turns }) => turns.flatMap((turn) => turn.versions)).filter(({ what }) => what === 'etcd');
-  const [to] = versions.map(({ after }) => minorName(after));
-  if (to === undefined) return;
-  const clients = session.reach.hosts();
-  await waitForClusterVersion(to, { clients, clusters: etcdClustersOf(session.design.topology), signal });
+  return versions.map(({ after }) => minorName(after))[0];
 }
+const etcdOf = ({ reach, design }: Session, signal: AbortSignal) => ({
+  clients: reach.hosts(),
+  clusters: etcdClustersOf(design.topology),
+  signal,
+});
 
 /** Asked of the machine's programs last: one that crashes again and again may be well for its first seconds. */
 async function staysWell(turn: Turn, session: Session, stays: () => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -58,6 +58,7 @@ export async function runHop(
     wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {
       if (at === 'begin') {
         began.set(wave, opened.now());
+        await gates.beforeWave(wave, own);
         await work.due(wave, own);
         if (wave.name !== 'pools') return changeShared(session, moves, hop, wave, own);
         await moves.pools(groups.pools(wave), hop);

@@ -53,3 +53,23 @@ describe('a way of two minor versions', () => {
     await goesOn(cluster, twice);
   });
 });
+
+describe('etcd by a minor version', () => {
+  const older = { kubernetes: { components: { etcd: '3.5.35' } }, etcd: { count: 3 } } as const;
+
+  test('--only a zone: the cluster rises with the last member, and nobody waits for that before', async () => {
+    const cluster = await standingAs(at('1.36.3', older), time)();
+    const file = at('1.36.3', { etcd: { count: 3 } });
+    const result = await cluster.upgrade(file, { only: { what: 'zone', name: 'a' } });
+    expect([result.outcome, result.left.map(({ machine }) => machine)]).toEqual(['paused', ['etcd-b', 'etcd-c']]);
+    await goesOn(cluster, file);
+  });
+
+  test('members that are to leave hold the cluster at its version until then', async () => {
+    const cluster = await standingAs(at('1.36.3', older), time)();
+    const file = at('1.36.3', { etcd: { count: 1 } });
+    expect((await cluster.upgrade(file)).outcome).toBe('done');
+    expect(cluster.broken).toEqual([]);
+    expect([...cluster.running('etcd')]).toEqual([['etcd-a', '3.6.16']]);
+  });
+});
