@@ -45,6 +45,8 @@ interface Leaving {
   readonly zone: string;
   readonly pool?: string;
   readonly running: boolean;
+  /** Pods know it by a Node. */
+  readonly node: boolean;
 }
 /** What a provider's machine says of itself. */
 const machineSchema = z.object({
@@ -58,7 +60,8 @@ function leavingOf(address: Address, { seen }: RemovalsInput): Leaving {
   const name = nameOf(address);
   const pool = poolOfNode(seen, name);
   const { zone, running } = props;
-  return { name, role: outputs.role ?? 'worker', zone, running, ...(pool !== undefined && { pool }) };
+  const node = seen.get(addressOf('kube.node', name))?.state === 'present';
+  return { name, role: outputs.role ?? 'worker', zone, running, node, ...(pool !== undefined && { pool }) };
 }
 
 /** Of a machine that is no longer designed, as its node says. */
@@ -76,14 +79,14 @@ function rank({ name, role, running }: Leaving, { facts }: RemovalsInput): numbe
   return views.filter((view) => view && view.status.leader === view.status.header.member_id).length;
 }
 
-const turnOf = ({ name, role, zone, pool, running }: Leaving): Turn => ({
+const turnOf = ({ name, role, zone, pool, running, node }: Leaving): Turn => ({
   machine: name,
   role,
   zone,
   ...(pool !== undefined && { pool }),
   how: 'remove',
-  // What runs nowhere any more cannot be moved: its pods are started elsewhere once its Node is gone.
-  drain: running && (role === 'master' || role === 'worker'),
+  // What runs nowhere any more cannot be moved: its pods are started elsewhere once its Node is gone. One that never joined, or that somebody deleted, has none.
+  drain: running && node && (role === 'master' || role === 'worker'),
   because: ['no longer in cluster.yaml', ...(running ? [] : ['it does not run'])],
   versions: [],
   restarts: [],

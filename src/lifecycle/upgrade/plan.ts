@@ -57,7 +57,8 @@ export async function rolloutOf(
   const waves = [...healing, ...described.waves];
   const status = await statusIn(session, first.look);
   const recoveryPoint = await recoveryNeed(session, course, waves, skipRecoveryPoint);
-  const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, chosenOf(first.heal));
+  const going = { heal: chosenOf(first.heal), leaving: leavingBy(last.plan, session, waves) };
+  const { pods, obstacles } = await askApi(session, course, waves, status, forceAfterMs, going);
   const { upgrade } = session.opened.cluster;
   const history = session.store ? await turnHistory(session.store) : [];
   const rollout: Rollout = {
@@ -129,6 +130,18 @@ function outsideWindow({ opened }: Session, waves: readonly Wave[]): readonly Ob
   return [{ severity: 'warning', where: 'upgrade.windows', what, why }];
 }
 
+/** Machines that go, or are gone and leave a Node. A member of etcd that is not well is one less for the turns of the others, whether it is to go or not. */
+function leavingBy({ changes }: Plan, { opened }: Session, waves: readonly Wave[]): ReadonlySet<string> {
+  const turns = waves.flatMap(turnsOfWave);
+  const members = turns.some(({ role, how }) => role === 'etcd' && how !== 'remove');
+  const types = ['kube.node', typeOf(opened.provider.machineAddress('any'))];
+  const gone = changes.flatMap(({ action, address }) =>
+    action === 'delete' && types.includes(typeOf(address)) ? [nameOf(address)] : [],
+  );
+  const etcd = new Set(turns.flatMap(({ role, machine }) => (role === 'etcd' ? [machine] : [])));
+  return new Set(gone.filter((name) => !members || !etcd.has(name)));
+}
+
 const drainsOf = (waves: readonly Wave[]): readonly Turn[] => waves.flatMap(turnsOfWave).filter(({ drain }) => drain);
 
 /** What the API and everything else say against beginning: one reading of it, for all questions. */
@@ -138,7 +151,7 @@ async function askApi(
   waves: readonly Wave[],
   { findings, etcd, nodes }: Status,
   forceAfterMs: number | undefined,
-  heal: readonly Change[],
+  { heal, leaving }: { readonly heal: readonly Change[]; readonly leaving: ReadonlySet<string> },
 ): Promise<{ readonly pods: number; readonly obstacles: readonly Obstacle[] }> {
   const turns = drainsOf(waves);
   if (waves.every(({ lanes }) => lanes.length === 0)) return { pods: 0, obstacles: [] };
@@ -168,6 +181,7 @@ async function askApi(
           action === 'update' && typeOf(address) === 'host.bundle' ? [nameOf(address)] : [],
         ),
       ),
+      leaving,
       api,
       pods: demands,
       made: workersMade(session, heal),

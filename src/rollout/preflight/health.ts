@@ -10,7 +10,10 @@ export interface HealthInput {
   readonly underWay: ReadonlySet<string>;
   /** Machines that are brought back to what is in force before the first turn. */
   readonly healed?: ReadonlySet<string>;
+  /** Machines that this upgrade takes away: what is not well there goes with them. */
+  readonly leaving?: ReadonlySet<string>;
 }
+const nobody: ReadonlySet<string> = new Set();
 
 /** What the upgrade itself brings about, or what is asked elsewhere by name. */
 const notAsked = ['versions.wanted', 'versions.skew', 'drift'];
@@ -25,7 +28,13 @@ const mendedFirst: Readonly<Record<string, string>> = {
 };
 
 /** May machines be taken away, one by one, from a cluster that is as `status` found it? Errors of status are; so are warnings that leave nothing to lose. */
-export function healthObstacles({ findings, etcd, underWay, healed = new Set() }: HealthInput): readonly Obstacle[] {
+export function healthObstacles({
+  findings,
+  etcd,
+  underWay,
+  healed = nobody,
+  leaving = nobody,
+}: HealthInput): readonly Obstacle[] {
   const unwell = new Map(
     etcd.map(({ cluster, members }) => [`etcd ${cluster}`, members.filter(({ state }) => state !== 'healthy')]),
   );
@@ -36,6 +45,8 @@ export function healthObstacles({ findings, etcd, underWay, healed = new Set() }
     if (first !== undefined) return [{ severity: 'warning', where, what, why: first }];
     const because = worseNow[check];
     const machines = check === 'etcd.quorum' ? (unwell.get(where) ?? []).map(({ name }) => name) : machinesIn(where);
+    if (machines.length > 0 && machines.every((name) => leaving.has(name)))
+      return [{ severity: 'warning', where, what, why: 'it is not in cluster.yaml any more, and goes' }];
     const back = machines.length > 0 && machines.every((name) => healed.has(name));
     const mended = back || (machines.length > 0 && machines.every((name) => underWay.has(name) || healed.has(name)));
     const whys = [why, because].filter((text) => text !== undefined).join('; ');

@@ -99,6 +99,8 @@ export interface PreflightInput {
   readonly underWay: ReadonlySet<string>;
   /** Machines that are brought back to what is in force before the first turn. */
   readonly healed?: ReadonlySet<string>;
+  /** Machines that are no longer in cluster.yaml, of which something is left to take away. */
+  readonly leaving?: ReadonlySet<string>;
   readonly api: ApiWorld;
   readonly pods: readonly PodDemand[];
   /** Workers that are made before the first turn: their room is not known yet. */
@@ -107,10 +109,10 @@ export interface PreflightInput {
 
 /** Everything that speaks against beginning, by name, errors first. Pure. What keeps single pods from leaving is asked by the plan of drains. */
 export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
-  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, api, pods, made = 0 } = input;
+  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, leaving, api, pods, made = 0 } = input;
   const target = hops.at(-1)?.versions.kubernetes ?? '';
   const all = [
-    ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }) }),
+    ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }), ...(leaving && { leaving }) }),
     ...skewObstacles(
       {
         apiServers: api.version === undefined ? [] : [{ name: 'API', version: api.version }],
@@ -130,7 +132,7 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ...capacityForDrain({
       nodes: api.nodes,
       pods,
-      lanes: [...waves.flatMap(({ lanes }) => lanes.flatMap(drains)), ...leaving(waves, made)],
+      lanes: [...waves.flatMap(({ lanes }) => lanes.flatMap(drains)), ...goneForGood(waves, made)],
       maxDrains,
     }),
   ];
@@ -166,7 +168,7 @@ function drains(lane: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
 }
 
 /** Machines that are no longer wanted: what stays has to do without all of them. Those that are made first count as nodes like theirs. */
-function leaving(waves: readonly Wave[], made: number): ReturnType<typeof drains> {
+function goneForGood(waves: readonly Wave[], made: number): ReturnType<typeof drains> {
   const lanes = waves.flatMap((wave) => wave.lanes);
   const spares = new Set(lanes.flatMap(({ first }) => first.map(({ machine }) => machine)));
   const nodes = lanes.flatMap(({ last }) => last).filter(({ machine, drain }) => drain && !spares.has(machine));

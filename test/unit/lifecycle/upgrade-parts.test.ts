@@ -72,4 +72,39 @@ describe('etcd by a minor version', () => {
     expect(cluster.broken).toEqual([]);
     expect([...cluster.running('etcd')]).toEqual([['etcd-a', '3.6.16']]);
   });
+
+  test('a member that is not well, and is no longer wanted, goes first; while others take turns it is in the way', async () => {
+    const cluster = await standingAs(at('1.36.3', older), time)();
+    cluster.world.things.delete('host.units/etcd-c');
+    const [same, newer] = [older.kubernetes, {}].map((kubernetes) => at('1.36.3', { kubernetes, etcd: { count: 1 } }));
+    if (!same || !newer) throw new Error('two files');
+    await expect(cluster.upgrade(newer)).rejects.toThrow(/a turn takes one more member away/);
+    expect((await cluster.upgrade(same)).outcome).toBe('done');
+    expect(cluster.broken).toEqual([]);
+    expect(cluster.acts.filter((act) => /^delete etcd.member\/main/.test(act))).toEqual([
+      'delete etcd.member/main.etcd-c',
+      'delete etcd.member/main.etcd-b',
+    ]);
+  });
+});
+
+describe('fewer machines', () => {
+  const pools = (count: number) => ({ pools: [{ name: 'workers', count }] });
+  const standing = standingAs(at('1.35.4'), time);
+
+  test('a worker that is lost, and is no longer wanted, is in nobody’s way', async () => {
+    const cluster = await standing();
+    cluster.lose('workers-c-1');
+    await goesOn(cluster, at('1.36.3', pools(2)));
+    expect([...cluster.api.nodes.keys()]).not.toContain('workers-c-1');
+  });
+
+  test('a worker without a Node goes without a drain', async () => {
+    const cluster = await standing();
+    cluster.api.forget('workers-c-1');
+    cluster.api.reschedule('workers-c-1');
+    cluster.world.things.delete('kube.node/workers-c-1');
+    await goesOn(cluster, at('1.36.3', pools(2)));
+    expect(cluster.machines()).not.toContain('workers-c-1');
+  });
 });

@@ -215,6 +215,21 @@ describe('health', () => {
     ).toEqual(['warning etcd main', 'warning etcd main on etcd-a', 'warning etcd-a', 'error etcd-b']));
 });
 
+describe('what goes anyway', () => {
+  const finding = (where: string): Finding => ({ severity: 'error', check: 'nodes.ready', what: 'not well', where });
+  test('is in nobody’s way when it is not well', () =>
+    expect(
+      short(
+        healthObstacles({
+          findings: [finding('node workers-c-1'), finding('node workers-a-1')],
+          etcd: [],
+          underWay: new Set(),
+          leaving: new Set(['workers-c-1']),
+        }),
+      ),
+    ).toEqual(['warning node workers-c-1: not well', 'error node workers-a-1: not well']));
+});
+
 describe('APIs that the target does not have', () => {
   const metrics = `# HELP apiserver_requested_deprecated_apis [STABLE] Gauge of deprecated APIs that have been requested
 # TYPE apiserver_requested_deprecated_apis gauge
@@ -355,6 +370,49 @@ describe('free capacity', () => {
     expect(of([node('w1')], [pod('ds', 'w1', '1', { kind: 'DaemonSet' })])).toEqual([]);
     expect(short(of([node('w1'), node('w2', { cordoned: true })], [pod('a', 'w1', '1')], lane(['w1'])))).toEqual([
       'warning pool workers: while w1 is away one pod finds no other node to run on',
+    ]);
+  });
+  test('machines that go are away all at once', () => {
+    const nodes = ['w1', 'w2', 'w3'].map((name) => node(name));
+    const pods = ['w1', 'w2', 'w3'].map((name) => pod(`on-${name}`, name, '900m'));
+    const going = (machine: string): Turn => ({
+      ...{ machine, role: 'worker', zone: 'a', how: 'remove', drain: true },
+      ...{ because: [], versions: [], restarts: [], files: [] },
+    });
+    const shrink = (names: readonly string[]): Wave => ({
+      ...{ name: 'shrink', kubernetes: '1.36.3', changes: [] },
+      lanes: [
+        {
+          name: 'pool workers',
+          strategy: 'in-place',
+          maxUnavailable: 1,
+          maxSurge: 0,
+          first: [],
+          turns: [],
+          last: names.map(going),
+        },
+      ],
+    });
+    const find = (names: readonly string[]) =>
+      preflightObstacles({
+        file: aCluster(),
+        hops: upgradePath(versionsFor('1.36.3'), versionsFor('1.36.3')),
+        waves: [shrink(names)],
+        maxDrains: 1,
+        findings: [],
+        etcd: [],
+        nodes: [],
+        underWay: new Set(),
+        api: { version: '1.36.3', metrics: [], objects: [], nodes },
+        pods,
+      });
+    expect(find(['w3'])).toEqual([]);
+    expect(find(['w2', 'w3'])).toMatchObject([
+      {
+        severity: 'error',
+        what: 'once w2, w3 are gone one pod finds no room on the nodes that stay',
+        next: expect.stringContaining('keep more'),
+      },
     ]);
   });
   test('a thousand nodes with thirty thousand pods are no burden', () => {
