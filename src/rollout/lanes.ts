@@ -21,16 +21,17 @@ export const takesAway = (turn: Turn): boolean => turn.how !== 'add';
 
 /**
  * `canary`: the first surge machine and the first turn go alone, if others follow. Throws when the lane contradicts itself: a bug of whoever planned it.
- * Surge machines that stand already are among `first`: their turn is a short one.
+ * Surge machines that stand already are among `first`: their turn is a short one. `isAway`: a run before this one has taken the machine away. It comes back
+ * before another one goes.
  */
-export function laneQueue(lane: Lane, canary: boolean): LaneQueue {
+export function laneQueue(lane: Lane, canary: boolean, isAway: (turn: Turn) => boolean = () => false): LaneQueue {
   check(lane);
   // Ready capacity is size + surge − away: each surge machine lets one more be away.
   const cap = lane.maxUnavailable + sparesOf(lane);
   const phases = [
     newPhase(lane.first, lane.first.length, canary),
-    newPhase(lane.turns, cap, canary),
-    newPhase(lane.last, Math.max(1, cap), false),
+    newPhase(awayFirst(lane.turns, isAway), cap, canary),
+    newPhase(awayFirst(lane.last, isAway), Math.max(1, cap), false),
   ];
   const current = (): Phase | undefined => phases.find(({ left, running }) => left.size > 0 || running > 0);
   const inZone = new Map<string, number>();
@@ -50,7 +51,12 @@ export function laneQueue(lane: Lane, canary: boolean): LaneQueue {
       if (!now || now.running >= (now.canary && !now.proven ? 1 : now.most)) return undefined;
       return least(
         [...now.groups.values()].flatMap(([turn]) => turn ?? []),
-        [({ zone }) => inZone.get(zone) ?? 0, ({ zone }) => awayByZone.get(zone) ?? 0, ({ zone }) => lastBegun.get(zone) ?? 0],
+        [
+          (turn) => (isAway(turn) ? 0 : 1),
+          ({ zone }) => inZone.get(zone) ?? 0,
+          ({ zone }) => awayByZone.get(zone) ?? 0,
+          ({ zone }) => lastBegun.get(zone) ?? 0,
+        ],
       );
     },
     begin(turn) {
@@ -95,6 +101,8 @@ function newPhase(turns: readonly Turn[], most: number, canary: boolean): Phase 
 /** Machines that a lane has besides while it is its turn. */
 export const sparesOf = ({ surge, maxSurge, first }: Pick<Lane, 'surge' | 'maxSurge' | 'first'>): number =>
   surge === 'each turn' ? maxSurge : first.length;
+const awayFirst = (turns: readonly Turn[], isAway: (turn: Turn) => boolean): readonly Turn[] =>
+  turns.toSorted((a, b) => Number(isAway(b)) - Number(isAway(a)));
 
 /** Workers alternate between zones. The order of etcd members (the leader last) and of masters is the plan's. */
 const groupOf = (turn: Turn): string => (turn.role === 'worker' ? turn.zone : '');

@@ -19,6 +19,8 @@ export interface ScheduleOptions extends StopOptions {
   readonly maxDrains: number;
   /** The first turn of each lane goes alone. */
   readonly canary: boolean;
+  /** Machines that a run before this one has taken away, and not brought back: they count as away from the beginning, and their turns come first. */
+  readonly away?: ReadonlySet<string>;
   /** `masters`: when a wave of masters is done; `wave`: after each wave. */
   readonly pauseAfter?: 'masters' | 'wave' | undefined;
 }
@@ -55,11 +57,12 @@ const waveTask = ({ name, kubernetes }: Wave): string => `${name} ${kubernetes}`
  * more, what runs is brought to its end, and nothing is rolled on or back. Throws for a plan that contradicts itself, never for what a port does.
  */
 export async function runWaves(waves: readonly Wave[], ports: SchedulePorts, options: ScheduleOptions): Promise<Outcome> {
-  const { maxDrains, canary, pauseAfter } = options;
+  const { maxDrains, canary, pauseAfter, away } = options;
   if (maxDrains < 1) throw new Error('maxDrains is at least 1');
-  const all = waves.map((wave) => ({ wave, queues: wave.lanes.map((lane) => laneQueue(lane, canary)) }));
+  const isAway = (turn: Turn): boolean => takesAway(turn) && away?.has(turn.machine) === true;
+  const all = waves.map((wave) => ({ wave, queues: wave.lanes.map((lane) => laneQueue(lane, canary, isAway)) }));
   const stop = newStop(options);
-  const course: Course = { ports, maxDrains, stop, done: [], cut: [], failures: [] };
+  const course: Course = { ports, maxDrains, isAway, stop, done: [], cut: [], failures: [] };
   let ended = 0;
   let paused = false;
   for (const { wave, queues } of all) {
@@ -80,6 +83,7 @@ export async function runWaves(waves: readonly Wave[], ports: SchedulePorts, opt
 interface Course {
   readonly ports: SchedulePorts;
   readonly maxDrains: number;
+  readonly isAway: (turn: Turn) => boolean;
   readonly stop: Stop;
   readonly done: Place[];
   readonly cut: Place[];
@@ -116,11 +120,13 @@ async function runWave(course: Course, wave: Wave, queues: readonly LaneQueue[])
 
 /** Ends when nothing runs and nothing may begin. Each turn that ends makes way for the next. */
 function runLanes(course: Course, wave: Wave, queues: readonly LaneQueue[], progress: () => void): Promise<void> {
-  const { stop, maxDrains } = course;
+  const { stop, maxDrains, isAway } = course;
   const ended = Promise.withResolvers<void>();
   const awayByZone = new Map<string, number>();
   let running = 0;
   let away = 0;
+  // What comes last in a lane that has others before it is waited for by nobody.
+  const waiting = new Set(wave.lanes.flatMap(({ turns, last }) => (turns.length > 0 ? turns : last)).filter(isAway));
   const count = (turn: Turn, by: 1 | -1): void => {
     running += by;
     if (!takesAway(turn)) return;
@@ -129,10 +135,11 @@ function runLanes(course: Course, wave: Wave, queues: readonly LaneQueue[], prog
   };
   const pump = (): void => {
     for (;;) {
-      const next = choose(queues, awayByZone, away < maxDrains);
+      const next = choose(queues, awayByZone, waiting, away + waiting.size < maxDrains);
       if (!next || !stop.mayBegin()) break;
       const { queue, turn } = next;
       queue.begin(turn);
+      waiting.delete(turn);
       count(turn, 1);
       void take(course, { wave, lane: queue.lane.name, turn }).then(() => {
         queue.end(turn);
@@ -147,15 +154,17 @@ function runLanes(course: Course, wave: Wave, queues: readonly LaneQueue[], prog
   return ended.promise;
 }
 
-/** Of the lanes that may begin a turn, the one with most rounds to go: all end at about the same time. Of equals, the first. */
+/** Of the lanes that may begin a turn, one whose machine is away already, or else that with most rounds to go: all end at about the same time. Of equals, the first. */
 function choose(
   queues: readonly LaneQueue[],
   awayByZone: ReadonlyMap<string, number>,
+  waiting: ReadonlySet<Turn>,
   roomToDrain: boolean,
 ): { queue: LaneQueue; turn: Turn } | undefined {
   let best: { queue: LaneQueue; turn: Turn } | undefined;
   for (const queue of queues) {
     const turn = queue.next(awayByZone);
+    if (turn && waiting.has(turn)) return { queue, turn };
     if (turn && (roomToDrain || !takesAway(turn)) && (!best || queue.rounds > best.queue.rounds)) best = { queue, turn };
   }
   return best;

@@ -81,6 +81,7 @@ export async function runHop(
     return await runWaves(waves, ports, {
       maxDrains: drainCap(session),
       canary: upgrade.canary,
+      away: await work.cordoned(signal),
       stopping: options.stopping,
       signal,
       pauseAfter: options.pauseAfter,

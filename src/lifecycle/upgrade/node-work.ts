@@ -37,6 +37,8 @@ export interface NodeWork extends TurnPorts {
    * them takes pods before one has started there: its turn may have ended on just that. Throws UserError when none starts.
    */
   release(signal: AbortSignal, of?: (node: string) => boolean, image?: string): Promise<readonly string[]>;
+  /** Nodes that an upgrade has cordoned, of whichever run. */
+  cordoned(signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** The run is over: nothing is marked any more. */
   done(): Promise<void>;
 }
@@ -152,6 +154,9 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       }
       await preferNoSchedule(connected, nodes, new Set(), signal);
       return ours;
+    },
+    async cordoned(signal) {
+      return new Set((await nodesNow(signal)).filter(cordonedByUs).map(({ metadata }) => metadata.name));
     },
     async done() {
       await Promise.all(going);

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { quantityOf } from '../../config/quantity.ts';
+import { cordonedByUs, isCordonedByOthers } from '../../kube/drain/cordon.ts';
+import { staying } from '../../kube/drain/leaving.ts';
 import { type Pod, podOf, staysBecause } from '../../kube/drain/pod.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 
@@ -26,7 +28,7 @@ export interface NodeRoom {
   readonly allocatable: Amounts;
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly Taint[];
-  /** It is Ready, and not cordoned by somebody. */
+  /** It is Ready, and not cordoned by somebody; or it will be. */
   readonly usable: boolean;
 }
 /** What a pod asks for. */
@@ -96,13 +98,18 @@ export const none: Amounts = { cpu: 0, memory: 0, pods: 0 };
 
 export function nodeRoom(node: KubeObject): NodeRoom {
   const { spec, status } = nodeSchema.parse(node);
+  // One that a run before this one has taken away comes back before another one goes.
+  const comesBack = cordonedByUs(node) && !isCordonedByOthers(node);
   return {
     name: node.metadata.name,
     allocatable: amountsOf(status.allocatable),
     labels: node.metadata.labels ?? {},
     // Those of conditions come and go with what `usable` says.
-    taints: spec.taints.filter(({ key, effect }) => effect !== 'PreferNoSchedule' && !key.startsWith('node.kubernetes.io/')),
-    usable: !spec.unschedulable && status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+    taints: staying(spec.taints).filter(
+      ({ key, effect }) => effect !== 'PreferNoSchedule' && !key.startsWith('node.kubernetes.io/'),
+    ),
+    usable:
+      comesBack || (!spec.unschedulable && status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True')),
   };
 }
 

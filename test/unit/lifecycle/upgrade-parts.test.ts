@@ -108,3 +108,27 @@ describe('fewer machines', () => {
     expect(cluster.machines()).not.toContain('workers-c-1');
   });
 });
+
+describe('killed while a node of the second pool is drained', () => {
+  const two: Partial<ClusterInput> = {
+    pools: [
+      { name: 'workers', count: 3 },
+      { name: 'batch', count: 2 },
+    ],
+  };
+  test('that one is finished before any other is taken away', async () => {
+    const cluster = await standingAs(at('1.35.4', two), time)();
+    const whole = cluster.copy();
+    await whole.upgrade(at('1.36.3', two));
+    const act = whole.acts.findIndex((each) => each.startsWith('evict web-batch'));
+    await cluster.killedAfter(act + 1, (over) => cluster.upgrade(at('1.36.3', two), {}, over));
+    const [cordoned] = cluster.api.cordoned();
+    expect(cordoned).toMatch(/^batch/);
+    let most = 0;
+    cluster.onAct = () => {
+      most = Math.max(most, cluster.api.cordoned().length);
+    };
+    await goesOn(cluster, at('1.36.3', two));
+    expect(most).toBe(1);
+  });
+});

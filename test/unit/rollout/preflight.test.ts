@@ -6,7 +6,7 @@ import { versionsFor } from '../../../src/assets/catalogue.ts';
 import type { Finding } from '../../../src/config/finding.ts';
 import { withoutRefused } from '../../../src/config/kubernetes-options.ts';
 import type { EtcdStatus } from '../../../src/health/status.ts';
-import type { KubeObject } from '../../../src/kube/objects.ts';
+import { type KubeObject, marks } from '../../../src/kube/objects.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { estimateSeconds, turnHistory, turnTimes } from '../../../src/rollout/estimate.ts';
 import { upgradePath } from '../../../src/rollout/path.ts';
@@ -371,6 +371,27 @@ describe('free capacity', () => {
     expect(short(of([node('w1'), node('w2', { cordoned: true })], [pod('a', 'w1', '1')], lane(['w1'])))).toEqual([
       'warning pool workers: while w1 is away one pod finds no other node to run on',
     ]);
+  });
+  test('one that an upgrade has cordoned before it was killed comes back before another one goes; not where somebody else keeps it', () => {
+    const cordoned = (others: boolean) =>
+      nodeRoom({
+        apiVersion: 'v1',
+        kind: 'Node',
+        metadata: {
+          name: 'w1',
+          annotations: { [marks.cordon]: 'run-1' },
+          managedFields: others ? [{ manager: 'kubectl-cordon', fieldsV1: { 'f:spec': { 'f:unschedulable': {} } } }] : [],
+        },
+        spec: {
+          unschedulable: true,
+          taints: [{ key: 'ToBeDeletedByClusterAutoscaler', value: 'slipway', effect: 'NoSchedule' }],
+        },
+        status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' }, conditions: [{ type: 'Ready', status: 'False' }] },
+      } as KubeObject);
+    const pods = ['w2', 'w3'].map((name) => pod(`on-${name}`, name, '1500m'));
+    const find = (others: boolean) => of([cordoned(others), node('w2'), node('w3')], pods, lane(['w1', 'w2', 'w3']));
+    expect(find(false)).toEqual([]);
+    expect(short(find(true))).toEqual(['error pool workers: while w2 is away one pod finds no room on the other nodes']);
   });
   test('machines that go are away all at once', () => {
     const nodes = ['w1', 'w2', 'w3'].map((name) => node(name));

@@ -51,6 +51,31 @@ describe('waves and lanes', () => {
     ]);
   });
 
+  test('a machine that a killed run has taken away counts from the beginning, and comes back before another one goes', async () => {
+    const lanes = () => [
+      aLane('pool x', workers('x', 3, ['a', 'b']), { maxUnavailable: 2 }),
+      aLane('pool y', workers('y', 3, ['a', 'b'])),
+    ];
+    const one = new Rehearsal();
+    await one.run([aWave('pools', lanes())], { maxDrains: 1, canary: true, away: new Set(['y-2']) });
+    expect(one.order.slice(0, 2)).toEqual(['y-2', 'x-1']);
+    const two = new Rehearsal();
+    expect(await two.run([aWave('pools', lanes())], { maxDrains: 2, away: new Set(['y-3', 'x-3']) })).toMatchObject({
+      end: 'done',
+    });
+    expect(two.order.slice(0, 2).toSorted()).toEqual(['x-3', 'y-3']);
+    expect(two.peak).toBe(2);
+  });
+
+  test('a spare that was on its way out waits for its turn, and nobody for it', async () => {
+    const rehearsal = new Rehearsal();
+    const spare = { maxUnavailable: 0, maxSurge: 1, first: surge('x', 1, 'add'), last: surge('x', 1, 'remove') };
+    const lane = aLane('pool x', workers('x', 2), { strategy: 'replace', ...spare });
+    const outcome = await rehearsal.run([aWave('pools', [lane])], { maxDrains: 1, away: new Set(['x-surge-1']) });
+    expect(outcome).toMatchObject({ end: 'done', notBegun: [] });
+    expect(rehearsal.order).toEqual(['x-surge-1', 'x-1', 'x-2', 'x-surge-1']);
+  });
+
   test('etcd members and masters keep the order of the plan: the leader is last', async () => {
     const rehearsal = new Rehearsal();
     const members = ['a', 'a', 'b', 'b', 'c', 'a'].map((zone, i) => aTurn(`etcd-${i + 1}`, { role: 'etcd', zone }));
