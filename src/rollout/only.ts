@@ -67,7 +67,8 @@ function partFrom(filter: Only, waves: readonly Wave[], running: Map<string, str
         next: 'cluster upgrade --only role=masters, then this again; or cluster upgrade without --only',
       });
     }
-    for (const { role, machine } of turns) if (role === 'master') running.set(machine, kubernetes);
+    // One that goes stays behind, until then: no API server of the next hop is beside it.
+    for (const { role, machine, how } of turns) if (role === 'master' && how !== 'remove') running.set(machine, kubernetes);
     const apart = [...running].find(([, version]) => Math.abs(minor(version) - minor(kubernetes)) > 1);
     if (turns.some(({ role }) => role === 'master') && apart) {
       throw new UserError({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { only, parseOnly } from '../../../src/rollout/only.ts';
+import { only, onlyOfHops, parseOnly } from '../../../src/rollout/only.ts';
 import type { Wave } from '../../../src/rollout/rollout.ts';
 import { aLane, aTurn, aWave, surge, workers } from '../../support/rehearsal.ts';
 
@@ -81,6 +81,14 @@ describe('--only', () => {
       /to 1\.36\.3 while the API server of master-b stays at 1\.34\.4/,
     );
     expect(only({ what: 'role', name: 'masters' }, chained, old)).toHaveLength(2);
+  });
+
+  test('chained minor versions: a master that goes after the first is beside none of the later ones', () => {
+    const leaving = aLane('masters', [], { last: [aTurn('master-b', { role: 'master', how: 'remove' })] });
+    const chained = ['1.34.4', '1.35.4', '1.36.3'].map((kubernetes) => [aWave('masters', [masters(['a'])], { kubernetes })]);
+    const [first = [], ...others] = chained;
+    const hops = [[...first, aWave('shrink masters', [leaving], { kubernetes: '1.34.4' })], ...others];
+    expect(onlyOfHops({ what: 'role', name: 'masters' }, hops, at('1.33.13'))).toHaveLength(3);
   });
 
   test('surge machines come and go with the turns of a zone, whatever their own', () => {
