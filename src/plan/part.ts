@@ -23,8 +23,17 @@ export function partOf(
     });
   const idle = (address: Address): boolean =>
     held.has(address) && !changes.some((change) => change.address === address && 'now' in change.when);
-  const all = new Map(plan.steps.map((step) => [step.id, step]));
   const inside = ({ params: { address } }: Step): boolean => chosen(address) && !idle(address);
+  const steps = stepsOf(plan.steps, inside).map((step): Step => {
+    const hold = unique([...step.params.hold, ...(held.get(step.params.address) ?? [])]);
+    return { ...step, params: { ...step.params, hold } };
+  });
+  return { ...plan, changes, steps };
+}
+
+/** Those that are inside, in their order. What one of them waited for through others it still waits for, where that is inside, too. */
+export function stepsOf(steps: readonly Step[], inside: (step: Step) => boolean): Step[] {
+  const all = new Map(steps.map((step) => [step.id, step]));
   const known = new Map<string, readonly string[]>();
   /** A step itself if it is inside, else what it waits for, and so on. */
   const nearest = (id: string): readonly string[] => {
@@ -36,11 +45,7 @@ export function partOf(
     known.set(id, found);
     return found;
   };
-  const steps = plan.steps.filter(inside).map((step): Step => {
-    const hold = unique([...step.params.hold, ...(held.get(step.params.address) ?? [])]);
-    return { ...step, params: { ...step.params, hold }, after: unique(step.after.flatMap(nearest)) };
-  });
-  return { ...plan, changes, steps };
+  return steps.filter(inside).map((step) => ({ ...step, after: unique(step.after.flatMap(nearest)) }));
 }
 
 const unique = (ids: readonly string[]): string[] => [...new Set(ids)];

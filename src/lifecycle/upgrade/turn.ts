@@ -7,7 +7,7 @@ import { stopUnits } from '../../host/converge.ts';
 import { packagesAddress } from '../../host/types/packages.ts';
 import { ledPrograms } from '../../kube/leaders.ts';
 import { chosenOf } from '../../plan/make.ts';
-import { partOf } from '../../plan/part.ts';
+import { partOf, stepsOf } from '../../plan/part.ts';
 import type { Plan, Step } from '../../plan/plan.ts';
 import { type Address, addressOf, typeOf } from '../../plan/resource.ts';
 import { removalPart } from '../../rollout/removals.ts';
@@ -143,7 +143,7 @@ async function converge(turn: Turn, session: Session, signal: AbortSignal): Prom
   const packages = packagesSteps(mine(turn, session));
   await carryOut(turn, packages, session, signal);
   // Planned after them: they were the first, so the rest has nothing of theirs to wait for any more.
-  const steps = mine(turn, session).steps.filter(({ params }) => params.action !== 'verify');
+  const steps = stepsOf(mine(turn, session).steps, ({ params }) => params.action !== 'verify');
   const bundle = bundleOf(turn.machine, session);
   const apiFirst = turn.role === 'master' ? held(bundle) : [];
   const own = steps.find(({ params }) => params.address === addressOf('host.bundle', turn.machine));

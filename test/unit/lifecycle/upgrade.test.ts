@@ -160,6 +160,23 @@ describe('upgrade in memory, from up to an empty plan, the skew policy and quoru
     expect(Math.max(...renewals)).toBeLessThan(Math.min(...of('host.bundle/')));
   });
 
+  test('what somebody has taken from the Node of a master comes back in its turn, after its API server', async () => {
+    const cluster = await standing(at('1.35.4'));
+    const thing = cluster.world.things.get('kube.node/master-b');
+    if (!thing) throw new Error('there is no kube.node/master-b');
+    cluster.world.things.set('kube.node/master-b', { ...thing, props: { ...thing.props, taints: [] } });
+    await isDone(cluster, at('1.36.3'), await cluster.upgrade(at('1.36.3')));
+    expect(cluster.world.things.get('kube.node/master-b')?.props).toEqual(thing.props);
+  });
+
+  test('labels of a pool, with a version', async () => {
+    const file = (version: string, labels: Readonly<Record<string, string>>) =>
+      at(version, { pools: [{ name: 'workers', count: 3, labels }] });
+    const cluster = await standing(file('1.35.4', {}));
+    const newer = file('1.36.3', { tier: 'web' });
+    await isDone(cluster, newer, await cluster.upgrade(newer));
+  });
+
   test('a setting alone: API servers one after the other, no drain, no other version', async () => {
     const cluster = await standing(at('1.36.3'));
     const file = at('1.36.3', { kubernetes: { extraArgs: { apiserver: { 'max-requests-inflight': '500' } } } });
