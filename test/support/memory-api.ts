@@ -43,6 +43,10 @@ export class MemoryApi implements KubeApi {
     this.#ports = ports;
   }
 
+  /** What comes is younger than all of the other's: no two objects have one UID. */
+  follow(other: MemoryApi): void {
+    this.#version = other.#version;
+  }
   /** A kubelet that starts: its Node stays as it is where there is one. */
   register(name: string, labels: Readonly<Record<string, string>>): void {
     if (!this.nodes.has(name)) this.#put({ name, uid: `uid-${++this.#version}`, labels: { ...labels } }, {});

@@ -116,6 +116,7 @@ export class UpgradableCluster {
     for (const [name, held] of this.#hosts.held) other.#hosts.held.set(name, held);
     for (const [name, node] of this.api.nodes) other.api.nodes.set(name, node);
     for (const [name, pod] of this.api.pods) other.api.pods.set(name, pod);
+    other.api.follow(this.api);
     for (const [key, bytes] of this.objects) other.objects.set(key, bytes);
     other.stands();
     return other;
