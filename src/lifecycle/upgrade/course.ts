@@ -80,7 +80,9 @@ function passingBy(
   const last = used.at(-1);
   if (!last) return [];
   const before = used.slice(0, -1);
-  if (!next) return [...before, { ...last, moves: last.moves.length > 0 ? last.moves : [...everyone] }];
+  // The file stays where a longer way has passed through: from there nobody goes any further, so all come there.
+  if (!next)
+    return [...before, { ...last, moves: everyone.every((part) => last.moves.includes(part)) ? last.moves : [...everyone] }];
   const near = (['kubernetes', 'etcd'] as const).every((part) => minorOf(next.versions[part]) === minorOf(last.versions[part]));
   return [...before, near && !further ? { ...last, moves: [] } : last];
 }

@@ -62,7 +62,7 @@ export class Moves {
   async begin(turn: Turn, wave: Wave, { index }: Hop): Promise<void> {
     const { machine, role, how } = turn;
     this.#spare(turn, wave);
-    this.#at[machine] = index;
+    if (how !== 'remove') this.#at[machine] = index;
     this.#redesign();
     if (!this.#isRecorded) return;
     const serves = role === 'etcd' || role === 'master';
@@ -74,9 +74,9 @@ export class Moves {
   gone({ machine }: Turn, hop: Hop): Promise<void> {
     return this.#reach(machine, hop);
   }
-  end({ machine }: Turn, hop: Hop): Promise<void> {
+  end({ machine, how }: Turn, hop: Hop): Promise<void> {
     this.#turning.delete(machine);
-    return this.#reach(machine, hop);
+    return how === 'remove' ? this.#left(machine) : this.#reach(machine, hop);
   }
 
   /** Addons: designed at a hop, then, once `work` is done, recorded there. */
@@ -116,6 +116,13 @@ export class Moves {
   /** One state alone is all that there is to be at. */
   get #isRecorded(): boolean {
     return this.#course.variants.all.length > 1;
+  }
+  /** One of its name that comes back is new: it goes by its kind. */
+  async #left(machine: string): Promise<void> {
+    if (!this.#isRecorded) return;
+    delete this.#at[machine];
+    delete this.#reached[machine];
+    await this.#write();
   }
   async #reach(key: string, { index }: Hop): Promise<void> {
     if (!this.#isRecorded) return;

@@ -54,6 +54,30 @@ describe('a way of two minor versions', () => {
   });
 });
 
+describe('cluster.yaml edited on the way of two minor versions', () => {
+  test('the first of them is far enough: everyone comes there', async () => {
+    const cluster = await standingAs(at('1.34.4'), time)();
+    await cluster.upgrade(at('1.36.3'), { pauseAfter: 'masters' });
+    await cluster.abort(at('1.36.3'));
+    await goesOn(cluster, at('1.35.4'));
+    expect([...new Set(cluster.running('kubelet').values())]).toEqual(['1.35.4']);
+  });
+
+  test('masters that went with the first hop, and are wanted again after the second, are as their peer is', async () => {
+    const masters = (version: string, count: number) => at(version, { masters: { count } });
+    const standing = standingAs(masters('1.34.4', 3), time);
+    const whole = await standing();
+    await whole.upgrade(masters('1.36.3', 1));
+    const cluster = await standing();
+    const second = whole.acts.indexOf('evict web-workers-b-1-1');
+    await cluster.killedAfter(second + 1, (over) => cluster.upgrade(masters('1.36.3', 1), {}, over));
+    await cluster.up(masters('1.36.3', 3));
+    expect([...new Set(cluster.running('kube-apiserver').values())]).toEqual(['1.36.3']);
+    expect(cluster.broken).toEqual([]);
+    await goesOn(cluster, masters('1.36.3', 3));
+  });
+});
+
 describe('etcd by a minor version', () => {
   const older = { kubernetes: { components: { etcd: '3.5.35' } }, etcd: { count: 3 } } as const;
 
