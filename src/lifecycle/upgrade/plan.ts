@@ -28,6 +28,7 @@ import { Moves } from './moves.ts';
 import { drainPolicy } from './node-work.ts';
 import { describePackages } from './packages.ts';
 import { policy } from './policy.ts';
+import { turnedBack } from './turned-back.ts';
 
 export interface DryRunOptions {
   /** Instead of what the pools say, in milliseconds. */
@@ -71,6 +72,7 @@ export async function rolloutOf(
     obstacles: [
       ...eachOnce([
         ...looks.flatMap(({ refused }) => refused),
+        ...turnedBack(session, course),
         ...described.obstacles,
         ...obstacles,
         ...aloneObstacles(waves, session.design.topology.machines),

@@ -320,6 +320,33 @@ describe('an upgrade that stops', () => {
     },
   );
 
+  test.each([1, 2])(
+    'back by a minor version is refused from the middle of a first master’s turn, once its API server has moved (act %i of it)',
+    async (nth) => {
+      const whole = await standing();
+      await whole.upgrade(after);
+      const acts = [...whole.acts.keys()].filter((index) => whole.acts[index] === 'update host.bundle/master-a');
+      const cluster = await standing();
+      await cluster.killedAfter((acts[nth - 1] ?? 0) + 1, (over) => cluster.upgrade(after, {}, over));
+      expect(cluster.running('kube-apiserver').get('master-a')).toBe('1.36.3');
+      await expect(cluster.upgrade(before)).rejects.toThrow(/master-a: its API server is at 1.36.3, or on its way there/);
+      expect(cluster.running('kube-apiserver').get('master-a')).toBe('1.36.3');
+      await goesOn(cluster);
+    },
+  );
+
+  test('a turn that was cut before that may be taken back', async () => {
+    const cluster = await standing();
+    when(cluster, 'cordon master-a', () => {
+      throw new Error('no way to it');
+    });
+    await expect(cluster.upgrade(after)).rejects.toThrow(/master-a/);
+    cluster.onAct = () => undefined;
+    expect((await cluster.upgrade(before)).outcome).toBe('nothing to do');
+    expect(await cluster.left(before)).toEqual([]);
+    expect([cluster.api.cordoned(), (await cluster.record()).rollout]).toEqual([[], undefined]);
+  });
+
   test('back to an older minor version is refused: only a recovery point goes there', async () => {
     const cluster = await standing();
     await cluster.upgrade(after);
