@@ -8,9 +8,10 @@ import { canonicalJson, digestOf } from '../plan/canonical.ts';
 import { toJson } from '../plan/fields.ts';
 import type { Change } from '../plan/plan.ts';
 import type { FieldChange } from '../plan/resource.ts';
-import { upgradePath } from '../rollout/path.ts';
+import { type Standing, upgradePath } from '../rollout/path.ts';
 import { type ClusterRecord, identityFrom, versionsFrom } from './identity.ts';
 import { isForVersion, settings, withSettings } from './settings.ts';
+import { standingOf } from './standing.ts';
 import { type Variants, variantsOf } from './variants.ts';
 
 export interface InForce {
@@ -104,18 +105,15 @@ function versionsLeft(cluster: Cluster, record: ClusterRecord | undefined): read
       reason: 'cluster.yaml asks for other versions than those in force',
       when: {
         left: 'upgrade',
-        because: refusalOf(reachedBy(record) ?? before, after) ?? 'a version moves machine by machine, gated',
+        because: refusalOf(standingOf(record.rollout, before, after), after) ?? 'a version moves machine by machine, gated',
       },
     },
   ];
 }
-/** An upgrade that was stopped goes on from the furthest that anybody has come. */
-const reachedBy = ({ rollout }: ClusterRecord): Versions | undefined =>
-  rollout?.hops.slice(0, Math.max(0, ...Object.values(rollout.at))).at(-1)?.versions;
 /** Where `upgrade` would refuse the way: said here already. */
-function refusalOf(before: Versions, after: Versions): string | undefined {
+function refusalOf(from: Versions | Standing, after: Versions): string | undefined {
   try {
-    upgradePath(before, after);
+    upgradePath(from, after);
     return undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

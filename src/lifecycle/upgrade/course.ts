@@ -7,6 +7,7 @@ import { canonicalJson } from '../../plan/canonical.ts';
 import { type Part, upgradePath } from '../../rollout/path.ts';
 import type { ClusterRecord, RolloutRecord } from '../identity.ts';
 import { type Settings, settings, settingsOf, withSettings } from '../settings.ts';
+import { standingOf, usedHops } from '../standing.ts';
 import { addonsKey, poolKey, type Variant, type Variants } from '../variants.ts';
 
 /** One step of the way: to which variant, and who goes, in this order. */
@@ -40,14 +41,17 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
   const target = { versions: recorded(to), settings: settingsOf(file) };
   const reached = { versions: recorded(last.versions), settings: settingsOf(withSettings(file, last.settings)) };
   const there = canonicalJson(reached) === canonicalJson(target);
-  const path = there ? [] : upgradePath(last.versions, to);
+  const from = standingOf(record?.rollout, base.versions, to);
+  const path = there ? [] : upgradePath(from, to);
   // In between: other versions with the settings in force; what the file asks for may be unknown to them.
   const more = path.map(({ versions, moves }, index) => ({
     versions: recorded(versions),
     settings: index === path.length - 1 ? target.settings : passing(last.settings, versions.kubernetes),
     moves: [...moves],
   }));
-  const hops = [...passingBy(used, path), ...more];
+  // Given up: nobody else goes where somebody has been.
+  const passed = 'masters' in from ? used.map((hop) => ({ ...hop, moves: [] })) : passingBy(used, path);
+  const hops = [...passed, ...more];
   const variants = hops.map(
     ({ versions, settings: own }): Variant => ({
       cluster: withSettings(file, own),
@@ -93,9 +97,6 @@ const passing = (settings: Settings, kubernetes: string): Settings => ({
   kubernetes: withoutRefused(settings.kubernetes, kubernetes),
 });
 
-/** Those that somebody is at, or has passed. */
-const usedHops = (rollout: RolloutRecord | undefined): RolloutRecord['hops'] =>
-  rollout ? rollout.hops.slice(0, Math.max(0, ...Object.values(rollout.at))) : [];
 const recorded = (versions: Versions): RolloutRecord['hops'][number]['versions'] => {
   const { aws, ...rest } = versions;
   return { ...rest, ...(aws && { aws }) };

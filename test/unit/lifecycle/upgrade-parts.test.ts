@@ -89,6 +89,20 @@ describe('etcd by a minor version', () => {
     await goesOn(cluster, file);
   });
 
+  test('given up before any master has moved: Kubernetes goes back to its minor version, and etcd stays where it cannot', async () => {
+    const three = { etcd: { count: 3 } };
+    const cluster = await standingAs(at('1.33.13', three), time)();
+    await cluster.upgrade(at('1.34.4', three), { pauseAfter: 'wave' });
+    expect([...new Set(cluster.running('etcd').values())]).toEqual(['3.6.16']);
+    await cluster.abort(at('1.34.4', three));
+    await expect(cluster.upgrade(at('1.33.13', three))).rejects.toThrow(/etcd cannot go back[\s\S]*components.etcd: 3.6.16/);
+    const back = at('1.33.13', { ...three, kubernetes: { components: { etcd: '3.6.16' } } });
+    expect((await cluster.upgrade(back)).outcome).toBe('nothing to do');
+    expect(await cluster.left(back)).toEqual([]);
+    expect((await cluster.record()).rollout).toBeUndefined();
+    expect([...new Set(cluster.running('kube-apiserver').values())]).toEqual(['1.33.13']);
+  });
+
   test('members that are to leave hold the cluster at its version until then', async () => {
     const cluster = await standingAs(at('1.36.3', older), time)();
     const file = at('1.36.3', { etcd: { count: 1 } });
