@@ -7,7 +7,7 @@ import { canonicalJson } from '../../plan/canonical.ts';
 import { type Part, upgradePath } from '../../rollout/path.ts';
 import type { ClusterRecord, RolloutRecord } from '../identity.ts';
 import { type Settings, settings, settingsOf, withSettings } from '../settings.ts';
-import { standingOf, usedHops } from '../standing.ts';
+import { mastersBehind, standingOf, usedHops } from '../standing.ts';
 import { addonsKey, poolKey, type Variant, type Variants } from '../variants.ts';
 
 /** One step of the way: to which variant, and who goes, in this order. */
@@ -43,11 +43,13 @@ export function courseOf(file: Cluster, base: Variant, record: ClusterRecord | u
   const there = canonicalJson(reached) === canonicalJson(target);
   const from = standingOf(record?.rollout, base.versions, to);
   const path = there ? [] : upgradePath(from, to);
+  const forwards = mastersBehind(record?.rollout, base.versions, to);
   // In between: other versions with the settings in force; what the file asks for may be unknown to them.
   const more = path.map(({ versions, moves }, index) => ({
     versions: recorded(versions),
     settings: index === path.length - 1 ? target.settings : passing(last.settings, versions.kubernetes),
-    moves: [...moves],
+    // Back by a patch for those who have been there, and forwards for others: masters first.
+    moves: forwards && index === path.length - 1 ? [...everyone] : [...moves],
   }));
   // Given up: nobody else goes where somebody has been.
   const passed = 'masters' in from ? used.map((hop) => ({ ...hop, moves: [] })) : passingBy(used, path);

@@ -78,6 +78,18 @@ describe('cluster.yaml edited on the way of two minor versions', () => {
   });
 });
 
+test('another patch, older than the one that a first master has reached: the others still go before any kubelet', async () => {
+  const cluster = await standingAs(at('1.35.4'), time)();
+  cluster.onAct = (act) => {
+    if (act === 'cordon master-b') throw new Error('no way to it');
+  };
+  await expect(cluster.upgrade(at('1.36.3'))).rejects.toThrow(/master-b/);
+  expect(cluster.running('kube-apiserver').get('master-a')).toBe('1.36.3');
+  cluster.onAct = () => undefined;
+  await goesOn(cluster, at('1.36.2'));
+  expect([...new Set(cluster.running('kube-apiserver').values())]).toEqual(['1.36.2']);
+});
+
 describe('etcd by a minor version', () => {
   const older = { kubernetes: { components: { etcd: '3.5.35' } }, etcd: { count: 3 } } as const;
 
