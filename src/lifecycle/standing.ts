@@ -16,8 +16,11 @@ export function standingOf(rollout: RolloutRecord | undefined, before: Versions,
   const used = usedHops(rollout);
   const furthest = used.at(-1)?.versions ?? before;
   if (!rollout || minorOf(to.kubernetes) >= minorOf(furthest.kubernetes)) return furthest;
-  const of = (isOf: (key: string) => boolean) => versionsOf(rollout, before, isOf);
-  const masters = of(isMaster);
+  const of = (isOf: (key: string) => boolean): readonly Versions[] => {
+    const reached = Object.entries(rollout.at).flatMap(([key, index]) => (isOf(key) ? [index] : []));
+    return [...new Set(reached)].map((index) => used[index - 1]?.versions ?? before);
+  };
+  const masters = of((key) => key.startsWith('master-'));
   const served = masters.some(({ kubernetes }) => minorOf(kubernetes) > minorOf(to.kubernetes));
   if (served || masters.length === 0) return furthest;
   return {
@@ -27,13 +30,9 @@ export function standingOf(rollout: RolloutRecord | undefined, before: Versions,
   };
 }
 
-/** Whether some master has yet to come to the minor version of `to`: until then no kubelet may, also where others have gone past it by a patch. */
+/**
+ * Whether some master may have yet to come to the minor version of `to`: until then no kubelet may, also where others have gone past it by a patch. The record
+ * does not name all: one that was to go, and stays after all, is where it was.
+ */
 export const mastersBehind = (rollout: RolloutRecord | undefined, before: Versions, to: Versions): boolean =>
-  rollout !== undefined &&
-  versionsOf(rollout, before, isMaster).some(({ kubernetes }) => minorOf(kubernetes) < minorOf(to.kubernetes));
-
-const isMaster = (key: string): boolean => key.startsWith('master-');
-const versionsOf = (rollout: RolloutRecord, before: Versions, isOf: (key: string) => boolean): readonly Versions[] => {
-  const reached = Object.entries(rollout.at).flatMap(([key, index]) => (isOf(key) ? [index] : []));
-  return [...new Set(reached)].map((index) => rollout.hops[index - 1]?.versions ?? before);
-};
+  rollout !== undefined && minorOf(before.kubernetes) < minorOf(to.kubernetes);

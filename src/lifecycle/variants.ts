@@ -33,14 +33,15 @@ export function variantsOf(base: Variant, file: Cluster, record: ClusterRecord |
   return { all: [base, ...hops], at: record?.rollout?.at ?? {} };
 }
 
+type Kin = Pick<MachineSpec, 'name' | 'role' | 'pool'>;
 /**
  * Which variant each machine is made and healed at. One that the upgrade has not met yet (made while it is under way) goes by the least of its kind: a new
  * master must not serve more than its peers do, and no kubelet may be newer than an API server.
  */
-export function indexesOf({ all, at }: Variants, machines: readonly MachineSpec[]): (machine: MachineSpec) => number {
+export function indexesOf({ all, at }: Variants, machines: readonly Kin[]): (machine: Kin) => number {
   if (all.length === 1) return () => 0;
   let kinds: ReadonlyMap<string, number> | undefined;
-  const kindOf = ({ role, pool }: MachineSpec): string => `${role} ${pool ?? ''}`;
+  const kindOf = ({ role, pool }: Kin): string => `${role} ${pool ?? ''}`;
   const leastOfKinds = (): ReadonlyMap<string, number> => {
     const least = new Map<string, number>();
     for (const machine of machines) {

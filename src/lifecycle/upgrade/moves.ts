@@ -30,7 +30,7 @@ export class Moves {
     const indexOf = indexesOf(course.variants, machines);
     const now = machines.map((machine) => [machine.name, indexOf(machine)] as const);
     this.#at = { ...Object.fromEntries(now), ...course.variants.at };
-    this.#reached = { ...course.variants.at };
+    this.#reached = { ...this.#at };
     this.#turning = new Set(session.record?.rollout?.turning);
     this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));
     this.#write = coalesced(() =>
@@ -53,9 +53,20 @@ export class Moves {
     const { all } = this.#course.variants;
     return (all[this.#at[machine] ?? 0] ?? all[0]).versions.kubernetes;
   }
-  /** From now on the record knows the course. */
-  async recorded(): Promise<void> {
-    if (this.#isRecorded) await this.#write();
+  /** From now on the record knows the course; and of machines that are to go where they stand, for they may stay after all. Of those that are gone it knows nothing. */
+  async recorded(waves: readonly Wave[]): Promise<void> {
+    if (!this.#isRecorded) return;
+    const { machines } = this.#session.design.topology;
+    const indexOf = indexesOf(this.#course.variants, machines);
+    const leaving = waves.flatMap(({ lanes }) =>
+      lanes.flatMap(({ first, last }) => last.filter(({ machine }) => !first.some((spare) => spare.machine === machine))),
+    );
+    for (const { machine: name, role, pool } of leaving)
+      this.#reached[name] ??= indexOf({ name, role, ...(pool !== undefined && { pool }) });
+    const there = new Set([...machines.map(({ name }) => name), ...leaving.map(({ machine }) => machine)]);
+    for (const key of Object.keys(this.#reached))
+      if (!there.has(key) && key !== addonsKey && !key.startsWith(poolKey(''))) delete this.#reached[key];
+    await this.#write();
   }
 
   /** Before anything of a turn: what a run that is killed in it leaves half done is known to the next one. */

@@ -68,7 +68,7 @@ export class UpgradeRun {
       (signal) => (well ? this.#recoveryPoint(this.#partOf(first.waves), signal) : Promise.resolve()),
     ]);
     await amendRecord(this.#session, { foundation: foundationOf(opened.cluster) });
-    await this.#moves.recorded();
+    await this.#moves.recorded(looks.flatMap(({ waves }) => waves));
     for (const [index, hop] of this.#course.hops.entries()) {
       const before = this.done.length;
       const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOfWave));
