@@ -15,7 +15,7 @@ const roomsOf = {
   // On masters: what joins and leaves while no command runs.
   agent: ['plan', 'cluster', 'components', 'kube', 'pki'],
   kube: ['config', 'host', 'plan', 'store', 'pki', 'components', 'cluster'],
-  etcd: ['host', 'plan', 'store', 'components', 'cluster'],
+  etcd: ['host', 'plan', 'assets', 'store', 'components', 'cluster'],
   pki: ['host', 'plan', 'store', 'components', 'cluster'],
   health: ['config', 'plan', 'cluster', 'components', 'assets', 'store', 'host', 'kube', 'etcd', 'pki'],
   rollout: ['config', 'plan', 'run', 'cluster', 'components', 'assets', 'store', 'host', 'kube', 'etcd', 'pki', 'health'],
