@@ -7,6 +7,7 @@ import { openAssetPort } from '../lifecycle/assets.ts';
 import { connectLayers } from '../lifecycle/layers.ts';
 import type { Opened } from '../lifecycle/opened.ts';
 import type { Provider } from '../provider.ts';
+import { runCommand } from '../rollout/gate-command.ts';
 import type { Emit } from '../run/events.ts';
 import type { Environment } from './env.ts';
 
@@ -34,6 +35,7 @@ export async function openCluster({ file, env, version, signal, emit, edit }: Op
     text,
     manifests,
     gateJobs,
+    runCommand,
     env: env.variables,
     specDigest: digest,
     findings,

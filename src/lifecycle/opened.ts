@@ -7,6 +7,7 @@ import type { HostsClients } from '../host/host.ts';
 import type { KubeClients } from '../kube/clients.ts';
 import type { Layer, Secrets } from '../plan/resource.ts';
 import type { Provider } from '../provider.ts';
+import type { RunCommand } from '../rollout/gate-command.ts';
 import type { Emit } from '../run/events.ts';
 import type { SealStream } from '../store/sealing.ts';
 import type { Store } from '../store/store.ts';
@@ -23,6 +24,8 @@ export interface Opened {
   readonly manifests: readonly Manifest[];
   /** The Jobs of upgrade.gates, by the name of their gate. */
   readonly gateJobs: ReadonlyMap<string, ManifestObject>;
+  /** Runs the commands of gates. */
+  readonly runCommand: RunCommand;
   /** What the CLI was started with: for the gates' commands. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** SHA-256 of the spec after defaults, manifests included. */

@@ -18,6 +18,7 @@ import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
 import { policy } from './upgrade/policy.ts';
 import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
+import { askAgain } from './upgrade/user-gates.ts';
 import { refuseOutside, untilWindow } from './upgrade/windows.ts';
 
 export interface UpgradeOptions extends RunOptions {
@@ -71,6 +72,7 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
+    await askAgain(session);
     // Asked again: the plan may have been read for long, or a window waited for.
     const need = nothing
       ? undefined

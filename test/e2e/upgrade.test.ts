@@ -175,13 +175,17 @@ describe('under load', () => {
     traffic = await load.start();
   });
 
-  test('a gate that fails stops it after the machine at hand, with the reason', async () => {
+  test('a gate that fails stops it after the machine at hand, with the reason, and so does the next run', async () => {
     writeFileSync(hold, '');
     const stopped = keep(await cluster.run('upgrade', '--yes', '-o', 'json'));
+    // Nothing else moves before it has succeeded.
+    const again = keep(await cluster.run('upgrade', '--yes', '-o', 'json'));
     rmSync(hold);
-    expect(stopped.code).not.toBe(0);
-    expect(stopped.stderr).toContain('flag');
-    expect(stopped.stderr).toContain('the flag is up');
+    for (const { code, stderr } of [stopped, again]) {
+      expect(code).not.toBe(0);
+      expect(stderr).toContain('flag');
+      expect(stderr).toContain('the flag is up');
+    }
     const moved = Object.values(await versions()).filter((version) => version === after);
     expect(moved).toHaveLength(1);
     expect(await cordoned()).toEqual([]);

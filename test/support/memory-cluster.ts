@@ -36,6 +36,7 @@ export function memoryOpened(cluster: Cluster, world: MemoryWorld, over: { signa
     text: `name: ${cluster.name}\n`,
     manifests: [],
     gateJobs: new Map(),
+    runCommand: notHere,
     env: {},
     specDigest: digestOf(cluster),
     findings: [],

@@ -33,6 +33,7 @@ import {
   type ResourceType,
 } from '../../src/plan/resource.ts';
 import { parsePoint, type RecoveryPoint, recoveryPrefix } from '../../src/recovery/point.ts';
+import type { RunCommand } from '../../src/rollout/gate-command.ts';
 import type { UpgradeResult } from '../../src/rollout/result.ts';
 import type { UpgradePlan } from '../../src/rollout/upgrade-plan.ts';
 import { lockKey } from '../../src/run/lockRecord.ts';
@@ -85,6 +86,10 @@ export class UpgradableCluster {
   readonly late = new Set<string>();
   /** What programs of a machine say that run and are not well. */
   readonly ailing = new Map<string, string>();
+  /** Commands of gates. */
+  runCommand: RunCommand = async () => ({ failure: undefined, lastLines: [] });
+  /** What every secret is. */
+  secret: Uint8Array = new Uint8Array();
   /** Acts of commands, and records that they wrote. */
   readonly acts: string[] = [];
   /** Nothing of a killed command reaches the world any more. */
@@ -218,6 +223,7 @@ export class UpgradableCluster {
       ...base,
       provider: { ...base.provider, access: () => this.#access(), store: async () => store },
       layers: async (input) => this.#layers(input),
+      runCommand: (command) => this.runCommand(command),
       now: Date.now,
       newUid: () => `uid-${run}`,
       randomBytes: (count) => new Uint8Array(count).map((_, i) => (run >> (8 * i)) + ++random),
@@ -487,7 +493,7 @@ export class UpgradableCluster {
     );
     return {
       layers,
-      secrets: { reveal: async () => new Uint8Array() },
+      secrets: { reveal: async () => this.secret },
       seal: async (material) => ({ sealed: material, recipients: [] }),
       reach: { hosts: () => clients, kube: () => kube },
     };

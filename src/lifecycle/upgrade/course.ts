@@ -126,7 +126,13 @@ export const rolloutRecord = (
     at,
     turning,
     replacing,
-  }: { readonly at: Variants['at']; readonly turning: ReadonlySet<string>; readonly replacing: ReadonlyMap<string, number> },
+    ungated = [],
+  }: {
+    readonly at: Variants['at'];
+    readonly turning: ReadonlySet<string>;
+    readonly replacing: ReadonlyMap<string, number>;
+    readonly ungated?: RolloutRecord['ungated'];
+  },
 ): RolloutRecord => ({
   hops: variants.all.slice(1).map(({ cluster, versions }, index) => ({
     versions: recorded(versions),
@@ -136,6 +142,7 @@ export const rolloutRecord = (
   at: { ...Object.fromEntries(machines.map(({ name }) => [name, 0])), ...at },
   ...(turning.size > 0 && { turning: [...turning] }),
   ...(replacing.size > 0 && { replacing: Object.fromEntries(replacing) }),
+  ...(ungated.length > 0 && { ungated: [...ungated] }),
 });
 export const settingsAt = (course: Course): Settings =>
   settingsOf((course.variants.all.at(-1) ?? course.variants.all[0]).cluster);

@@ -1,6 +1,3 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { minorName } from '../../assets/version-order.ts';
 import { machinesOf } from '../../cluster/topology.ts';
@@ -12,13 +9,12 @@ import { refuseFartherApart, waitForClusterVersion } from '../../etcd/turn.ts';
 import { programsWell } from '../../host/programs.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { notReady } from '../../kube/types/node.ts';
-import { runCommand } from '../../rollout/gate-command.ts';
-import { type GatePorts, runGates } from '../../rollout/gates.ts';
+import { patiently } from '../../kube/wait.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
-import { kubeconfigOf } from '../kubeconfig.ts';
 import type { Session } from '../session.ts';
 import type { NodeWork } from './node-work.ts';
+import { openUserGates } from './user-gates.ts';
 
 const leaderWithinMs = 60_000;
 const waverMs = 60_000;
@@ -40,8 +36,6 @@ export interface Gates {
 }
 
 export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
-  const { opened, reach, runId } = session;
-  const { gates } = opened.cluster.upgrade;
   const closing = new AbortController();
   const watched = new Map<Turn, Stay>();
   const stayOf = (turn: Turn, signal: AbortSignal): Stay => {
@@ -49,28 +43,7 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     watched.set(turn, found);
     return found;
   };
-  let directory: Promise<string> | undefined;
-  const kubeconfig = async (): Promise<string> => {
-    directory ??= mkdtemp(join(tmpdir(), 'slipway-gates-'));
-    const file = join(await directory, 'kubeconfig');
-    const { text } = await kubeconfigOf(session, { user: `slipway:gates:${runId}`, hours: 24 });
-    await writeFile(file, text, { mode: 0o600 });
-    return file;
-  };
-  const ask = async (wave: Wave, machine: string | undefined, signal: AbortSignal): Promise<void> => {
-    const after = machine === undefined ? 'wave' : 'machine';
-    if (!gates.some((gate) => gate.after === after)) return;
-    const ports: GatePorts = {
-      run: runCommand,
-      directory: dirname(resolve(opened.file)),
-      env: opened.env,
-      kubeconfig: await kubeconfig(),
-      api: await reach.kube().api({ waitMs: 30_000, signal }),
-      jobs: opened.gateJobs,
-      random: opened.randomBytes,
-    };
-    await runGates(gates, { cluster: opened.cluster.name, wave: wave.name, machine }, ports, signal);
-  };
+  const own = openUserGates(session);
   return {
     watch(turn, signal) {
       if (isNode(turn, session)) stayOf(turn, signal);
@@ -79,7 +52,7 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
       const task = `gate ${turn.machine}`;
       await during(task, session.emit, async () => {
         await passGates(turn, session, { ...work, stays: () => stayOf(turn, signal).now() }, signal);
-        await ask(wave, turn.machine, signal);
+        await own.ask({ wave: wave.name, machine: turn.machine }, signal);
       });
       watched.delete(turn);
     },
@@ -91,11 +64,11 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
       const minor = etcdMinorOf(wave);
       // Hard part 7: a minor version is reached when the cluster says so, not when all members run it.
       if (minor !== undefined) await waitForClusterVersion(minor, etcdOf(session, signal));
-      await ask(wave, undefined, signal);
+      await own.ask({ wave: wave.name }, signal);
     },
     async close() {
       closing.abort();
-      if (directory) await rm(await directory, { recursive: true, force: true });
+      await own.close();
     },
   };
 }
@@ -209,7 +182,7 @@ async function apiAnswers(session: Session, signal: AbortSignal): Promise<void> 
       Array.from({ length: atOnce }, async () => {
         for (let i = 0; i < probes / atOnce; i++) {
           const started = performance.now();
-          await api.raw('/api/v1/namespaces/kube-system', { signal });
+          await patiently(() => api.raw('/api/v1/namespaces/kube-system', { signal }), signal);
           took.push(performance.now() - started);
         }
       }),

@@ -45,16 +45,22 @@ export async function runHop(
   const look = machineLooks(session);
   const ports = {
     turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
-      if (groups.owns(turn)) return groups.turn(turn, wave, own);
+      if (groups.owns(turn)) {
+        await groups.turn(turn, wave, own);
+        return moves.moved(turn, wave);
+      }
       await moves.begin(turn, wave, hop);
       const proves = (machine: string): Promise<void> => {
         gates.watch(turn, own);
         return work.podStarts(machine, image, own);
       };
       await takeTurn(turn, session, { ...work, look, gone: () => moves.gone(turn, hop), proves }, own);
-      await moves.end(turn, hop);
+      await moves.end(turn, wave, hop);
     },
-    gate: (turn: Turn, wave: Wave, own: AbortSignal) => gates.afterMachine(turn, wave, own),
+    gate: async (turn: Turn, wave: Wave, own: AbortSignal) => {
+      await gates.afterMachine(turn, wave, own);
+      moves.passed(turn);
+    },
     wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {
       if (at === 'begin') {
         began.set(wave, opened.now());
@@ -65,7 +71,7 @@ export async function runHop(
         return groups.begin(wave, own);
       }
       await groups.end(own);
-      await gates.afterWave(wave, own);
+      await moves.gated(wave, () => gates.afterWave(wave, own));
       ended({
         name: wave.name,
         kubernetes: wave.kubernetes,

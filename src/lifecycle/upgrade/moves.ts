@@ -4,6 +4,7 @@ import { amendRecord } from '../identity.ts';
 import type { Session } from '../session.ts';
 import { addonsKey, indexesOf, poolKey, withSurge } from '../variants.ts';
 import { type Course, type Hop, rolloutRecord } from './course.ts';
+import type { GatedPlace } from './user-gates.ts';
 
 /** Where machines, addons and pools stand while an upgrade moves them: in the session's design, and in the record. */
 export class Moves {
@@ -17,6 +18,8 @@ export class Moves {
   readonly #turning: Set<string>;
   /** Machines that are made anew in turns that were begun, by the hop they are made at, until the old one is no more. */
   readonly #replacing: Map<string, number>;
+  /** Who has moved, and whose gates have not been passed: whatever the record had of them was asked again when this run began. */
+  readonly #ungated = new Map<string, GatedPlace>();
   /** Spares of pools that are replaced just now. */
   readonly #surge = new Map<string, number>();
   /** Each writes the whole. */
@@ -39,6 +42,7 @@ export class Moves {
           at: this.#reached,
           turning: this.#turning,
           replacing: this.#replacing,
+          ungated: [...this.#ungated.values()],
         }),
       }),
     );
@@ -85,9 +89,30 @@ export class Moves {
   gone({ machine }: Turn, hop: Hop): Promise<void> {
     return this.#reach(machine, hop);
   }
-  end({ machine, how }: Turn, hop: Hop): Promise<void> {
+  end({ machine, how }: Turn, wave: Wave, hop: Hop): Promise<void> {
     this.#turning.delete(machine);
+    if (this.#isGated('machine')) this.#ungated.set(machine, { wave: wave.name, machine });
     return how === 'remove' ? this.#left(machine) : this.#reach(machine, hop);
+  }
+
+  /** One that no record names by itself: a member of a group. */
+  async moved({ machine }: Turn, wave: Wave): Promise<void> {
+    if (!this.#isRecorded || !this.#isGated('machine')) return;
+    this.#ungated.set(machine, { wave: wave.name, machine });
+    await this.#write();
+  }
+  /** Its gates have succeeded: the next thing that is written says so. */
+  passed({ machine }: Turn): void {
+    this.#ungated.delete(machine);
+  }
+  /** A wave, with its gates: until they have succeeded the record names it. */
+  async gated({ name }: Wave, ask: () => Promise<void>): Promise<void> {
+    if (this.#isRecorded && this.#isGated('wave')) {
+      this.#ungated.set('', { wave: name });
+      await this.#write();
+    }
+    await ask();
+    this.#ungated.delete('');
   }
 
   /** Addons: designed at a hop, then, once `work` is done, recorded there. */
@@ -123,6 +148,9 @@ export class Moves {
   }
   #redesign(at: Readonly<Record<string, number>> = this.#at): void {
     this.#session.redesign(withSurge({ ...this.#course.variants, at }, this.#surge));
+  }
+  #isGated(after: 'machine' | 'wave'): boolean {
+    return this.#session.opened.cluster.upgrade.gates.some((gate) => gate.after === after);
   }
   /** One state alone is all that there is to be at. */
   get #isRecorded(): boolean {

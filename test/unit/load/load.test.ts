@@ -71,14 +71,17 @@ describe('the load', () => {
     expect(latency.p50).toBeGreaterThanOrEqual(140);
   });
   test('stopping waits for what is under way', async () => {
-    let ended = 0;
+    let [begun, ended] = [0, 0];
+    const some = Promise.withResolvers<void>();
     const pace = steadily(10, async () => {
+      if (++begun === 3) some.resolve();
       await sleep(100);
       ended++;
     });
-    await sleep(55);
+    await some.promise;
+    expect(ended).toBeLessThan(begun);
     await pace.stop();
-    expect(ended).toBeGreaterThanOrEqual(4);
+    expect(ended).toBe(begun);
   });
 });
 

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { createAuthority } from '../../../src/pki/authorities.ts';
+import { aCluster } from '../../support/builders.ts';
+import { standingAs } from '../../support/memory-upgrade.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
+
+const at = (version: string, after: 'machine' | 'wave') =>
+  aCluster({
+    etcd: { count: 1 },
+    masters: { count: 2 },
+    kubernetes: { version },
+    upgrade: { gates: [{ name: 'smoke', after, command: ['smoke'] }] },
+  });
+
+/** `bad`: places whose gate fails. `asked`: in this order. Commands of gates get credentials, which need an authority. */
+async function standing(after: 'machine' | 'wave') {
+  const cluster = await standingAs(at('1.35.4', after), time)();
+  const { certPem, keyPem } = await createAuthority({ name: 'demo', uid: '', lifetimeDays: 10, now: Date.now() });
+  const address = 'pki.authority/kubernetes';
+  const thing = cluster.world.things.get(address);
+  if (!thing) throw new Error('no authority');
+  cluster.world.things.set(address, { ...thing, outputs: { ...thing.outputs, certificate: certPem } });
+  cluster.secret = Buffer.from(keyPem);
+  const bad = new Set<string>();
+  const asked: string[] = [];
+  cluster.runCommand = async ({ env }) => {
+    const place = `${env.SLIPWAY_WAVE}/${env.SLIPWAY_MACHINE}`;
+    asked.push(place);
+    return { failure: bad.has(place) ? 'exit code 1' : undefined, lastLines: [] };
+  };
+  return { cluster, bad, asked, kubelets: () => JSON.stringify([...cluster.running('kubelet')]) };
+}
+
+describe('a gate of the user that fails', () => {
+  test.each([
+    { after: 'machine' as const, fails: 'masters/master-a', next: 'masters/master-b' },
+    { after: 'wave' as const, fails: 'masters/', next: 'addons/' },
+  ])(
+    'after a $after is asked again by the next run, and nothing moves before it has succeeded',
+    async ({ after, fails, next }) => {
+      const { cluster, bad, asked, kubelets } = await standing(after);
+      const file = at('1.36.3', after);
+      bad.add(fails);
+      const problem = { what: expect.stringContaining('gate smoke failed') };
+      await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { why: problem.what } });
+      const moved = kubelets();
+      await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem });
+      expect([asked, kubelets()]).toEqual([[fails, fails], moved]);
+      bad.clear();
+      expect((await cluster.upgrade(file)).outcome).toBe('done');
+      expect(asked.slice(0, 4)).toEqual([fails, fails, fails, next]);
+      expect((await cluster.record()).rollout).toBeUndefined();
+    },
+  );
+
+  test('after the last machine of all is asked again, too', async () => {
+    const { cluster, bad, asked } = await standing('machine');
+    const file = at('1.36.3', 'machine');
+    const last = [...cluster.running('kubelet').keys()].findLast((name) => name.startsWith('workers-'));
+    bad.add(`pools/${last}`);
+    await expect(cluster.upgrade(file)).rejects.toThrow();
+    await expect(cluster.upgrade(file)).rejects.toThrow();
+    bad.clear();
+    await cluster.upgrade(file);
+    expect(asked.filter((each) => each === `pools/${last}`)).toHaveLength(3);
+    expect((await cluster.record()).rollout).toBeUndefined();
+  });
+});
