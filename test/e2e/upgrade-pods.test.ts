@@ -235,7 +235,8 @@ test('--force-after ends it all the same; a node that does not get Ready then st
   expect(stopped.code).toBe(1);
   expect(stopped.stderr).toMatch(/node workers-a-1: the node gave no sign of life within 10 s/);
   expect(stopped.stderr).toMatch(/its kubelet has not renewed its lease.*kubelet:/);
-  expect(stopped.events.some(({ task }) => task.endsWith(`/${second}`))).toBe(false);
+  // Images of addons may come to it; it has no turn.
+  expect(stopped.events.filter(({ task }) => task.startsWith('pools ') && task.endsWith(`/${second}`))).toEqual([]);
   expect((await nodesNow(kubectl)).versions[second]).toBe(before);
   await inside(first, 'iptables -D OUTPUT -p tcp --dport 6443 -j REJECT');
   expect(await restartsOf('alone')).toBe('0');
