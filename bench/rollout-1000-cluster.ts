@@ -152,7 +152,7 @@ export class ThousandNodes {
       assetFile: (path) => path,
       now: Date.now,
     };
-    const kube = connectKube({
+    const connected = connectKube({
       uid,
       access: () => hosts.access(),
       masters: ['master-a'],
@@ -161,6 +161,11 @@ export class ThousandNodes {
       hosts,
       now: opened.now,
     });
+    // The one API server is no host's, so that no bastion leads to it.
+    const kube: KubeClients = {
+      ...connected,
+      servers: async (ask) => new Map([['master-a', await ask(await connected.api())]]),
+    };
     const hostsLayer: Layer<HostsClients> = {
       name: 'hosts',
       types: [this.#bundles(clients), this.#units()],
