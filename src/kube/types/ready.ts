@@ -11,6 +11,7 @@ import {
   type Resolved,
   type ResourceType,
 } from '../../plan/resource.ts';
+import { aggregatedPath, answersEverywhere } from '../aggregated.ts';
 import type { KubeClients } from '../clients.ts';
 import { listWorkloads, patienceMs } from '../connect.ts';
 import { type KubeObject, marks } from '../objects.ts';
@@ -27,7 +28,7 @@ const pollMs = 400;
 /** That what an addon runs serves: apart from applying it, because it needs nodes. Creating it is waiting for it. */
 export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
   name: 'kube.ready',
-  timeoutMs: readyWithinMs + patienceMs + 10_000,
+  timeoutMs: 3 * readyWithinMs + patienceMs + 10_000,
   async observe({ clients, signal }) {
     if ((await clients.state()) === 'absent') return new Map();
     const workloads = await listWorkloads(await clients.api({ signal }), signal);
@@ -62,38 +63,55 @@ export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
 /** A kubelet that has just come back reports its pods a moment after itself: what is available must stay so for a while. */
 const settleMs = 2000;
 async function staysAvailable(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<void> {
+  await wait(desired, ctx);
   for (let calm = 0; calm < settleMs; ) {
     const started = performance.now();
-    await wait(desired, ctx);
+    await saysAvailable(Object.keys(desired.available), ctx);
     calm = performance.now() - started < pollMs * 2 ? calm + pollMs : 0;
     await sleep(pollMs, undefined, { signal: ctx.signal });
   }
 }
 
-async function wait({ available }: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
-  const { clients, signal, address } = ctx;
+/** Its status, then what it does, then its status again: what is asked may have changed what is known of it. */
+async function wait(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
+  const { clients, signal } = ctx;
+  const keys = Object.keys(desired.available);
   await clients.api({ waitMs: patienceMs, signal });
-  await waitFor({
-    poll: clients.workloads,
+  await saysAvailable(keys, ctx);
+  const paths = keys.flatMap((key) => aggregatedPath(key) ?? []);
+  if (paths.length === 0) return {};
+  await answersEverywhere(clients, { paths, withinMs: readyWithinMs, signal, failure: (why) => notAvailable(keys, ctx, why) });
+  await saysAvailable(keys, ctx);
+  return {};
+}
+
+const saysAvailable = (keys: readonly string[], ctx: Context<KubeClients>): Promise<void> =>
+  waitFor({
+    poll: ctx.clients.workloads,
     timeoutMs: readyWithinMs,
-    signal,
+    signal: ctx.signal,
     missing: (workloads) => {
-      const open = Object.keys(available).flatMap((key) => {
+      const open = keys.flatMap((key) => {
         const object = workloads.get(key);
         const why = object ? unavailable(object) : 'it does not exist';
         return why === undefined ? [] : [`${key}: ${why}`];
       });
       return open.length === 0 ? undefined : open.join('\n');
     },
-    failure: async (why) =>
-      new UserError({
-        what: `not available within ${readyWithinMs / 1000} s`,
-        where: `addon ${nameOf(address)}`,
-        why: [why, ...(await waitingPods(clients, Object.keys(available), signal))].join('\n'),
-        next: 'cluster kubectl -- describe pods -n kube-system, then run the same command again',
-      }),
+    failure: (why) => notAvailable(keys, ctx, why),
   });
-  return {};
+
+async function notAvailable(
+  keys: readonly string[],
+  { clients, address, signal }: Context<KubeClients>,
+  why: string,
+): Promise<UserError> {
+  return new UserError({
+    what: `not available within ${readyWithinMs / 1000} s`,
+    where: `addon ${nameOf(address)}`,
+    why: [why, ...(await waitingPods(clients, keys, signal))].join('\n'),
+    next: 'cluster kubectl -- describe pods -n kube-system, then run the same command again',
+  });
 }
 
 const workloadSchema = z.looseObject({
