@@ -11,6 +11,7 @@ export const kubeObjectSchema = z.looseObject({
     labels: z.record(z.string(), z.string()).optional(),
     annotations: z.record(z.string(), z.string()).optional(),
     uid: z.string().optional(),
+    creationTimestamp: z.string().nullish(),
     resourceVersion: z.string().optional(),
     generation: z.number().optional(),
     deletionTimestamp: z.string().optional(),
@@ -33,6 +34,9 @@ export const nameOfObject = ({ apiVersion, kind, metadata }: KubeObject): Object
   name: metadata.name,
   namespace: metadata.namespace,
 });
+/** Made before that moment, in milliseconds since the epoch. */
+export const isOlderThan = (object: KubeObject | undefined, since: number): boolean =>
+  object !== undefined && Date.parse(object.metadata.creationTimestamp ?? '') < since;
 /** `Deployment/kube-system/coredns`; the middle is empty for what has no namespace. */
 export const keyOf = ({ kind, namespace, name }: Omit<ObjectName, 'apiVersion'>): string => `${kind}/${namespace ?? ''}/${name}`;
 

@@ -314,7 +314,7 @@ describe('a host', () => {
     const abort = new AbortController();
     setTimeout(() => abort.abort(new Error('stopped')), 100);
     await expect(host.exec('sleep 60', { signal: abort.signal })).rejects.toThrow('stopped');
-    expect(Date.now() - began).toBeLessThan(2_000);
+    expect(Date.now() - began).toBeLessThan(10_000);
   });
 
   test('with another host key stops the command; one that is not there is waited for, and named', async () => {
@@ -349,7 +349,7 @@ describe('a host', () => {
     try {
       const began = Date.now();
       await expect(host.exec('true')).rejects.toMatchObject({ exitCode: 69 });
-      expect(Date.now() - began).toBeLessThan(14_000);
+      expect(Date.now() - began).toBeLessThan(30_000);
     } finally {
       execFileSync('docker', ['unpause', container]);
     }

@@ -196,7 +196,7 @@ describe.skipIf(missingControllers)(
       const freed = performance.now();
       expect(await draining).toMatchObject({ moved: 2 });
       // One at a time: a pod there gets ready, the next one here may go.
-      expect(performance.now() - freed).toBeLessThan(6000);
+      expect(performance.now() - freed).toBeLessThan(20_000);
     });
 
     test('after forceAfter the budget counts no more, and grace periods do', async () => {

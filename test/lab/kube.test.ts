@@ -278,6 +278,24 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     expect(await nodeNamed('by-hand')).toBeDefined();
   });
 
+  test('Ready of the time before this run, as where etcd came back with its data, counts with a sign of life of the kubelet', async () => {
+    await register('back', 'local:///back');
+    const since = Date.now();
+    let ended = false;
+    const created = kubeNode
+      .create?.({ labels: { mine: 'yes' }, taints: [], ready: true }, { ...ctx('kube.node/back'), since })
+      .then(() => {
+        ended = true;
+      });
+    await expect.poll(async () => (await nodeNamed('back'))?.metadata.labels).toHaveProperty('mine');
+    await new Promise((wake) => setTimeout(wake, 700));
+    expect(ended).toBe(false);
+    const metadata = { name: 'back', namespace: 'kube-node-lease' };
+    const spec = { holderIdentity: 'back', leaseDurationSeconds: 40, renewTime: `${new Date().toISOString().slice(0, -1)}000Z` };
+    await (await api()).apply({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }, { manager: 'kubelet' });
+    await created;
+  });
+
   test('the node of a machine that was here before is deleted, and its successor registers its own', async () => {
     await register('master-b', 'aws:///zone/i-old');
     await (await api()).apply(

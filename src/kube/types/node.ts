@@ -16,7 +16,7 @@ import type { KubeClients } from '../clients.ts';
 import { patienceMs } from '../connect.ts';
 import { deleteOwned } from '../delete-owned.ts';
 import { KubeRefusal } from '../http.ts';
-import { fieldManager, type KubeObject, marks } from '../objects.ts';
+import { fieldManager, isOlderThan, type KubeObject, marks } from '../objects.ts';
 import { forgetFormer, revived } from '../registration.ts';
 import { changeTaints, NodeGone, sameTaint, type Taint, taintKey, taintSchema, taintsOf } from '../taints.ts';
 import { type SharedPoll, waitFor } from '../wait.ts';
@@ -60,7 +60,7 @@ export const kubeNode: ResourceType<KubeNodeProps, Outputs, KubeClients> = {
       ({ path }) => path !== 'machine' || (desired.machine !== undefined && observed.machine !== undefined),
     );
   },
-  create: (desired, ctx) => ensure(desired, ctx),
+  create: (desired, ctx) => register(desired, ctx),
   update: (desired, _outputs, ctx) => ensure(desired, ctx),
   verify: (desired, ctx) => alive(desired, ctx),
   keeps: ({ ours }) => ours !== true,
@@ -110,6 +110,14 @@ async function forget({ address, clients, signal }: Context<KubeClients>): Promi
     });
   const api = await clients.api({ waitMs: patienceMs, signal });
   await deleteOwned(api, { apiVersion: 'v1', kind: 'Node', name }, isOurs, signal);
+}
+
+/** A Node that was there before, as where etcd came back with its data, may be Ready of a machine that is no more. */
+async function register(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<Outputs> {
+  const outputs = await ensure(desired, ctx);
+  const node = (await ctx.clients.nodes.next(ctx.signal)).get(nameOf(ctx.address));
+  if (isOlderThan(node, ctx.since)) await alive(desired, ctx);
+  return outputs;
 }
 
 async function ensure(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<Outputs> {

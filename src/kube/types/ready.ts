@@ -14,7 +14,7 @@ import {
 import { aggregatedPath, answersEverywhere } from '../aggregated.ts';
 import type { KubeClients } from '../clients.ts';
 import { listWorkloads, patienceMs } from '../connect.ts';
-import { type KubeObject, marks } from '../objects.ts';
+import { isOlderThan, type KubeObject, marks } from '../objects.ts';
 import { waitFor } from '../wait.ts';
 
 export interface KubeReadyProps {
@@ -55,10 +55,19 @@ export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
           impact: 'none',
         }),
       ),
-  create: (desired, ctx) => wait(desired, ctx),
-  update: (desired, _outputs, ctx) => wait(desired, ctx),
+  create: (desired, ctx) => becomesAvailable(desired, ctx),
+  update: (desired, _outputs, ctx) => becomesAvailable(desired, ctx),
   verify: (desired, ctx) => staysAvailable(desired, ctx),
 };
+
+/** What this run has applied has no status but its own. What was there before, as where etcd came back with its data, may have one of pods that are no more. */
+async function becomesAvailable(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
+  await wait(desired, ctx);
+  const workloads = await ctx.clients.workloads.next(ctx.signal);
+  const isOlder = (key: string): boolean => isOlderThan(workloads.get(key), ctx.since);
+  if (Object.keys(desired.available).some(isOlder)) await staysAvailable(desired, ctx);
+  return {};
+}
 
 /** A kubelet that has just come back reports its pods a moment after itself: what is available must stay so for a while. */
 const settleMs = 2000;
@@ -73,16 +82,15 @@ async function staysAvailable(desired: Resolved<KubeReadyProps>, ctx: Context<Ku
 }
 
 /** Its status, then what it does, then its status again: what is asked may have changed what is known of it. */
-async function wait(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
+async function wait({ available }: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<void> {
   const { clients, signal } = ctx;
-  const keys = Object.keys(desired.available);
+  const keys = Object.keys(available);
   await clients.api({ waitMs: patienceMs, signal });
   await saysAvailable(keys, ctx);
   const paths = keys.flatMap((key) => aggregatedPath(key) ?? []);
-  if (paths.length === 0) return {};
+  if (paths.length === 0) return;
   await answersEverywhere(clients, { paths, withinMs: readyWithinMs, signal, failure: (why) => notAvailable(keys, ctx, why) });
   await saysAvailable(keys, ctx);
-  return {};
 }
 
 const saysAvailable = (keys: readonly string[], ctx: Context<KubeClients>): Promise<void> =>
