@@ -3,7 +3,7 @@ import { type Role, roles } from '../cluster/topology.ts';
 import type { Finding } from '../config/finding.ts';
 import { cordonedByUs } from '../kube/drain/cordon.ts';
 import type { KubeObject } from '../kube/objects.ts';
-import { lacksPodNetwork } from '../kube/types/node.ts';
+import { lacksPodNetwork } from '../kube/readiness.ts';
 import type { NodeStatus } from './status.ts';
 
 /** The answer of one LIST; `absent`: there is no API yet that could have nodes. */

@@ -7,7 +7,7 @@ import type { KubeApi } from '../kube/client.ts';
 import { deleteOwned } from '../kube/delete-owned.ts';
 import { freeScaleDown, holdScaleDown } from '../kube/drain/autoscaler.ts';
 import type { KubeObject } from '../kube/objects.ts';
-import { notReady } from '../kube/types/node.ts';
+import { notReady } from '../kube/readiness.ts';
 import { patiently, type SharedPoll, sharedPoll } from '../kube/wait.ts';
 import type { Group, GroupsPort } from '../provider.ts';
 import { during } from '../run/during.ts';

@@ -17,6 +17,7 @@ import { patienceMs } from '../connect.ts';
 import { deleteOwned } from '../delete-owned.ts';
 import { KubeRefusal } from '../http.ts';
 import { fieldManager, isOlderThan, type KubeObject, marks } from '../objects.ts';
+import { isEnough, notReady, type Readiness, readiness } from '../readiness.ts';
 import { forgetFormer, revived } from '../registration.ts';
 import { changeTaints, NodeGone, sameTaint, type Taint, taintKey, taintSchema, taintsOf } from '../taints.ts';
 import { type SharedPoll, waitFor } from '../wait.ts';
@@ -33,7 +34,6 @@ export interface KubeNodeProps {
   /** Observed only: it was made for a machine of a design. One that somebody joined by hand, or that a group launched, never was. */
   readonly ours?: boolean;
 }
-type Readiness = boolean | 'but for a pod network';
 type Outputs = Record<never, never>;
 type Seen = Observation<KubeNodeProps, Outputs>;
 
@@ -223,11 +223,6 @@ export const byTaint = (a: Taint, b: Taint): number => (taintKey(a) < taintKey(b
 
 const nodeSchema = z.looseObject({
   spec: z.looseObject({ taints: z.array(taintSchema).default([]), providerID: z.string().optional() }).prefault({}),
-  status: z
-    .looseObject({
-      conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
-    })
-    .prefault({}),
 });
 /** What the annotation says that we put there. */
 function markedTaints(node: KubeObject): readonly Taint[] {
@@ -262,25 +257,6 @@ function ownLabels(node: KubeObject): Readonly<Record<string, string>> {
   const ours = owned(node)['f:labels'];
   return Object.fromEntries(Object.entries(node.metadata.labels ?? {}).filter(([key]) => `f:${key}` in ours));
 }
-
-/** Why it is not Ready; undefined: it is. */
-export function notReady(node: KubeObject): string | undefined {
-  const { conditions } = nodeSchema.parse(node).status;
-  const ready = conditions.find(({ type }) => type === 'Ready');
-  if (ready?.status === 'True') return undefined;
-  return ready ? `Ready is ${ready.status}: ${ready.message}` : 'its kubelet has not reported yet';
-}
-
-/** The kubelet joins several reasons with commas, in brackets: this is the only one. */
-const lacksNetwork = /^container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady/;
-/** Not Ready, for no other reason than that no pod network has been installed. */
-export function lacksPodNetwork(node: KubeObject): boolean {
-  const ready = nodeSchema.parse(node).status.conditions.find(({ type }) => type === 'Ready');
-  return ready?.status === 'False' && lacksNetwork.test(ready.message);
-}
-const readiness = (node: KubeObject): Readiness =>
-  notReady(node) === undefined || (lacksPodNetwork(node) && 'but for a pod network');
-const isEnough = (found: Readiness, designed: Readiness): boolean => found === true || (found !== false && found === designed);
 
 /** Undefined: as ready as designed. Else why not. */
 function notWell(node: KubeObject | undefined, { ready }: Resolved<KubeNodeProps>): string | undefined {

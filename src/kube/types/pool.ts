@@ -12,8 +12,9 @@ import {
 import type { KubeClients } from '../clients.ts';
 import { patienceMs } from '../connect.ts';
 import type { KubeObject } from '../objects.ts';
+import { lacksPodNetwork, notReady } from '../readiness.ts';
 import { waitFor } from '../wait.ts';
-import { lacksPodNetwork, notReady, readNodes } from './node.ts';
+import { readNodes } from './node.ts';
 
 export interface KubePoolProps {
   /** How many of its nodes are Ready; designed: at least. */

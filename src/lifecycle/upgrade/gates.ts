@@ -8,7 +8,7 @@ import { memberHost } from '../../etcd/on-host.ts';
 import { refuseFartherApart, waitForClusterVersion } from '../../etcd/turn.ts';
 import { programsWell } from '../../host/programs.ts';
 import type { KubeObject } from '../../kube/objects.ts';
-import { notReady } from '../../kube/types/node.ts';
+import { notReady } from '../../kube/readiness.ts';
 import { patiently } from '../../kube/wait.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
