@@ -29,9 +29,10 @@ export interface Removals {
 /** Machines that are no longer designed, in an order that is safe, and what forbids it. Pure. */
 export function planRemovals(input: RemovalsInput): Removals {
   const type = typeOf(input.machineAddress('any'));
-  const leaving = input.plan.changes
-    .filter(({ action, address }) => action === 'delete' && typeOf(address) === type)
-    .map(({ address }) => leavingOf(address, input))
+  const deleted = input.plan.changes.filter(({ action }) => action === 'delete').map(({ address }) => address);
+  const machines = new Set(deleted.filter((address) => typeOf(address) === type).map(nameOf));
+  const leaving = [...machines, ...lostMembers(deleted, machines, input.topology)]
+    .map((name) => leavingOf(name, input))
     .toSorted((a, b) => byRole(a) - byRole(b) || rank(a, input) - rank(b, input) || (a.name < b.name ? -1 : 1));
   return {
     turns: leaving.map(turnOf),
@@ -55,9 +56,19 @@ const machineSchema = z.object({
 });
 const nodeSchema = z.object({ props: z.looseObject({ labels: z.record(z.string(), z.string()) }) });
 
-function leavingOf(address: Address, { seen }: RemovalsInput): Leaving {
-  const { props, outputs } = machineSchema.parse(seen.get(address));
-  const name = nameOf(address);
+/** Members of etcd whose machine is gone already: they leave in a turn, too, as the others may leave only without them. */
+function lostMembers(deleted: readonly Address[], machines: ReadonlySet<string>, topology: Topology): ReadonlySet<string> {
+  const designed = new Set(topology.machines.map(({ name }) => name));
+  const members = deleted
+    .filter((address) => typeOf(address) === 'etcd.member')
+    .map((address) => nameOf(address).split('.')[1] ?? '');
+  return new Set(members.filter((name) => name !== '' && !machines.has(name) && !designed.has(name)));
+}
+
+function leavingOf(name: string, { seen, machineAddress }: RemovalsInput): Leaving {
+  const machine = seen.get(machineAddress(name));
+  if (machine?.state !== 'present') return { name, role: 'etcd', zone: '', running: false, node: false };
+  const { props, outputs } = machineSchema.parse(machine);
   const pool = poolOfNode(seen, name);
   const { zone, running } = props;
   const node = seen.get(addressOf('kube.node', name))?.state === 'present';

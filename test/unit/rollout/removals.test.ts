@@ -126,6 +126,8 @@ function planOf({ seen, balancer, backends }: ReturnType<typeof world>, staying:
 const whole = ['etcd-a', 'etcd-b', 'etcd-c', 'master-a', 'master-b', 'master-c', 'workers-a-1', 'workers-b-1', 'workers-c-1'];
 const small = ['etcd-a', 'master-a', 'workers-a-1'];
 
+const idsOf = (plan: Plan) => plan.steps.map(({ id }) => id);
+
 describe('machines that are no longer designed', () => {
   const toSmall = (standing: Partial<Standing> = {}) => {
     const found = world({ machines: whole, ...standing });
@@ -168,6 +170,26 @@ describe('machines that are no longer designed', () => {
     ]);
   });
 
+  test('a member whose machine is gone leaves before the others of its kind', () => {
+    const found = world({ machines: whole, dead: ['etcd-b'], leader: 'etcd-c' });
+    const lost = (address: Address): boolean => !/^etcd.member\//.test(address) && /\/etcd-b(\.|$)/.test(address);
+    const seen = new ObservedMap();
+    for (const [address, one] of found.seen.entries()) if (!lost(address)) seen.set(address, one);
+    const gone = { ...found, seen };
+    const topology = topologyOf({ masters: { count: 1 }, etcd: { count: 1 }, pools: [{ name: 'workers', count: 1 }] });
+    const plan = planOf(gone, small);
+    const { turns, obstacles } = planRemovals({ plan, topology, machineAddress, ...gone });
+    expect(obstacles).toEqual([]);
+    expect(turns.filter(({ role }) => role === 'etcd').map(({ machine, drain }) => `${machine} ${drain}`)).toEqual([
+      'etcd-b false',
+      'etcd-c false',
+    ]);
+    expect(idsOf(removalPart(plan, 'etcd-b', { seen, machineAddress })).toSorted()).toEqual([
+      'delete etcd.member/events.etcd-b',
+      'delete etcd.member/main.etcd-b',
+    ]);
+  });
+
   test('a member that is to stay and is not healthy, or a master that is to stay and is not ready, forbids it', () => {
     expect(
       toSmall({ dead: ['etcd-a'], leader: 'etcd-b' }).obstacles.map(({ where, what, why }) => `${where}: ${what}: ${why}`),
@@ -193,7 +215,6 @@ describe('machines that are no longer designed', () => {
     expect(planOf(found, small).changes.some(({ address }) => address === 'kube.node/by-hand')).toBe(false);
   });
 
-  const idsOf = (plan: Plan) => plan.steps.map(({ id }) => id);
   const comesFirst = (plan: Plan, first: string, then: string): boolean => {
     const after = (id: string): readonly string[] => plan.steps.find((step) => step.id === id)?.after ?? [];
     const reach = (id: string): boolean => after(id).some((earlier) => earlier === first || reach(earlier));
