@@ -149,7 +149,8 @@ export function agentKube(http: Http): AgentKube {
         deleteOptions: { preconditions: { uid } },
       };
       try {
-        await http.json(`/api/v1/namespaces/${namespace}/pods/${name}/eviction`, { method: 'POST', body, signal });
+        const call = { method: 'POST', body, signal, whole: true } as const;
+        await http.json(`/api/v1/namespaces/${namespace}/pods/${name}/eviction`, call);
         return true;
       } catch (error) {
         // Gone, or another of that name by now.

@@ -44,7 +44,7 @@ export interface KubeApi {
    * UnreachableError when it is cut.
    */
   watch(apiVersion: string, kind: string, from: WatchFrom): AsyncIterable<Watched>;
-  /** Asks once for a pod's eviction, by its UID: repeating it is the caller's. */
+  /** Asks once for a pod's eviction, by its UID: repeating it is the caller's. What has been sent is brought to its end (10 s at most), also when `signal` aborts. */
   evict(pod: PodName, signal?: AbortSignal): Promise<Eviction>;
   /** Server-side apply: this field manager owns exactly the fields of `object`; conflicts are won. */
   apply(object: KubeObject, options?: { readonly manager?: string; readonly signal?: AbortSignal }): Promise<KubeObject>;
@@ -145,7 +145,7 @@ export function openKube(server: ApiServer): KubeApi {
       };
       const target = `${await one({ apiVersion: 'v1', kind: 'Pod', name, namespace }, signal)}/eviction`;
       try {
-        await http.text(target, { method: 'POST', body, signal, timeoutMs: evictionMs, atOnce: true });
+        await http.text(target, { method: 'POST', body, signal, timeoutMs: evictionMs, atOnce: true, whole: true });
         return { state: 'accepted' };
       } catch (error) {
         if (!(error instanceof KubeRefusal) || error.status === 401) throw error;

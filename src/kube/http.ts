@@ -1,10 +1,11 @@
-import type { IncomingMessage } from 'node:http';
-import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
 import { hostAndPort } from '../host/access.ts';
+import { TunnelAgent } from './tunnel-agent.ts';
 
 export interface ApiServer {
   /** https://127.0.0.1:40123 */
@@ -33,6 +34,11 @@ export interface Call {
   readonly timeoutMs?: number;
   /** A refusal that may pass and a cut connection are told at once: for who tries again at a pace of its own. */
   readonly atOnce?: boolean;
+  /**
+   * From when it has a connection, `signal` does not cut it off any more. An API server lets go of what it does for a client that goes away: of an eviction,
+   * between the budget's word and the pod's deletion.
+   */
+  readonly whole?: boolean;
 }
 
 /** The API answered and refused: with its own reason (`Forbidden`, `Conflict`, `Invalid`, ...). */
@@ -88,7 +94,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
       const { timeoutMs = 15_000 } = call;
       const late = new AbortController();
-      const signal = AbortSignal.any([late.signal, ...(call.signal ? [call.signal] : [])]);
+      const signal = AbortSignal.any([late.signal, ...(call.signal && !call.whole ? [call.signal] : [])]);
       const request = httpsRequest(new URL(path, base), {
         agent,
         method: call.method ?? 'GET',
@@ -116,6 +122,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
         const timeout = AbortSignal.timeout(timeoutMs);
         timeout.addEventListener('abort', () => late.abort(timeout.reason), { once: true });
       });
+      if (call.whole) cutUnsent(request, call.signal);
       request.on('error', (error) => reject(failed(error)));
       request.on('response', (response) => resolve({ response, failed }));
       request.end(body);
@@ -185,17 +192,14 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   };
 }
 
-/** TLS over a connection that somebody else opens. */
-class TunnelAgent extends Agent {
-  readonly #connect: () => Duplex;
-  constructor(options: ConstructorParameters<typeof Agent>[0], connect: () => Duplex) {
-    super(options);
-    this.#connect = connect;
-  }
-  override createConnection(options: RequestOptions): Duplex | null | undefined {
-    const over: RequestOptions & { readonly socket: Duplex } = { ...options, socket: this.#connect() };
-    return super.createConnection(over);
-  }
+/** What still waits for a connection is not sent any more once the signal has aborted. */
+function cutUnsent(request: ClientRequest, signal: AbortSignal | undefined): void {
+  const cut = (): void => {
+    if (!request.socket) request.destroy(new Error('it was told to end'));
+  };
+  if (signal?.aborted) cut();
+  signal?.addEventListener('abort', cut, { once: true });
+  request.once('close', () => signal?.removeEventListener('abort', cut));
 }
 
 interface Begun {
