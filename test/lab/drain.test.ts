@@ -199,6 +199,20 @@ describe.skipIf(missingControllers)(
       expect(performance.now() - freed).toBeLessThan(20_000);
     });
 
+    test('a pod whose eviction was accepted, and which nobody deleted, is waited for until its budget has forgotten that', async () => {
+      await aReplicaSet('web', 3);
+      await aBudget('web', { maxUnavailable: 1 }, 'web', { disruptionsAllowed: 1 });
+      const [first = ''] = await on(here);
+      const budget = { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', namespace: group, name: 'web' };
+      // As the API server writes it, before it deletes the pod: 110 of 120 s ago.
+      const disruptedPods = { [first]: new Date(Date.now() - 110_000).toISOString() };
+      await api.patchStatus(budget, 'application/merge-patch+json', { status: { disruptionsAllowed: 0, disruptedPods } });
+      expect(await drainHere({ timeoutMs: 4000 })).toMatchObject({ moved: 3, forced: [] });
+      expect(said.filter((line) => line.startsWith('waits up to'))).toEqual([
+        expect.stringMatching(`for PodDisruptionBudget ${group}/web: an eviction of ${group}/${first} on ${here} was accepted`),
+      ]);
+    });
+
     test('after forceAfter the budget counts no more, and grace periods do', async () => {
       await aReplicaSet('web', 2, { 'test/sigterm': 'ignored' }, { terminationGracePeriodSeconds: 2 });
       await aBudget('web', { maxUnavailable: 0 }, 'web', { currentHealthy: 2 });

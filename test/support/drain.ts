@@ -34,8 +34,13 @@ export function podObject(name: string, over: Over = {}): KubeObject {
 }
 
 /** minAvailable 2 of 3 healthy pods of app web. */
-export function aBudget(name: string, over: { spec?: Fields; status?: Fields } = {}): Budget {
-  return budgetOf({
+export const aBudget = (name: string, over?: BudgetOver): Budget => budgetOf(budgetObject(name, over));
+interface BudgetOver {
+  readonly spec?: Fields;
+  readonly status?: Fields;
+}
+export function budgetObject(name: string, over: BudgetOver = {}): KubeObject {
+  return {
     apiVersion: 'policy/v1',
     kind: 'PodDisruptionBudget',
     metadata: { name, namespace: 'default', generation: 1 },
@@ -48,7 +53,7 @@ export function aBudget(name: string, over: { spec?: Fields; status?: Fields } =
       expectedPods: 3,
       ...over.status,
     },
-  });
+  };
 }
 
 export const aPolicy = (over: Partial<DrainPolicy> = {}): DrainPolicy => ({ timeoutMs: 300_000, unmanaged: 'refuse', ...over });

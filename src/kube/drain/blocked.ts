@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { UnreachableError, UserError } from '../../errors.ts';
 import type { KubeApi } from '../client.ts';
 import { allows, asksBudget, type Budget, budgetName, budgetNumbers, budgetOf, budgetsBy } from './budget.ts';
-import type { Leaving } from './drain.ts';
+import type { Leaving } from './course.ts';
 import { type Pod, podKey, podOf, skipAnnotation } from './pod.ts';
 import type { DrainPolicy } from './pods.ts';
 

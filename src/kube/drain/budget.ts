@@ -17,6 +17,8 @@ export interface Budget {
   readonly healthy: number;
   readonly needed: number;
   readonly expected: number;
+  /** Pods whose eviction was accepted, and which it counts as away until they are deleted; since when, in milliseconds since the epoch. */
+  readonly promised: readonly { readonly name: string; readonly at: number }[];
   /** Pods that are not ready may go, however many are healthy. */
   readonly unhealthyMayGo: boolean;
 }
@@ -46,6 +48,7 @@ const budgetSchema = z.looseObject({
       currentHealthy: z.number().default(0),
       desiredHealthy: z.number().default(0),
       expectedPods: z.number().default(0),
+      disruptedPods: z.record(z.string(), z.string()).default({}),
       conditions: z
         .array(z.looseObject({ type: z.string(), reason: z.string().default(''), message: z.string().default('') }))
         .default([]),
@@ -69,6 +72,7 @@ export function budgetOf(object: KubeObject): Budget {
     healthy: status.currentHealthy,
     needed: status.desiredHealthy,
     expected: status.expectedPods,
+    promised: Object.entries(status.disruptedPods).map(([name, at]) => ({ name, at: Date.parse(at) })),
     unhealthyMayGo: spec.unhealthyPodEvictionPolicy === 'AlwaysAllow',
   };
 }

@@ -2,12 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnreachableError } from '../../../src/errors.ts';
-import type { Eviction, KubeApi, Watched } from '../../../src/kube/client.ts';
-import { drain, due, type Leaving } from '../../../src/kube/drain/drain.ts';
+import type { Eviction } from '../../../src/kube/client.ts';
+import type { Leaving } from '../../../src/kube/drain/course.ts';
+import { drain } from '../../../src/kube/drain/drain.ts';
+import { due } from '../../../src/kube/drain/due.ts';
 import { watchPods } from '../../../src/kube/drain/feed.ts';
 import { KubeRefusal } from '../../../src/kube/http.ts';
-import type { KubeObject } from '../../../src/kube/objects.ts';
 import { aPod, aPolicy, podObject } from '../../support/drain.ts';
+import { MemoryPods } from '../../support/memory-pods.ts';
+import { VirtualTimers } from '../../support/virtual-timers.ts';
+
+const time = new VirtualTimers();
+time.install();
 
 const { signal } = new AbortController();
 const critical = 2_000_000_000;
@@ -84,89 +90,8 @@ describe('whom to ask next', () => {
   });
 });
 
-/** Pods in memory: evicted, they are gone 20 ms later. Counts what is asked. */
-class MemoryPods implements Pick<KubeApi, 'pages' | 'watch' | 'evict' | 'delete' | 'list'> {
-  readonly calls: string[] = [];
-  readonly pods = new Map<string, KubeObject>();
-  /** What the next calls of a kind throw. */
-  readonly failures: { call: string; error: Error }[] = [];
-  refuse: (name: string) => Eviction | undefined = () => undefined;
-  #version = 1;
-  #watchers = new Set<(event: Watched) => void>();
-  #cuts = new Set<(error: Error) => void>();
-  put(object: KubeObject): void {
-    this.#tell(this.pods.has(object.metadata.name) ? 'MODIFIED' : 'ADDED', object);
-    this.pods.set(object.metadata.name, object);
-  }
-  remove(name: string): void {
-    const object = this.pods.get(name);
-    this.pods.delete(name);
-    if (object) this.#tell('DELETED', object);
-  }
-  cut(error: Error): void {
-    for (const cut of this.#cuts) cut(error);
-  }
-  #tell(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject): void {
-    const told = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
-    for (const watcher of this.#watchers) watcher({ type, object: told });
-  }
-  #asked(call: string): void {
-    this.calls.push(call);
-    const i = this.failures.findIndex((failure) => failure.call === call);
-    const [failure] = i < 0 ? [] : this.failures.splice(i, 1);
-    if (failure) throw failure.error;
-  }
-  async *pages() {
-    this.#asked('list pods');
-    yield { items: [...this.pods.values()], resourceVersion: String(this.#version) };
-  }
-  async *watch(): AsyncGenerator<Watched> {
-    this.#asked('watch pods');
-    const queue: Watched[] = [];
-    let wake = (): void => {};
-    let failed: Error | undefined;
-    const watcher = (event: Watched): void => {
-      queue.push(event);
-      wake();
-    };
-    const cut = (error: Error): void => {
-      failed = error;
-      wake();
-    };
-    this.#watchers.add(watcher);
-    this.#cuts.add(cut);
-    try {
-      for (;;) {
-        yield* queue.splice(0);
-        if (failed) throw failed;
-        if (queue.length === 0) await new Promise<void>((done) => (wake = done));
-      }
-    } finally {
-      this.#watchers.delete(watcher);
-      this.#cuts.delete(cut);
-    }
-  }
-  async list(_version: string, kind: string): Promise<readonly KubeObject[]> {
-    this.#asked(`list ${kind}`);
-    return [];
-  }
-  async evict({ name }: { name: string }): Promise<Eviction> {
-    this.#asked(`evict ${name}`);
-    const refusal = this.refuse(name);
-    if (refusal) return refusal;
-    setTimeout(() => this.remove(name), 20);
-    return { state: 'accepted' };
-  }
-  async delete({ name }: { name: string }): Promise<void> {
-    this.#asked(`delete ${name}`);
-    setTimeout(() => this.remove(name), 20);
-  }
-  count(call: string): number {
-    return this.calls.filter((each) => each.startsWith(call)).length;
-  }
-}
-const run = (api: MemoryPods, node = 'n1', policy = aPolicy(), pods = watchPods(api, signal)) =>
-  drain(api, node, { policy, pods, signal, progress: () => {} });
+const run = (api: MemoryPods, node = 'n1', policy = aPolicy(), pods = watchPods(api, signal), said: string[] = []) =>
+  time.until(drain(api, node, { policy, pods, signal, progress: (message) => void said.push(message) }));
 const refused = (causes: readonly string[], retryAfterMs = 0): Eviction => ({
   state: 'refused',
   why: 'no',
@@ -181,7 +106,8 @@ describe('draining', () => {
     const nodes = Array.from({ length: 20 }, (_, i) => `n${i}`);
     for (const node of nodes) for (const i of [1, 2, 3]) api.put(podObject(`${node}-${i}`, { spec: { nodeName: node } }));
     const pods = watchPods(api, signal);
-    const all = await Promise.all(nodes.map((node) => run(api, node, aPolicy(), pods)));
+    const ports = { policy: aPolicy(), pods, signal, progress: () => {} };
+    const all = await time.until(Promise.all(nodes.map((node) => drain(api, node, ports))));
     expect(all.map(({ moved }) => moved)).toEqual(nodes.map(() => 3));
     expect([api.count('list'), api.count('watch'), api.count('evict')]).toEqual([1, 1, 60]);
   });
@@ -243,7 +169,7 @@ describe('draining', () => {
     const api = new MemoryPods();
     for (let i = 0; i < 50; i++) api.failures.push({ call: 'list pods', error: unreachable });
     await expect(run(api, 'n1', aPolicy({ timeoutMs: 1000 }))).rejects.toMatchObject({ exitCode: 69 });
-  }, 15_000);
+  });
 
   test('without rights it ends at once with what the API says', async () => {
     const api = new MemoryPods();
@@ -280,7 +206,7 @@ describe('draining', () => {
     api.put(podObject('held', { metadata, status: { phase: 'Failed' } }));
     const said: string[] = [];
     const ports = { policy: aPolicy({ timeoutMs: 1000 }), pods: watchPods(api, signal), signal };
-    const drained = await drain(api, 'n1', { ...ports, progress: (message) => void said.push(message) });
+    const drained = await time.until(drain(api, 'n1', { ...ports, progress: (message) => void said.push(message) }));
     expect(drained).toMatchObject({ left: ['default/held'] });
     expect(said.at(-1)).toBe(
       'default/held: its containers have ended; its object stays until somebody takes its finalizers: example.com/never',
