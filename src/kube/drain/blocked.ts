@@ -66,7 +66,8 @@ function reasonOf(pod: Pod, state: Leaving | undefined, { budgets, unplaced }: A
     if (budget && asksBudget(pod, budget) && allows(budget) !== 'some') {
       const nowhere = unplaced.find((each) => each.pod.namespace === budget.namespace && budget.selects(each.pod.labels));
       const because = nowhere ? `; ${podKey(nowhere.pod)} finds no node: ${nowhere.why}` : '';
-      return `${budgetName(budget)} keeps it (${budgetNumbers(budget)})${because}`;
+      const itself = pod.ready ? '' : '; it is not ready itself: unhealthyPodEvictionPolicy AlwaysAllow would let it go';
+      return `${budgetName(budget)} keeps it (${budgetNumbers(budget)})${itself}${because}`;
     }
     return [refusal.why, ...refusal.causes].join('; ');
   }

@@ -8,7 +8,7 @@ import { drain } from '../../../src/kube/drain/drain.ts';
 import { due } from '../../../src/kube/drain/due.ts';
 import { watchPods } from '../../../src/kube/drain/feed.ts';
 import { KubeRefusal } from '../../../src/kube/http.ts';
-import { aPod, aPolicy, podObject } from '../../support/drain.ts';
+import { aPod, aPolicy, budgetObject, podObject } from '../../support/drain.ts';
 import { MemoryPods } from '../../support/memory-pods.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
 
@@ -198,6 +198,35 @@ describe('draining', () => {
       },
     });
     expect(api.count('evict high')).toBe(0);
+  });
+
+  test('what a budget keeps is told of with its numbers, and where the pod is not ready itself with what would let it go', async () => {
+    const api = new MemoryPods();
+    api.put(podObject('web-1'));
+    api.put(podObject('web-2', { status: { conditions: [{ type: 'Ready', status: 'False' }] } }));
+    api.budgets = [budgetObject('web', { status: { disruptionsAllowed: 0, currentHealthy: 1 } })];
+    api.refuse = () => refused(['The disruption budget web needs 2 healthy pods and has 1 currently']);
+    const kept = 'PodDisruptionBudget default/web keeps it (minAvailable 2: 1 of 3 pods are healthy, 2 must be)';
+    await expect(run(api, 'n1', aPolicy({ timeoutMs: 1000 }))).rejects.toMatchObject({
+      problem: {
+        why: [
+          `default/web-1: ${kept}`,
+          `default/web-2: ${kept}; it is not ready itself: unhealthyPodEvictionPolicy AlwaysAllow would let it go`,
+        ].join('\n'),
+      },
+    });
+  });
+
+  test('two budgets on one pod: the API answers 500 for ever, and both are named', async () => {
+    const api = new MemoryPods();
+    api.put(podObject('web-1'));
+    api.budgets = [budgetObject('one'), budgetObject('two')];
+    api.refuse = () => refused([]);
+    await expect(run(api, 'n1', aPolicy({ timeoutMs: 1000 }))).rejects.toMatchObject({
+      problem: {
+        why: 'default/web-1: several disruption budgets select it (one, two), and the API evicts no such pod',
+      },
+    });
   });
 
   test('a pod whose containers have ended is over, also while finalizers keep its object: told by name', async () => {
