@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
+import type { Credentials } from './clients.ts';
 import { type ApiServer, type Http, KubeRefusal, openHttp } from './http.ts';
 import { groupPath, type Kind, knownKinds } from './kinds.ts';
 import { fieldManager, type KubeObject, kubeObjectSchema, type ObjectName } from './objects.ts';
@@ -75,8 +76,8 @@ export interface WatchFrom {
   readonly signal?: AbortSignal;
 }
 
-export function openKube(server: ApiServer): KubeApi {
-  const http = openHttp(server);
+export function openKube(server: ApiServer, current?: () => Promise<Credentials>): KubeApi {
+  const http = openHttp(server, current);
   const kindOf = kindsBy(http);
   const path = async (name: Omit<ObjectName, 'name'>, signal?: AbortSignal): Promise<string> => {
     const { plural, namespaced } = await kindOf(name.apiVersion, name.kind, signal);

@@ -7,6 +7,7 @@ import { nameOfBastion } from '../host/access.ts';
 import type { Access, Hosts } from '../host/host.ts';
 import { type KubeApi, openKube } from './client.ts';
 import type { Credentials, KubeClients } from './clients.ts';
+import { renewing } from './credentials.ts';
 import { type Followed, type Kept, watchAll } from './feed.ts';
 import { KubeRefusal, type Way } from './http.ts';
 import { type KubeObject, keyOf, marks, nameOfObject } from './objects.ts';
@@ -18,7 +19,7 @@ export interface ConnectOptions {
   access(): Access;
   /** Names of the design's masters. */
   readonly masters: readonly string[];
-  /** An admin's client certificate, issued in memory. Asked for once, when something connects. */
+  /** An admin's client certificate, issued in memory: when something connects, and again before it ends. Lasts for `clientHours`. */
   credentials(): Promise<Credentials>;
   /** Whether the store says that etcd main was initialised. */
   initialised(): Promise<boolean>;
@@ -40,7 +41,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
   const { uid, hosts, now, addonKinds = [], manifests = [], readyWithinMs = 120_000 } = options;
   let open: { readonly at: string; readonly api: Promise<KubeApi> } | undefined;
   const close = (): unknown => open?.api.then((api) => api.close()).catch(() => undefined);
-  let credentials: Promise<Credentials> | undefined;
+  const credentials = renewing(options.credentials, now);
   let answered: KubeApi | undefined;
 
   const connect = async (): Promise<KubeApi> => {
@@ -52,8 +53,11 @@ export function connectKube(options: ConnectOptions): KubeClients {
     const at = `${server} ${way?.name}`;
     if (open?.at !== at) {
       close();
-      credentials ??= options.credentials();
-      open = { at, api: credentials.then((own) => openKube({ server, tlsServerName, way, ...own })) };
+      const api = credentials().then((own) => openKube({ server, tlsServerName, way, ...own }, credentials));
+      open = { at, api };
+      api.catch(() => {
+        if (open?.api === api) open = undefined;
+      });
     }
     return open.api;
   };
@@ -94,8 +98,7 @@ export function connectKube(options: ConnectOptions): KubeClients {
       const access = options.access();
       if (!access.api) return new Map();
       const { tlsServerName } = access.api;
-      credentials ??= options.credentials();
-      const own = await credentials;
+      const own = await credentials();
       const askOne = async (master: string) => {
         const host = access.hosts.get(master);
         if (host?.state !== 'reachable') return undefined;

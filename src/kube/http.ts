@@ -5,18 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
 import { hostAndPort } from '../host/access.ts';
+import type { Credentials } from './clients.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
-export interface ApiServer {
+export interface ApiServer extends Credentials {
   /** https://127.0.0.1:40123 */
   readonly server: string;
   /** Undefined: directly. */
   readonly way?: Way | undefined;
   /** The name that the server's certificate must carry. */
   readonly tlsServerName: string;
-  readonly caPem: string;
-  readonly certPem: string;
-  readonly keyPem: string;
 }
 /** How else connections to the server are made than from here. */
 export interface Way {
@@ -75,13 +73,15 @@ export interface Http {
 
 /**
  * HTTPS to one API server with kept-alive connections. Why not @kubernetes/client-node: importing it costs 310-580 ms and 90 MB
- * (measured, Node 24), more than all of `cluster plan` may; what is needed of it is these files.
+ * (measured, Node 24), more than all of `cluster plan` may; what is needed of it is these files. `current`: asked before each call, where the client's
+ * certificate ends before the client does.
  */
-export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }: ApiServer): Http {
+export function openHttp(api: ApiServer, current: () => Promise<Credentials> = async () => api): Http {
+  const { server, way, tlsServerName, caPem } = api;
   const base = new URL(server);
   const { host, port } = hostAndPort(server);
   const where = way ? `${server} ${way.name}` : server;
-  const options = { keepAlive: true, ca: caPem, cert: certPem, key: keyPem, servername: tlsServerName };
+  const options = { keepAlive: true, ca: caPem, servername: tlsServerName };
   const agentOf = (maxSockets: number): Agent =>
     way ? new TunnelAgent({ ...options, maxSockets }, () => way.connect(host, port)) : new Agent({ ...options, maxSockets });
   // Of 50 nodes that have their turns at once, the end of a turn (uncordon, record) takes 0.7 s with 8 of them and 0.3 s with 16 (bench/rollout-1000.ts).
@@ -89,14 +89,18 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
   // An answer that goes on keeps its connection: no call waits for one of those.
   const streams = agentOf(Number.POSITIVE_INFINITY);
   /** Rejects until the answer begins; `failed` says what an error while it is read means. */
-  const begin = (path: string, call: Call, agent: Agent): Promise<Begun> =>
-    new Promise((resolve, reject) => {
+  const begin = async (path: string, call: Call, agent: Agent): Promise<Begun> => {
+    // Of the request, not of the agent: connections are kept apart by them, and none that was made with another one is used again.
+    const { certPem: cert, keyPem: key } = await current();
+    return new Promise((resolve, reject) => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body);
       const { timeoutMs = 15_000 } = call;
       const late = new AbortController();
       const signal = AbortSignal.any([late.signal, ...(call.signal && !call.whole ? [call.signal] : [])]);
       const request = httpsRequest(new URL(path, base), {
         agent,
+        cert,
+        key,
         method: call.method ?? 'GET',
         signal,
         headers: {
@@ -127,6 +131,7 @@ export function openHttp({ server, way, tlsServerName, caPem, certPem, keyPem }:
       request.on('response', (response) => resolve({ response, failed }));
       request.end(body);
     });
+  };
   const read = async ({ response, failed }: Begun): Promise<Answer> => {
     const chunks: Buffer[] = [];
     try {

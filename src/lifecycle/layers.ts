@@ -16,6 +16,7 @@ import { type PoolBundleClients, poolBundle } from '../host/types/pool-bundle.ts
 import { hostUnits } from '../host/types/units.ts';
 import type { KubeClients } from '../kube/clients.ts';
 import { connectKube } from '../kube/connect.ts';
+import { clientHours } from '../kube/credentials.ts';
 import { addonKindsOf } from '../kube/design.ts';
 import { kubeAddon } from '../kube/types/addon.ts';
 import { kubeApi } from '../kube/types/api.ts';
@@ -156,7 +157,7 @@ function kubeClients({ opened, design }: LayersInput, sealing: Sealing, hosts: H
           authority: { certPem: caPem, keyPem },
           cn: `slipway:${opened.holder}`,
           o: ['system:masters'],
-          hours: 2,
+          hours: clientHours,
           now: opened.now(),
         })),
       };
