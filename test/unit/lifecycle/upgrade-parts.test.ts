@@ -38,6 +38,20 @@ describe('a way of two minor versions', () => {
     },
   );
 
+  test('--only a pool is refused before anything begins; after the masters it goes, behind the addons', async () => {
+    const cluster = await standingAs(at('1.34.4', { kubernetes: { components: { coredns: '1.14.7' } } }), time)();
+    const part = { only: { what: 'pool', name: 'workers' } } as const;
+    const before = cluster.acts.length;
+    await expect(cluster.dryRun(twice, part)).rejects.toThrow(/masters go first, to 1\.35/);
+    await expect(cluster.upgrade(twice, part)).rejects.toThrow(/--only role=masters, then this again/);
+    expect(cluster.acts.length).toBe(before);
+    expect((await cluster.upgrade(twice, { only: { what: 'role', name: 'masters' } })).outcome).toBe('paused');
+    const result = await cluster.upgrade(twice, part);
+    expect(result.outcome).toBe('done');
+    expect(result.waves.map(({ name }) => name)).toEqual(['addons', 'pools']);
+    expect([cluster.broken, await cluster.left(twice)]).toEqual([[], []]);
+  });
+
   test('a master that cannot be seen any more after the first: no kubelet goes past its API server', async () => {
     const cluster = await standing();
     cluster.onAct = (act) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { only, onlyOfHops, parseOnly } from '../../../src/rollout/only.ts';
+import { type Only, only, onlyOfHops, parseOnly } from '../../../src/rollout/only.ts';
 import type { Wave } from '../../../src/rollout/rollout.ts';
 import { aLane, aTurn, aWave, surge, workers } from '../../support/rehearsal.ts';
 
@@ -44,6 +44,7 @@ describe('--only', () => {
 
   test('a pool, when the masters are there already', () => {
     expect(turns(only({ what: 'pool', name: 'gpu' }, waves(), at('1.36.3', '1.36.3', '1.36.3')))).toEqual([
+      ['addons'],
       ['pools', 'gpu-1', 'gpu-2'],
     ]);
   });
@@ -67,7 +68,7 @@ describe('--only', () => {
   test('a zone: its workers may not go before the masters of other zones', () => {
     expect(() => only({ what: 'zone', name: 'a' }, waves(), at('1.35.4', '1.35.4', '1.35.4'))).toThrow(/API server of master-b/);
     const part = only({ what: 'zone', name: 'a' }, waves(), at('1.36.3', '1.36.3', '1.36.3'));
-    expect(turns(part).map(([name]) => name)).toEqual(['etcd', 'masters', 'pools']);
+    expect(turns(part).map(([name]) => name)).toEqual(['etcd', 'masters', 'addons', 'pools']);
     expect(part.find(({ name }) => name === 'masters')?.changes).toEqual([]);
   });
 
@@ -89,6 +90,43 @@ describe('--only', () => {
     const [first = [], ...others] = chained;
     const hops = [[...first, aWave('shrink masters', [leaving], { kubernetes: '1.34.4' })], ...others];
     expect(onlyOfHops({ what: 'role', name: 'masters' }, hops, at('1.33.13'))).toHaveLength(3);
+  });
+
+  test('a part that has its turn on a later hop only is refused, and says who goes first', () => {
+    const hops = [[aWave('masters', [masters()], { kubernetes: '1.35.4' })], waves()];
+    const refused =
+      (filter: Only, all: readonly (readonly Wave[])[] = hops) =>
+      () =>
+        onlyOfHops(filter, all, at('1.34.4'));
+    for (const filter of [
+      { what: 'pool', name: 'gpu' },
+      { what: 'role', name: 'etcd' },
+    ] as const) {
+      expect(refused(filter)).toThrow(`--only ${filter.what}=${filter.name} cannot go yet: masters go first, to 1.35.4`);
+      expect(refused(filter)).toThrow(/Next: cluster upgrade --only role=masters, then this again/);
+    }
+    const [, last = []] = hops;
+    const etcdFirst = [[aWave('etcd', [aLane('etcd', [aTurn('etcd-a', { role: 'etcd' })])]), ...(hops[0] ?? [])], last];
+    expect(refused({ what: 'role', name: 'workers' }, etcdFirst)).toThrow(
+      /--only role=etcd, then cluster upgrade --only role=masters, then this again/,
+    );
+  });
+
+  test('who has a turn on this hop goes, and waits for the others with the next', () => {
+    const hops = [[aWave('masters', [masters()], { kubernetes: '1.35.4' })], waves()];
+    expect(onlyOfHops({ what: 'zone', name: 'a' }, hops, at('1.34.4', '1.34.4', '1.34.4')).map(turns)).toEqual([
+      [['masters', 'master-a']],
+    ]);
+    expect(onlyOfHops({ what: 'zone', name: 'z' }, hops, at('1.34.4'))).toEqual([[]]);
+  });
+
+  test('addons go before a pool that goes alone, and on the way back after all of them', () => {
+    const standing = at('1.36.3', '1.36.3', '1.36.3');
+    const [etcd, , addons, pools] = waves();
+    if (!etcd || !addons || !pools) throw new Error('four waves');
+    const names = (all: readonly Wave[]) => only({ what: 'pool', name: 'gpu' }, all, standing).map(({ name }) => name);
+    expect(names([etcd, addons, pools])).toEqual(['addons', 'pools']);
+    expect(names([pools, addons, etcd])).toEqual(['pools']);
   });
 
   test('surge machines come and go with the turns of a zone, whatever their own', () => {
