@@ -42,7 +42,7 @@ export const planUpgrade = (opened: Opened, options?: DryRunOptions): Promise<Up
 
 /** Moves every machine, one after the other, to what cluster.yaml says. Succeeds only when a new plan is empty, and what was seen last is well. */
 export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<UpgradeResult> {
-  const options = { ...asked, ...partOf(opened, asked) };
+  const options = { ...asked, ...promisedOptions(opened, asked) };
   return withLockedSession(opened, { command: 'upgrade', waitMs: options.lockWaitMs }, async (session) => {
     refuseUnmade(session);
     const started = opened.now();
@@ -85,11 +85,26 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
   });
 }
 
-/** A dry run of a part promises that part. */
-function partOf({ cluster }: Opened, { only, saved }: UpgradeOptions): Pick<UpgradeOptions, 'only'> {
-  const part = saved?.rollout.only?.part;
-  if (only || part === undefined) return {};
-  return { only: parseOnly(part, { pools: cluster.pools.map(({ name }) => name), zones: cluster.zones }) };
+/** A dry run of a part promises that part, and one with --force-after what it forces. Throws a usage error where another time is asked for. */
+function promisedOptions(
+  { cluster }: Opened,
+  { only, forceAfterMs, saved }: UpgradeOptions,
+): Pick<UpgradeOptions, 'only' | 'forceAfterMs'> {
+  if (!saved) return {};
+  const { only: { part } = {}, forceAfterSeconds } = saved.rollout;
+  if (forceAfterMs !== undefined && forceAfterMs / 1000 !== forceAfterSeconds)
+    throw new UserError(
+      {
+        what: `the saved plan was made ${forceAfterSeconds === undefined ? 'without --force-after' : `with --force-after ${forceAfterSeconds}s`}, and does not promise ${forceAfterMs / 1000}s`,
+        next: 'leave --force-after out: what the plan promises is done; or make and review a new one: cluster upgrade --dry-run --force-after TIME --out FILE',
+      },
+      exitCodes.usage,
+    );
+  return {
+    ...(forceAfterSeconds !== undefined && { forceAfterMs: forceAfterSeconds * 1000 }),
+    ...(!only &&
+      part !== undefined && { only: parseOnly(part, { pools: cluster.pools.map(({ name }) => name), zones: cluster.zones }) }),
+  };
 }
 
 async function preflight(session: Session, course: Course, options: UpgradeOptions) {

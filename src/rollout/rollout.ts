@@ -96,6 +96,8 @@ export const rolloutSchema = z.strictObject({
   recoveryPoint: recoveryPointSchema.optional(),
   /** Absent: all of it. `part`: what `--only` named; `leftOut`: machines that a later run is for. */
   only: z.strictObject({ part: z.string(), leftOut: z.array(z.string()) }).optional(),
+  /** What `--force-after` named: pods that would not leave are deleted after this time, whatever cluster.yaml says of their pool. */
+  forceAfterSeconds: z.number().min(0).optional(),
   /** Pods that move. */
   pods: z.int(),
   obstacles: z.array(obstacleSchema),

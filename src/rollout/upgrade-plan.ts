@@ -15,13 +15,22 @@ export type UpgradePlan = z.infer<typeof upgradePlanSchema>;
 
 /**
  * What a saved upgrade promises to whoever approved it: what changes, in which waves, under which caps, how each machine is treated and what its files
- * become. Not: pods, obstacles, estimate and cost, which are other ones an hour later; the order inside a lane (etcd's leader comes last, and may be another
+ * become, and whether pods are deleted that would not leave. Not: pods, obstacles, estimate and cost, which are other ones an hour later; the order inside a lane (etcd's leader comes last, and may be another
  * one by then); and which units happened to run.
  */
 function promisedBy({ formatVersion, cluster, specDigest, changes, rollout }: UpgradePlan): string {
-  const { versions, settings, waves } = rollout;
+  const { versions, settings, waves, forceAfterSeconds } = rollout;
   const promised = changes.map(({ reason: _, ...change }) => change).sort(byJson);
-  return canonicalJson({ formatVersion, cluster, specDigest, changes: promised, versions, settings, waves: waves.map(waveOf) });
+  return canonicalJson({
+    formatVersion,
+    cluster,
+    specDigest,
+    changes: promised,
+    versions,
+    settings,
+    waves: waves.map(waveOf),
+    ...(forceAfterSeconds !== undefined && { forceAfterSeconds }),
+  });
 }
 const waveOf = ({ name, kubernetes, lanes, changes }: Wave) => ({
   name,
@@ -50,6 +59,7 @@ export function isUpgradeRemainder(now: UpgradePlan, saved: UpgradePlan): boolea
   return (
     isRemainder({ ...now, changes: others }, saved) &&
     canonicalJson(endOf(now)) === canonicalJson(endOf(saved)) &&
+    now.rollout.forceAfterSeconds === saved.rollout.forceAfterSeconds &&
     unpromised(now, saved).length === 0
   );
 }

@@ -52,6 +52,12 @@ export const leftOutText = ({ only }: Rollout): readonly string[] =>
       ]
     : [];
 
+/** `Pods that would not leave are deleted after 10 min 00 s (--force-after)` */
+export const forceText = ({ forceAfterSeconds }: Rollout): readonly string[] =>
+  forceAfterSeconds === undefined
+    ? []
+    : [`Pods that would not leave are deleted after ${duration(forceAfterSeconds * 1000)} (--force-after)`];
+
 /** What no turn and no wave names: changes of what is shared, and deletions. They come last, and so does what destroys data, whoever's it is. */
 export function restOf({ changes, rollout: { waves } }: UpgradePlan): readonly Change[] {
   const named = new Set<string>(waves.flatMap((wave) => wave.changes));

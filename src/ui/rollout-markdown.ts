@@ -7,6 +7,7 @@ import { codeSpan, details, escapeMarkdown, fenced, markdownTable } from './mark
 import { costMarkdown } from './plan-cost.ts';
 import {
   extentText,
+  forceText,
   groupTurns,
   howText,
   isNothing,
@@ -42,7 +43,7 @@ export function rolloutMarkdown(plan: UpgradePlan): string {
     ...problems,
     ...(rollout.versions.length > 0 ? [`${escapeMarkdown(cut(versionsText(rollout.versions)))}.`] : []),
     ...(rollout.settings.length > 0 ? [`Settings: ${cut(rollout.settings.map(codeSpan).join(', '))}.`] : []),
-    ...[...recoveryText(rollout), ...leftOutText(rollout)].map(escapeMarkdown),
+    ...[...recoveryText(rollout), ...forceText(rollout), ...leftOutText(rollout)].map(escapeMarkdown),
     ...lanesTable(rollout),
     ...listed('Last, what is shared and what goes', restOf(plan).map(restText)),
     extentText(rollout),

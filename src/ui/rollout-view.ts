@@ -6,6 +6,7 @@ import { costLines } from './plan-cost.ts';
 import { signOf } from './plan-layout.ts';
 import {
   extentText,
+  forceText,
   groupTurns,
   howText,
   isNothing,
@@ -50,7 +51,7 @@ function rolloutText(plan: UpgradePlan, look: Look): string {
       : []),
     [
       `${style.bold(cluster)}: upgrade${moves.length > 0 ? `: ${sanitize(moves.join('; '))}` : ''}`,
-      ...[...recoveryText(rollout), ...leftOutText(rollout)].map((text) => `  ${sanitize(text)}`),
+      ...[...recoveryText(rollout), ...forceText(rollout), ...leftOutText(rollout)].map((text) => `  ${sanitize(text)}`),
     ],
     ...rollout.waves.map((wave, index) => waveLines(wave, `${index + 1}. ${waveText(wave, rollout)}`, shownDiffs, look)),
     ...restBlock(plan, look),

@@ -68,6 +68,7 @@ export async function rolloutOf(
     waves,
     ...(recoveryPoint && { recoveryPoint }),
     ...(only && { only: { part: `${only.what}=${only.name}`, leftOut: [...leftOut(all, looks)] } }),
+    ...(forceAfterMs !== undefined && { forceAfterSeconds: forceAfterMs / 1000 }),
     pods,
     obstacles: [
       ...eachOnce([

@@ -83,6 +83,36 @@ test('a dry run of a part is carried out as that part', async () => {
   expect((await cluster.upgrade(after, { saved })).outcome).toBe('paused');
 });
 
+describe('a dry run with --force-after', () => {
+  const standing = standingAs(before, time);
+  const forceAfterMs = 600_000;
+
+  test('says so, and is carried out with it', async () => {
+    const cluster = await standing();
+    const saved = await cluster.dryRun(after, { forceAfterMs });
+    expect(saved.rollout.forceAfterSeconds).toBe(600);
+    for (const text of [rolloutView.human(saved, plainLook), rolloutView.markdown?.(saved)])
+      expect(text).toMatch(/would not leave are deleted after 10 min/);
+    const asked: UpgradePlan[] = [];
+    const confirm = async (plan: UpgradePlan) => asked.push(plan) > 0;
+    expect((await cluster.upgrade(after, { saved, confirm })).outcome).toBe('done');
+    expect(asked.map(({ rollout }) => rollout.forceAfterSeconds)).toEqual([600]);
+  });
+
+  test.each([
+    ['another time than the plan promises', forceAfterMs, 'with --force-after 600s'],
+    ['a time, where it promises none', undefined, 'without --force-after'],
+  ])('%s is refused', async (_, promised, made) => {
+    const cluster = await standing();
+    const saved = await cluster.dryRun(after, { ...(promised !== undefined && { forceAfterMs: promised }) });
+    await expect(cluster.upgrade(after, { saved, forceAfterMs: 1000 })).rejects.toMatchObject({
+      exitCode: 64,
+      problem: { what: `the saved plan was made ${made}, and does not promise 1s` },
+    });
+    expect(cluster.acts).toEqual([]);
+  });
+});
+
 describe('who set it off is told when it is agreed on', () => {
   const standing = standingAs(after, time);
   const agreed = async (file: Cluster, confirm: boolean) => {
