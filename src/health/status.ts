@@ -51,7 +51,8 @@ const versionsSchema = z.strictObject({
   inForce: z.string().optional().describe('The record that only upgrade moves'),
   running: z
     .array(z.strictObject({ component: z.string(), version: z.string(), on: z.array(z.string()) }))
-    .describe('Each version with the names of the API servers and kubelets that run it'),
+    .describe('Each version of a program with the names of the machines that run it'),
+  silent: z.array(z.string()).describe('Masters whose API server did not say its version'),
   skew: z.array(z.string()).describe("Where Kubernetes' version skew policy is broken"),
 });
 const certificateSchema = z.strictObject({

@@ -16,6 +16,7 @@ import { versionFindings, versionStatus } from '../health/versions.ts';
 import { readFacts, type Seen } from '../host/facts.ts';
 import { KubeRefusal } from '../kube/http.ts';
 import { readNodes } from '../kube/types/node.ts';
+import { readServerVersions } from '../kube/versions.ts';
 import type { Opened } from './opened.ts';
 import { type Look, lookSession, type Session, withSession } from './session.ts';
 
@@ -47,18 +48,14 @@ export async function lastLook(session: Session, look: Look): Promise<readonly F
 /** As `status` shows it, of a look that was taken for another reason. */
 export async function statusIn(session: Session, look: Look): Promise<Status> {
   const api = session.opened.provider.access(session.design.topology, session.seen).api;
-  return statusOf(session, look, { server: api?.server, version: await apiVersion(session, look) });
+  return statusOf(session, look, api?.server);
 }
 
-interface Api {
-  readonly server: string | undefined;
-  readonly version: string | undefined;
-}
-
-async function statusOf(session: Session, look: Look, { server, version }: Api): Promise<Status> {
+async function statusOf(session: Session, look: Look, server: string | undefined): Promise<Status> {
   const { opened, design, record, seen } = session;
   const { topology, resources } = design;
   const { hosts, nodesSeen, refused, etcd, nodes, certificates } = await seenOf(session, look);
+  const servers = nodesSeen.state === 'absent' ? noServers : await serversOf(session, hosts);
   const machines = topology.machines.map(
     (spec): MachineFacts => ({ spec, thing: seen.get(opened.provider.machineAddress(spec.name)), host: hosts.get(spec.name) }),
   );
@@ -69,7 +66,7 @@ async function statusOf(session: Session, look: Look, { server, version }: Api):
   const versions = versionStatus({
     wanted: opened.cluster.kubernetes.version,
     inForce: record?.versions.kubernetes,
-    api: version,
+    servers,
     nodes,
     etcd,
   });
@@ -170,16 +167,16 @@ async function nodesOf(asked: ReturnType<typeof readNodes> | undefined): Promise
   }
 }
 
-const versionPattern = /"gitVersion":\s*"v?([^"]+)"/;
-/** Undefined: it gave no answer, which the nodes' LIST has said already. */
-async function apiVersion({ reach, signal }: Session, { answers }: Look): Promise<string | undefined> {
+type Servers = ReadonlyMap<string, string | undefined>;
+const noServers: Servers = new Map();
+/** Of the masters that exist. Empty: there is no way to any of them, which others have said already. */
+async function serversOf({ reach, signal }: Session, hosts: ReadonlyMap<string, Seen>): Promise<Servers> {
   try {
-    if ((await answers.of(readNodes)) === undefined) return undefined;
-    const api = await reach.kube().api({ signal });
-    return versionPattern.exec(await api.raw('/version', { signal, timeoutMs: 2_000 }))?.[1];
+    const said = await readServerVersions(reach.kube(), signal);
+    return new Map([...said].filter(([master]) => (hosts.get(master)?.state ?? 'absent') !== 'absent'));
   } catch (error) {
     if (signal.aborted) throw error;
-    return undefined;
+    return noServers;
   }
 }
 

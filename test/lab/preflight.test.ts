@@ -23,7 +23,6 @@ describe.skipIf(missingApi)(`preflight of an upgrade${missingApi ? `: skipped, $
 
   test('an API that the target has removed is found in its own count and in what was written, and nothing else is', async () => {
     const before = await look();
-    expect(before.version).toBe('1.36.3');
     expect(deprecatedApis(before.metrics, '1.37.0')).toEqual([]);
     await api.apply(
       {

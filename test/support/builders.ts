@@ -1,4 +1,5 @@
 import { type Cluster, type ClusterInput, clusterSchema } from '../../src/config/schema.ts';
+import type { VersionStatus } from '../../src/health/status.ts';
 
 /** A cluster.yaml of ten lines, with what a test cares about laid over it. */
 export function aCluster(over: Partial<ClusterInput> = {}): Cluster {
@@ -12,3 +13,13 @@ export function aCluster(over: Partial<ClusterInput> = {}): Cluster {
     ...over,
   });
 }
+
+/** Versions as `status` has read them: of nobody, but for what a test says. */
+export const aVersionStatus = (over: Partial<VersionStatus> = {}): VersionStatus => ({
+  wanted: '1.36.3',
+  inForce: '1.36.3',
+  running: [],
+  silent: [],
+  skew: [],
+  ...over,
+});

@@ -6,11 +6,13 @@ import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
 import { UnreachableError } from '../../src/errors.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
+import type { Status } from '../../src/health/status.ts';
 import { type BundleProps, propsOf } from '../../src/host/design.ts';
 import { readFacts } from '../../src/host/facts.ts';
 import type { Access, ExecResult, Host, HostsClients } from '../../src/host/host.ts';
 import { diffBundle, heldPaths, isOfOther } from '../../src/host/types/bundle.ts';
 import { diffPackages, type PackagesProps } from '../../src/host/types/packages.ts';
+import type { KubeApi } from '../../src/kube/client.ts';
 import type { KubeClients } from '../../src/kube/clients.ts';
 import { type KubeObject, marks } from '../../src/kube/objects.ts';
 import { readNodes } from '../../src/kube/types/node.ts';
@@ -18,6 +20,7 @@ import { type ClusterRecord, readRecord } from '../../src/lifecycle/identity.ts'
 import { machinesBy } from '../../src/lifecycle/live.ts';
 import type { LayersInput, LayersOutput, Opened } from '../../src/lifecycle/opened.ts';
 import { planCluster } from '../../src/lifecycle/plan.ts';
+import { readStatus } from '../../src/lifecycle/status.ts';
 import { type UpResult, up } from '../../src/lifecycle/up.ts';
 import type { DryRunOptions } from '../../src/lifecycle/upgrade/plan.ts';
 import { abortUpgrade, planUpgrade, type UpgradeOptions, upgrade } from '../../src/lifecycle/upgrade.ts';
@@ -86,6 +89,8 @@ export class UpgradableCluster {
   readonly late = new Set<string>();
   /** What programs of a machine say that run and are not well. */
   readonly ailing = new Map<string, string>();
+  /** Masters whose API servers give no answer when they are asked alone. */
+  readonly deaf = new Set<string>();
   /** Commands of gates. */
   runCommand: RunCommand = async () => ({ failure: undefined, lastLines: [] });
   /** What every secret is. */
@@ -153,6 +158,9 @@ export class UpgradableCluster {
   }
   dryRun(file: Cluster, options: DryRunOptions = {}, over: Partial<Opened> = {}): Promise<UpgradePlan> {
     return this.#time.until(planUpgrade(this.opened(file, over), options));
+  }
+  status(file: Cluster): Promise<Status> {
+    return this.#time.until(readStatus(this.opened(file)));
   }
   planned(file: Cluster): Promise<Plan> {
     return this.#time.until(planCluster(this.opened(file)));
@@ -422,6 +430,17 @@ export class UpgradableCluster {
       },
     };
   }
+  /** One API server, past the balancer: it says of itself what it runs, and whoever asks for objects asks the API. */
+  async #askServer<T>(master: string, ask: (server: KubeApi) => Promise<T>): Promise<T | undefined> {
+    if (this.deaf.has(master) || this.#program(master, 'kube-apiserver') === undefined) return undefined;
+    return ask(
+      new MemoryApi({
+        version: () => this.#program(master, 'kube-apiserver'),
+        kubelet: () => undefined,
+        act: async () => never(),
+      }),
+    );
+  }
   #versionAt(member: string): readonly [string, string][] | undefined {
     const version = this.#program(member, 'etcd');
     return version === undefined ? undefined : [[member, version]];
@@ -463,7 +482,11 @@ export class UpgradableCluster {
       },
       servers: async (ask) =>
         new Map(
-          await Promise.all([...this.running('kube-apiserver').keys()].map(async (name) => [name, await ask(api)] as const)),
+          await Promise.all(
+            this.machines()
+              .filter((name) => name.startsWith('master'))
+              .map(async (name) => [name, await this.#askServer(name, ask)] as const),
+          ),
         ),
       state: async () => (oldest(this.running('kube-apiserver')) === undefined ? 'absent' : 'there'),
       uid: 'uid',

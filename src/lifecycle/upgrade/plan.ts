@@ -152,7 +152,7 @@ async function askApi(
   session: Session,
   course: Course,
   waves: readonly Wave[],
-  { findings, etcd, nodes }: Status,
+  { findings, etcd, nodes, versions }: Status,
   forceAfterMs: number | undefined,
   { heal, leaving }: { readonly heal: readonly Change[]; readonly leaving: ReadonlySet<string> },
 ): Promise<{ readonly pods: number; readonly obstacles: readonly Obstacle[] }> {
@@ -175,6 +175,7 @@ async function askApi(
       findings,
       etcd,
       nodes,
+      versions,
       underWay: new Set([
         ...marked.filter(cordonedByUs).map(({ metadata }) => metadata.name),
         ...(session.record?.rollout?.turning ?? []),

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { minorOf } from '../../assets/version-order.ts';
 import type { Finding } from '../../config/finding.ts';
 import type { Options } from '../../config/kubernetes-options.ts';
-import type { EtcdStatus, NodeStatus } from '../../health/status.ts';
+import type { EtcdStatus, NodeStatus, VersionStatus } from '../../health/status.ts';
+import { apiServersOf } from '../../health/versions.ts';
 import type { KubeApi } from '../../kube/client.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { sparesOf } from '../lanes.ts';
@@ -19,8 +20,6 @@ import { skewObstacles } from './skew.ts';
 
 /** What of the API the checks look at. */
 export interface ApiWorld {
-  /** What the API says of itself: `1.35.4`. */
-  readonly version: string | undefined;
   /** /metrics of the API servers, as far as they are about deprecated APIs. */
   readonly metrics: readonly string[];
   /** Masters whose API servers did not say. */
@@ -45,8 +44,7 @@ export async function readApiWorld(
     .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
     .map(([name]) => name.replace(/\/\S+/, ''));
   const metricsOf = async (server: Pick<KubeApi, 'raw'>) => deprecatedLines(await server.raw('/metrics', { signal }));
-  const [version, said, groups, nodes, definitions] = await Promise.all([
-    api.raw('/version', { signal }),
+  const [said, groups, nodes, definitions] = await Promise.all([
     servers(metricsOf),
     api.raw('/apis', { signal }),
     api.list('v1', 'Node', { signal }),
@@ -64,7 +62,6 @@ export async function readApiWorld(
   );
   const metrics = [...said.values()].filter((text) => text !== undefined);
   return {
-    version: /"gitVersion":\s*"v?([^"]+)"/.exec(version)?.[1],
     // Where none can be asked alone, whoever answers for all of them.
     metrics: metrics.length > 0 ? metrics : [await metricsOf(api)],
     silent: [...said].flatMap(([name, text]) => (text === undefined ? [name] : [])),
@@ -95,6 +92,7 @@ export interface PreflightInput {
   readonly findings: readonly Finding[];
   readonly etcd: readonly EtcdStatus[];
   readonly nodes: readonly NodeStatus[];
+  readonly versions: VersionStatus;
   /** Machines whose turn a stopped upgrade had begun. */
   readonly underWay: ReadonlySet<string>;
   /** Machines that are brought back to what is in force before the first turn. */
@@ -109,13 +107,13 @@ export interface PreflightInput {
 
 /** Everything that speaks against beginning, by name, errors first. Pure. What keeps single pods from leaving is asked by the plan of drains. */
 export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
-  const { file, hops, waves, maxDrains, findings, etcd, nodes, underWay, healed, leaving, api, pods, made = 0 } = input;
+  const { file, hops, waves, maxDrains, findings, etcd, nodes, versions, underWay, healed, leaving, api, pods, made = 0 } = input;
   const target = hops.at(-1)?.versions.kubernetes ?? '';
   const all = [
     ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }), ...(leaving && { leaving }) }),
     ...skewObstacles(
       {
-        apiServers: api.version === undefined ? [] : [{ name: 'API', version: api.version }],
+        apiServers: apiServersOf(versions),
         kubelets: nodes.flatMap(({ name, role, kubelet, ready }) =>
           role === 'master' || role === 'worker' ? [{ name, role, version: kubelet, away: ready !== true }] : [],
         ),

@@ -202,7 +202,7 @@ describe('nodes', () => {
         versionStatus({
           wanted: '1.36.3',
           inForce: '1.36.3',
-          api: '1.36.3',
+          servers: new Map([['master-a', '1.36.3']]),
           nodes: base ? [{ ...base, kubelet }] : [],
           etcd: [],
         }),
@@ -211,6 +211,23 @@ describe('nodes', () => {
     expect(skew('1.33.0')).toEqual([]);
     expect(short(skew('1.32.9'))).toEqual(['error versions.skew']);
     expect(short(skew('1.37.0'))).toEqual(['error versions.skew']);
+  });
+
+  test('each API server counts for itself; of one that does not say its version, nothing is guessed', () => {
+    const of = (kubelet: string, ...servers: readonly (readonly [string, string | undefined])[]) => {
+      const nodes = look(node('w-1', 'True')).map((each) => ({ ...each, kubelet }));
+      return versionStatus({ wanted: '1.36.3', inForce: '1.36.3', servers: new Map(servers), nodes, etcd: [] });
+    };
+    const between = of('1.36.3', ['master-a', '1.36.3'], ['master-b', '1.35.4']);
+    expect(between.running.slice(0, 2)).toEqual([
+      { component: 'kube-apiserver', version: '1.36.3', on: ['master-a'] },
+      { component: 'kube-apiserver', version: '1.35.4', on: ['master-b'] },
+    ]);
+    expect(between.skew).toEqual(['kubelet 1.36.3 on w-1 is newer than the API server (1.35.4)']);
+    const silent = of('1.36.3', ['master-a', '1.36.3'], ['master-b', undefined]);
+    expect([silent.skew, silent.silent]).toEqual([[], ['master-b']]);
+    expect(short(versionFindings(silent))).toEqual(['warning versions.unknown master-b']);
+    expect(of('1.36.3', ['master-a', undefined]).skew).toEqual([]);
   });
 });
 

@@ -5,7 +5,7 @@ import { upgradePath } from '../../../src/rollout/path.ts';
 import { nodeRoom, podDemand } from '../../../src/rollout/preflight/demand.ts';
 import { type PreflightInput, preflightObstacles } from '../../../src/rollout/preflight/preflight.ts';
 import type { Wave } from '../../../src/rollout/rollout.ts';
-import { aCluster } from '../../support/builders.ts';
+import { aCluster, aVersionStatus } from '../../support/builders.ts';
 import { aLane, aTurn, aWave, workers } from '../../support/rehearsal.ts';
 
 const node = (name: string) =>
@@ -33,7 +33,8 @@ const obstacles = (waves: readonly Wave[], over: Partial<PreflightInput>): reado
     etcd: [],
     nodes: [],
     underWay: new Set(),
-    api: { version: '1.35.4', metrics: [], objects: [], nodes: [1, 2, 3].map((n) => node(`workers-${n}`)) },
+    versions: aVersionStatus(),
+    api: { metrics: [], objects: [], nodes: [1, 2, 3].map((n) => node(`workers-${n}`)) },
     pods: [],
     ...over,
   }).map(({ severity, where, what, why }) => `${severity} ${where}: ${what}: ${why}`);
@@ -69,6 +70,6 @@ test('machines that only stood in for others while these changed need none', () 
   const own = { first: [aTurn('spare', { how: 'add', drain: false })], last: [aTurn('spare', { how: 'remove' })], maxSurge: 1 };
   const waves = [aWave('pools', [aLane('pool workers', workers('workers', 1), { strategy: 'replace', ...own })])];
   const nodes = [node('workers-1'), node('spare')];
-  const api = { version: '1.35.4', metrics: [], objects: [], nodes };
+  const api = { metrics: [], objects: [], nodes };
   expect(obstacles(waves, { api, pods: [pod('a', 'spare', '2'), pod('b', 'workers-1', '2')] })).toEqual([]);
 });

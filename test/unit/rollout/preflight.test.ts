@@ -21,7 +21,7 @@ import type { Obstacle, Turn, Wave } from '../../../src/rollout/rollout.ts';
 import type { Event } from '../../../src/run/events.ts';
 import { newRunId, openJournal } from '../../../src/run/journal.ts';
 import { directoryStore } from '../../../src/store/directory.ts';
-import { aCluster } from '../../support/builders.ts';
+import { aCluster, aVersionStatus } from '../../support/builders.ts';
 
 const short = (obstacles: readonly Obstacle[]): readonly string[] =>
   obstacles.map(({ severity, where, what }) => `${severity} ${where}: ${what}`);
@@ -424,7 +424,8 @@ describe('free capacity', () => {
         etcd: [],
         nodes: [],
         underWay: new Set(),
-        api: { version: '1.36.3', metrics: [], objects: [], nodes },
+        versions: aVersionStatus(),
+        api: { metrics: [], objects: [], nodes },
         pods,
       });
     expect(find(['w3'])).toEqual([]);
@@ -580,18 +581,16 @@ test('all of it together, errors first', async () => {
   const api = await readApiWorld(
     {
       raw: async (path) =>
-        path === '/version'
-          ? '{ "gitVersion": "v1.34.4" }'
-          : path === '/apis'
-            ? JSON.stringify({
-                groups: [
-                  {
-                    name: 'storage.k8s.io',
-                    versions: ['v1', 'v1beta1', 'v1alpha1'].map((version) => ({ groupVersion: `storage.k8s.io/${version}` })),
-                  },
-                ],
-              })
-            : await silent.raw(),
+        path === '/apis'
+          ? JSON.stringify({
+              groups: [
+                {
+                  name: 'storage.k8s.io',
+                  versions: ['v1', 'v1beta1', 'v1alpha1'].map((version) => ({ groupVersion: `storage.k8s.io/${version}` })),
+                },
+              ],
+            })
+          : await silent.raw(),
       list: async (apiVersion, kind) => {
         asked.push(`${apiVersion} ${kind}`);
         return [];
@@ -626,6 +625,7 @@ test('all of it together, errors first', async () => {
     findings: [{ severity: 'warning', check: 'clocks.skew', what: 'apart', where: 'etcd-a' }],
     etcd: [],
     nodes: [worker],
+    versions: aVersionStatus(),
     underWay: new Set(),
     api,
     pods: [],

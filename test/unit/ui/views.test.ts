@@ -104,6 +104,7 @@ const status: Status = {
       { component: 'kubelet', version: '1.35.4', on: ['workers-a-1'] },
       { component: 'kubelet', version: '1.36.3', on: ['workers-b-1'] },
     ],
+    silent: [],
     skew: ['kubelet 1.36.3 on workers-b-1 is newer than an API server'],
   },
   certificates: [
