@@ -56,7 +56,7 @@ const rolloutRecordSchema = z.strictObject({
   turning: z.array(z.string()).exactOptional(),
   /** Machines whose replacement was begun, and how many hops their successors have made: one that is gone is made there; see replaced.ts. */
   replacing: z.record(z.string(), z.int().min(0)).exactOptional(),
-  /** Machines, and whole waves, that have moved and whose own gates of the user have not succeeded yet: asked before anything else moves. */
+  /** Machines, and whole waves, that have moved and whose gates have not succeeded yet, Slipway's own and the user's: asked before anything else moves. */
   ungated: z.array(z.strictObject({ wave: z.string(), machine: z.string().exactOptional() })).exactOptional(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;

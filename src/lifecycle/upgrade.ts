@@ -18,7 +18,6 @@ import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
 import { policy } from './upgrade/policy.ts';
 import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
-import { askAgain } from './upgrade/user-gates.ts';
 import { refuseOutside, untilWindow } from './upgrade/windows.ts';
 
 export interface UpgradeOptions extends RunOptions {
@@ -72,13 +71,12 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
       session.begin(plan);
       await untilWindow(session, options.stopping);
     }
-    await askAgain(session);
     // Asked again: the plan may have been read for long, or a window waited for.
     const need = nothing
       ? undefined
       : await recoveryNeed(session, course, plan.rollout.waves, options.skipRecoveryPoint === true);
     const run = new UpgradeRun(session, course, options, need?.what === 'take');
-    const stopped = nothing ? undefined : await run.all(ahead);
+    const stopped = nothing ? await run.askAgain([]) : await run.all(ahead);
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });

@@ -23,22 +23,26 @@ const atOnce = 10;
 /** A slow answer or two may be a coincidence: so many rounds of probes are given to the API to get well. */
 const rounds = 5;
 
+/** Whose turn has come to its end, in this run or in one before. */
+export type Gated = Pick<Turn, 'machine' | 'role' | 'how'>;
+
 export interface Gates {
   /** From now on it is seen whether the node stays Ready: while the rest of its turn goes on. For turns that have nothing left but that, `afterMachine` begins. */
-  watch(turn: Turn, signal: AbortSignal): void;
+  watch(turn: Gated, signal: AbortSignal): void;
   /** What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. Throws UserError with what is not. */
-  afterMachine(turn: Turn, wave: Wave, signal: AbortSignal): Promise<void>;
+  afterMachine(turn: Gated, wave: Pick<Wave, 'name'>, signal: AbortSignal): Promise<void>;
   /** What must be so before the first turn of a wave, besides what each turn sees to. Throws UserError. */
   beforeWave(wave: Wave, signal: AbortSignal): Promise<void>;
-  afterWave(wave: Wave, signal: AbortSignal): Promise<void>;
+  /** `etcdMinor`: where its members of etcd have come to; undefined: none has moved. */
+  afterWave(wave: Pick<Wave, 'name'>, etcdMinor: string | undefined, signal: AbortSignal): Promise<void>;
   /** Takes away what commands of gates were given. */
   close(): Promise<void>;
 }
 
 export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
   const closing = new AbortController();
-  const watched = new Map<Turn, Stay>();
-  const stayOf = (turn: Turn, signal: AbortSignal): Stay => {
+  const watched = new Map<Gated, Stay>();
+  const stayOf = (turn: Gated, signal: AbortSignal): Stay => {
     const found = watched.get(turn) ?? watchReady(turn, session, AbortSignal.any([signal, closing.signal]));
     watched.set(turn, found);
     return found;
@@ -60,10 +64,9 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
       const minor = etcdMinorOf(wave);
       if (minor !== undefined) await refuseFartherApart(minor, etcdOf(session, signal));
     },
-    async afterWave(wave, signal) {
-      const minor = etcdMinorOf(wave);
+    async afterWave(wave, etcdMinor, signal) {
       // Hard part 7: a minor version is reached when the cluster says so, not when all members run it.
-      if (minor !== undefined) await waitForClusterVersion(minor, etcdOf(session, signal));
+      if (etcdMinor !== undefined) await waitForClusterVersion(etcdMinor, etcdOf(session, signal));
       await own.ask({ wave: wave.name }, signal);
     },
     async close() {
@@ -74,7 +77,7 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
 }
 
 async function passGates(
-  turn: Turn,
+  turn: Gated,
   session: Session,
   work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'> & { stays(): Promise<void> },
   signal: AbortSignal,
@@ -88,7 +91,7 @@ async function passGates(
 }
 
 /** A member of a group is gone after its turn; whoever came in its place was waited for in it. */
-const isNode = ({ role, how, machine }: Turn, { design: { topology } }: Session): boolean =>
+const isNode = ({ role, how, machine }: Gated, { design: { topology } }: Session): boolean =>
   (role === 'master' || role === 'worker') && how !== 'remove' && topology.machines.some(({ name }) => name === machine);
 
 /** All members of both clusters know a leader, by their own word. */
@@ -103,7 +106,7 @@ async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> 
 }
 
 /** Where the members of a wave go. Undefined: none of them moves. */
-function etcdMinorOf({ name, lanes }: Wave): string | undefined {
+export function etcdMinorOf({ name, lanes }: Wave): string | undefined {
   if (name !== 'etcd') return undefined;
   const versions = lanes.flatMap(({ turns }) => turns.flatMap((turn) => turn.versions)).filter(({ what }) => what === 'etcd');
   return versions.map(({ after }) => minorName(after))[0];
@@ -115,7 +118,7 @@ const etcdOf = ({ reach, design }: Session, signal: AbortSignal) => ({
 });
 
 /** Asked of the machine's programs last: one that crashes again and again may be well for its first seconds. */
-async function staysWell(turn: Turn, session: Session, stays: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function staysWell(turn: Gated, session: Session, stays: () => Promise<void>, signal: AbortSignal): Promise<void> {
   await stays();
   const { topology, bundles } = session.design;
   const bundle = bundles.get(topology.machines.find(({ name }) => name === turn.machine)?.bundle ?? '');
@@ -127,7 +130,7 @@ interface Stay {
   /** Resolves when the node is Ready, and has been without a break for as long as `upgrade.stableFor` says: since the watch began, at the earliest. */
   now(): Promise<void>;
 }
-function watchReady({ machine }: Turn, session: Session, signal: AbortSignal): Stay {
+function watchReady({ machine }: Gated, session: Session, signal: AbortSignal): Stay {
   let asked = false;
   const stays = staysReady(machine, session, () => asked, signal);
   // A turn that fails does not come to its gate.

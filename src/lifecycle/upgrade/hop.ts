@@ -9,7 +9,7 @@ import { inWindow } from '../../rollout/window.ts';
 import { runPlan } from '../round.ts';
 import { planFrom, type Session } from '../session.ts';
 import type { Hop } from './course.ts';
-import { openGates } from './gates.ts';
+import { etcdMinorOf, openGates } from './gates.ts';
 import { drainCap } from './group-look.ts';
 import { openGroupPools } from './group-roll.ts';
 import { bringImages } from './images.ts';
@@ -71,7 +71,7 @@ export async function runHop(
         return groups.begin(wave, own);
       }
       await groups.end(own);
-      await moves.gated(wave, () => gates.afterWave(wave, own));
+      await moves.gated(wave, () => gates.afterWave(wave, etcdMinorOf(wave), own));
       ended({
         name: wave.name,
         kubernetes: wave.kubernetes,

@@ -1,3 +1,4 @@
+import type { Versions } from '../../assets/catalogue.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { coalesced } from '../../run/coalesced.ts';
 import { amendRecord } from '../identity.ts';
@@ -18,8 +19,8 @@ export class Moves {
   readonly #turning: Set<string>;
   /** Machines that are made anew in turns that were begun, by the hop they are made at, until the old one is no more. */
   readonly #replacing: Map<string, number>;
-  /** Who has moved, and whose gates have not been passed: whatever the record had of them was asked again when this run began. */
-  readonly #ungated = new Map<string, GatedPlace>();
+  /** Who has moved, also in a run before this one, and whose gates have not been passed. */
+  readonly #ungated: Map<string, GatedPlace>;
   /** Spares of pools that are replaced just now. */
   readonly #surge = new Map<string, number>();
   /** Each writes the whole. */
@@ -36,6 +37,7 @@ export class Moves {
     this.#reached = { ...this.#at };
     this.#turning = new Set(session.record?.rollout?.turning);
     this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));
+    this.#ungated = new Map((session.record?.rollout?.ungated ?? []).map((place) => [keyOfPlace(place), place]));
     this.#write = coalesced(() =>
       amendRecord(session, {
         rollout: rolloutRecord(course, session.design.topology, {
@@ -52,10 +54,14 @@ export class Moves {
   get course(): Course {
     return { ...this.#course, variants: { ...this.#course.variants, at: this.#at } };
   }
-  /** Kubernetes' version of a machine, by the design. */
-  kubernetesOf(machine: string): string {
+  /** Versions of a machine, by the design. */
+  versionsOf(machine: string): Versions {
     const { all } = this.#course.variants;
-    return (all[this.#at[machine] ?? 0] ?? all[0]).versions.kubernetes;
+    return (all[this.#at[machine] ?? 0] ?? all[0]).versions;
+  }
+  /** Whose gates are still to be passed. */
+  get ungated(): readonly GatedPlace[] {
+    return [...this.#ungated.values()];
   }
   /** From now on the record knows the course; and of machines that are to go where they stand, for they may stay after all. Of those that are gone it knows nothing. */
   async recorded(waves: readonly Wave[]): Promise<void> {
@@ -89,30 +95,28 @@ export class Moves {
   gone({ machine }: Turn, hop: Hop): Promise<void> {
     return this.#reach(machine, hop);
   }
-  end({ machine, how }: Turn, wave: Wave, hop: Hop): Promise<void> {
+  async end({ machine, how }: Turn, wave: Wave, hop: Hop): Promise<void> {
     this.#turning.delete(machine);
-    if (this.#isGated('machine')) this.#ungated.set(machine, { wave: wave.name, machine });
+    const place = { wave: wave.name, machine };
+    if (!this.#isRecorded) return this.#gates(place);
+    this.#ungated.set(keyOfPlace(place), place);
     return how === 'remove' ? this.#left(machine) : this.#reach(machine, hop);
   }
 
   /** One that no record names by itself: a member of a group. */
-  async moved({ machine }: Turn, wave: Wave): Promise<void> {
-    if (!this.#isRecorded || !this.#isGated('machine')) return;
-    this.#ungated.set(machine, { wave: wave.name, machine });
-    await this.#write();
+  moved({ machine }: Turn, wave: Wave): Promise<void> {
+    return this.#gates({ wave: wave.name, machine });
   }
   /** Its gates have succeeded: the next thing that is written says so. */
-  passed({ machine }: Turn): void {
-    this.#ungated.delete(machine);
+  passed(place: Partial<GatedPlace>): void {
+    this.#ungated.delete(keyOfPlace(place));
   }
   /** A wave, with its gates: until they have succeeded the record names it. */
   async gated({ name }: Wave, ask: () => Promise<void>): Promise<void> {
-    if (this.#isRecorded && this.#isGated('wave')) {
-      this.#ungated.set('', { wave: name });
-      await this.#write();
-    }
+    const { gates } = this.#session.opened.cluster.upgrade;
+    if (name === 'etcd' || gates.some(({ after }) => after === 'wave')) await this.#gates({ wave: name });
     await ask();
-    this.#ungated.delete('');
+    this.passed({ wave: name });
   }
 
   /** Addons: designed at a hop, then, once `work` is done, recorded there. */
@@ -149,8 +153,9 @@ export class Moves {
   #redesign(at: Readonly<Record<string, number>> = this.#at): void {
     this.#session.redesign(withSurge({ ...this.#course.variants, at }, this.#surge));
   }
-  #isGated(after: 'machine' | 'wave'): boolean {
-    return this.#session.opened.cluster.upgrade.gates.some((gate) => gate.after === after);
+  async #gates(place: GatedPlace): Promise<void> {
+    this.#ungated.set(keyOfPlace(place), place);
+    await this.#write();
   }
   /** One state alone is all that there is to be at. */
   get #isRecorded(): boolean {
@@ -170,3 +175,6 @@ export class Moves {
     await this.#write();
   }
 }
+
+/** One wave at a time is under way. */
+const keyOfPlace = ({ machine = '' }: Partial<GatedPlace>): string => machine;

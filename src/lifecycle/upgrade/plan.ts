@@ -101,7 +101,9 @@ function withLosses(session: Session, course: Course): Plan {
 /** What `--only` names of the hops that one run of it comes to. Throws UserError where it may not go alone. */
 function partOfHops(session: Session, course: Course, looks: readonly HopLook[], only: Only): readonly HopLook[] {
   const moves = new Moves(session, course);
-  const masters = machinesOf(session.design.topology, 'master').map(({ name }) => [name, moves.kubernetesOf(name)] as const);
+  const masters = machinesOf(session.design.topology, 'master').map(
+    ({ name }) => [name, moves.versionsOf(name).kubernetes] as const,
+  );
   const hops = looks.map(({ waves }) => waves);
   return onlyOfHops(only, hops, new Map(masters)).flatMap((waves, index) => {
     const look = looks[index];

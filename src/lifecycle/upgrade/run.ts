@@ -13,6 +13,7 @@ import { recoveryTask, rolloutDigest, takePoint, touchesControlPlane } from '../
 import { runPlan } from '../round.ts';
 import { maxRounds, notConverging } from '../rounds.ts';
 import type { Session } from '../session.ts';
+import { askAgain } from './ask-again.ts';
 import { ensureAssets } from './assets.ts';
 import type { Course, Hop } from './course.ts';
 import { type HopOptions, runHop } from './hop.ts';
@@ -46,6 +47,7 @@ export class UpgradeRun {
   readonly #moves: Moves;
   /** One is still to be taken, before etcd or a master is touched. */
   #takesPoint: boolean;
+  #asksAgain = true;
   readonly done: WaveResult[] = [];
 
   constructor(session: Session, course: Course, options: RunOptions, takesPoint: boolean) {
@@ -77,7 +79,14 @@ export class UpgradeRun {
       if (this.#pausesAfter(this.done.slice(before)) && later().length > 0)
         return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left: later().map(shortOf) };
     }
-    return undefined;
+    return this.askAgain([]);
+  }
+
+  /** Once a run, and when all is healed: what a run before this one has left ungated. `waves`: who is gated in a turn of its own, which begins next. */
+  async askAgain(waves: readonly Wave[]): Promise<undefined> {
+    if (!this.#asksAgain) return;
+    this.#asksAgain = false;
+    await askAgain(this.#session, this.#moves, waves);
   }
 
   /** Not after a hop in which nothing of that was left to do: a run that goes on would pause there again, for ever. */
@@ -91,6 +100,7 @@ export class UpgradeRun {
     for (let found = first; ; found = aheadOf(await this.#look(hop))) {
       found = await this.#heal(found, hop);
       const part = this.#partOf(found.waves);
+      if (part.length > 0) await this.askAgain(part);
       await this.#recoveryPoint(part, this.#session.signal);
       const outcome = await runHop(this.#session, this.#moves, hop, part, this.#options, (result) => this.done.push(result));
       const left = outcome.notBegun.map(({ turn }) => shortOf(turn));
@@ -128,7 +138,7 @@ export class UpgradeRun {
   #partOf(waves: readonly Wave[]): readonly Wave[] {
     if (!this.#options.only) return waves;
     const masters = machinesOf(this.#session.design.topology, 'master');
-    return only(this.#options.only, waves, new Map(masters.map(({ name }) => [name, this.#moves.kubernetesOf(name)])));
+    return only(this.#options.only, waves, new Map(masters.map(({ name }) => [name, this.#moves.versionsOf(name).kubernetes])));
   }
 
   /** Who is not seen has no turn: no hop begins beside it, or others would go where its API server has not been. */

@@ -2,7 +2,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { runGates } from '../../rollout/gates.ts';
-import { during } from '../../run/during.ts';
 import type { RolloutRecord } from '../identity.ts';
 import { kubeconfigOf } from '../kubeconfig.ts';
 import type { Session } from '../session.ts';
@@ -48,17 +47,4 @@ export function openUserGates(session: Session): UserGates {
       if (directory) await rm(await directory, { recursive: true, force: true });
     },
   };
-}
-
-/** Those of what a run before this one has moved, where they failed or were not asked any more: nothing else moves before they have succeeded. */
-export async function askAgain(session: Session): Promise<void> {
-  const places = session.record?.rollout?.ungated ?? [];
-  if (places.length === 0) return;
-  const gates = openUserGates(session);
-  try {
-    for (const place of places)
-      await during(`gate ${place.machine ?? place.wave}`, session.emit, () => gates.ask(place, session.signal));
-  } finally {
-    await gates.close();
-  }
 }

@@ -69,3 +69,38 @@ describe('a gate of the user that fails', () => {
     expect((await cluster.record()).rollout).toBeUndefined();
   });
 });
+
+describe("a gate of Slipway's own that fails", () => {
+  const to = (more: NonNullable<Parameters<typeof aCluster>[0]>) =>
+    aCluster({ etcd: { count: 1 }, masters: { count: 2 }, kubernetes: { version: '1.35.4' }, ...more });
+  const standing = standingAs(to({}), time);
+  const other = to({ kubernetes: { version: '1.36.3' } });
+
+  test.each([
+    { kind: 'a master', ails: 'master-a', file: other },
+    { kind: 'a worker', ails: 'workers-a-1', file: other },
+    { kind: 'a worker, where nothing but packages differs', ails: 'workers-a-1', file: to({ os: { packages: '1970-01-01' } }) },
+  ])('after $kind is asked again by the next run, and nothing moves before it has succeeded', async ({ ails, file }) => {
+    const cluster = await standing();
+    cluster.ailing.set(ails, 'kube-proxy.service is not well');
+    await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { where: ails } });
+    expect((await cluster.record()).rollout?.ungated).toContainEqual({ wave: expect.any(String), machine: ails });
+    const moved = cluster.digest();
+    for (const _ of [1, 2]) await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { where: ails } });
+    expect(cluster.digest()).toBe(moved);
+    cluster.ailing.clear();
+    expect((await cluster.upgrade(file)).outcome).toBe('done');
+    expect((await cluster.record()).rollout).toBeUndefined();
+  });
+
+  test('is not asked before a turn that its machine has anyway: that may be what mends it', async () => {
+    const cluster = await standing();
+    cluster.ailing.set('master-a', 'kube-scheduler.service is not well');
+    await expect(cluster.upgrade(other)).rejects.toThrow();
+    const mended = to({ kubernetes: { version: '1.36.3', extraArgs: { scheduler: { v: '3' } } } });
+    cluster.onAct = (act) => {
+      if (act.startsWith('update host.bundle/master-a')) cluster.ailing.clear();
+    };
+    expect((await cluster.upgrade(mended)).outcome).toBe('done');
+  });
+});
