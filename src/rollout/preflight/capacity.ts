@@ -1,8 +1,10 @@
 import type { Obstacle } from '../rollout.ts';
-import { type Amounts, minus, type NodeRoom, none, type PodDemand, plus, type Taint, type Toleration } from './demand.ts';
+import { worstCombinations } from './combinations.ts';
+import type { NodeRoom, PodDemand } from './demand.ts';
+import { newPlacing, type Placed, type Placing } from './placing.ts';
 
 /** Nodes that drain under one cap. */
-interface Lane {
+export interface DrainLane {
   readonly name: string;
   readonly nodes: readonly string[];
   /** At most. */
@@ -15,112 +17,120 @@ interface Lane {
 export interface DrainCapacity {
   readonly nodes: readonly NodeRoom[];
   readonly pods: readonly PodDemand[];
-  readonly lanes: readonly Lane[];
-  /** Over all lanes. */
+  /** Of each wave the lanes, which go on side by side. */
+  readonly waves: readonly (readonly DrainLane[])[];
+  /** Over all lanes of a wave. */
   readonly maxDrains: number;
 }
 
 /**
- * Would the pods of the fullest nodes of each lane find room on the others while those are away? By requests, node selectors and taints: roughly, as only
- * the scheduler knows, and lane by lane. A pod that could run nowhere else at all (one worker, a pool of one) is a warning: it is interrupted.
+ * Would the pods of each node that drains find room on the others while it is away, and those of nodes that may be away together? By requests, node selectors,
+ * required node affinity and taints. A pod that could run nowhere else at all (one worker, a pool of one) is a warning: it is interrupted.
+ *
+ * Only the scheduler knows: pod affinity and anti-affinity, topology spread, the zones and the number of a node's volumes, host ports, extended resources
+ * (GPUs), preemption, and pods that wait for a place already are not asked about. Nothing found is no promise.
  */
-export function capacityForDrain({ nodes, pods, lanes, maxDrains }: DrainCapacity): readonly Obstacle[] {
-  const living = pods.filter(({ finished }) => !finished);
-  const on = Map.groupBy(living, ({ node }) => node);
-  return lanes.flatMap((lane) => {
-    const names = new Set(lane.nodes);
-    const own = nodes
-      .filter(({ name }) => names.has(name))
-      .map((node) => ({ node, full: share(asksOf(on.get(node.name), 'moves'), node) }));
-    const atOnce = lane.forGood ? own.length : Math.max(1, Math.min(lane.atOnce, maxDrains));
-    const away = own.toSorted((a, b) => b.full - a.full).slice(0, atOnce);
-    return obstaclesOf(
-      lane,
-      away.map(({ node }) => node),
-      { nodes, on },
-    );
+export function capacityForDrain({ nodes, pods, waves, maxDrains }: DrainCapacity): readonly Obstacle[] {
+  const placing = newPlacing(nodes, pods);
+  const nameOf = (node: number): string => nodes[node]?.name ?? '';
+  return waves.flatMap((wave) => {
+    const lanes = wave.flatMap((lane): readonly Numbered[] => {
+      const numbers = lane.nodes.flatMap((name) => placing.numberOf.get(name) ?? []);
+      const { surge, forGood = false } = lane;
+      const atOnce = forGood ? numbers.length : Math.max(1, Math.min(lane.atOnce, maxDrains));
+      return numbers.length > 0 ? [{ name: lane.name, nodes: numbers, atOnce, surge, forGood }] : [];
+    });
+    const [going, coming] = [lanes.filter(({ forGood }) => forGood), lanes.filter(({ forGood }) => !forGood)];
+    const alone = coming.map((lane) => ({ lane, tries: lane.nodes.map((node) => tried(placing, [node], [lane])) }));
+    const together = worstCombinations(placing, coming, maxDrains).map((away) => tried(placing, away, coming));
+    return [
+      ...going.flatMap((lane) => said([tried(placing, lane.nodes, [lane])], nameOf)),
+      ...alone.flatMap(({ tries }) => said(tries, nameOf)),
+      ...said(
+        beyond(
+          together,
+          alone.flatMap(({ tries }) => tries),
+        ),
+        nameOf,
+        'the worst',
+      ),
+    ];
   });
 }
 
-interface Placed {
-  readonly nodes: readonly NodeRoom[];
-  readonly on: ReadonlyMap<string, readonly PodDemand[]>;
+interface Numbered {
+  readonly name: string;
+  readonly nodes: readonly number[];
+  readonly atOnce: number;
+  readonly surge: number;
+  readonly forGood: boolean;
 }
-function obstaclesOf(
-  { name: where, surge, forGood = false }: Lane,
-  away: readonly NodeRoom[],
-  { nodes, on }: Placed,
-): readonly Obstacle[] {
-  const gone = new Set(away.map(({ name }) => name));
-  const [fullest] = away;
-  const moving = [...gone].flatMap((name) => (on.get(name) ?? []).filter(({ stays }) => !stays));
-  const others = nodes
-    .filter(({ name, usable }) => usable && !gone.has(name))
-    .map((node) => ({ node, free: minus(node.allocatable, asksOf(on.get(node.name))) }));
-  const surged = fullest
-    ? Array.from({ length: surge }, () => ({
-        node: fullest,
-        free: minus(fullest.allocatable, asksOf(on.get(fullest.name), 'stays')),
-      }))
-    : [];
-  const rooms = [...others, ...surged];
-  const movable = moving.filter((pod) => rooms.some(({ node }) => admits(node, pod)));
-  // First fit, the largest first.
-  const homeless = movable
-    .toSorted((a, b) => share(b.asks, fullest) - share(a.asks, fullest))
-    .filter((pod) => {
-      const room = rooms.find(({ node, free }) => admits(node, pod) && fits(pod.asks, free));
-      if (room) room.free = minus(room.free, pod.asks);
-      return room === undefined;
-    });
-  const are = gone.size === 1 ? 'is' : 'are';
-  const drained = forGood ? `once ${named([...gone].toSorted())} ${are} gone` : `while ${[...gone].join(', ')} ${are} away`;
-  return [
-    ...said(homeless, (pods) => ({
-      severity: 'error',
-      where,
-      what: `${drained} ${pods} no room on the ${forGood ? 'nodes that stay' : 'other nodes'}`,
-      next: forGood
-        ? 'keep more workers, or lower the requests of these pods'
-        : gone.size > 1
-          ? 'lower maxUnavailable or upgrade.maxDrains, or add workers'
-          : 'add a worker, lower the requests of these pods, or let the pool surge (strategy replace, maxSurge 1)',
-    })),
-    ...said(
-      moving.filter((pod) => !movable.includes(pod)),
-      (pods) => ({
-        severity: 'warning',
-        where,
-        what: `${drained} ${pods} no other node to run on`,
-        next: forGood
-          ? 'they do not run until there is a node that takes them: keep one, or delete them'
-          : 'they are interrupted until a node like it is back; one more worker would take them',
-      }),
-    ),
-  ];
+interface Tried extends Placed {
+  readonly lanes: readonly Numbered[];
+  readonly away: readonly number[];
+}
+function tried(placing: Placing, away: readonly number[], among: readonly Numbered[]): Tried {
+  const members = among.map((lane) => {
+    const own = new Set(lane.nodes);
+    return { lane, away: away.filter((node) => own.has(node)) };
+  });
+  const lanes = members.filter((each) => each.away.length > 0);
+  const spares = lanes.flatMap(({ lane: { surge }, away: [like] }) => (like === undefined ? [] : [{ like, count: surge }]));
+  return { lanes: lanes.map(({ lane }) => lane), away, ...placing.place(away, spares) };
 }
 
-function said(pods: readonly PodDemand[], obstacle: (pods: string) => Obstacle): readonly Obstacle[] {
-  if (pods.length === 0) return [];
-  const why = named(pods.map(({ name }) => name));
-  return [{ ...obstacle(pods.length === 1 ? 'one pod finds' : `${pods.length} pods find`), why }];
+/** What several nodes lack, where each alone lacks nothing: mended is that first. */
+function beyond(together: readonly Tried[], alone: readonly Tried[]): readonly Tried[] {
+  const short = new Set(alone.filter(({ homeless }) => homeless.length > 0).flatMap(({ lanes }) => lanes));
+  const stranded = new Set(alone.flatMap((each) => each.stranded));
+  return together.map((each) => ({
+    ...each,
+    homeless: each.lanes.some((lane) => short.has(lane)) ? [] : each.homeless,
+    stranded: each.stranded.filter((pod) => !stranded.has(pod)),
+  }));
 }
+
+function said(tries: readonly Tried[], nameOf: (node: number) => string, others?: 'the worst'): readonly Obstacle[] {
+  return (['homeless', 'stranded'] as const).flatMap((which): readonly Obstacle[] => {
+    const short = tries.filter((each) => each[which].length > 0);
+    const worst = short.reduce<Tried | undefined>((a, b) => (a && a[which].length >= b[which].length ? a : b), undefined);
+    if (!worst) return [];
+    const rest = others ? [] : short.filter((each) => each !== worst).flatMap(({ away }) => away.map(nameOf));
+    const why = named(worst[which].map(({ name }) => name));
+    const more =
+      rest.length > 0 ? `; others while ${named(rest)} ${areIs(rest)} away${rest.length > 1 ? ', one at a time' : ''}` : '';
+    return [{ ...words(worst, which, nameOf), why: `${why}${more}` }];
+  });
+}
+
+function words({ lanes, away, ...short }: Tried, which: 'homeless' | 'stranded', nameOf: (node: number) => string): Obstacle {
+  const forGood = lanes.some((lane) => lane.forGood);
+  const gone = away.map(nameOf);
+  const drained = forGood ? `once ${named(gone.toSorted())} ${areIs(gone)} gone` : `while ${named(gone)} ${areIs(gone)} away`;
+  const pods = short[which].length === 1 ? 'one pod finds' : `${short[which].length} pods find`;
+  const where = lanes.map(({ name }) => name).join(', ');
+  if (which === 'stranded')
+    return {
+      severity: 'warning',
+      where,
+      what: `${drained} ${pods} no other node to run on`,
+      next: forGood
+        ? 'they do not run until there is a node that takes them: keep one, or delete them'
+        : 'they are interrupted until a node like it is back; one more worker would take them',
+    };
+  return {
+    severity: 'error',
+    where,
+    what: `${drained} ${pods} no room on the ${forGood ? 'nodes that stay' : 'other nodes'}`,
+    next: forGood
+      ? 'keep more workers, or lower the requests of these pods'
+      : gone.length > 1
+        ? 'lower maxUnavailable or upgrade.maxDrains, or add workers'
+        : 'add a worker, lower the requests of these pods, or let the pool surge (strategy replace, maxSurge 1)',
+  };
+}
+
+const areIs = (names: readonly string[]): string => (names.length === 1 ? 'is' : 'are');
 const shown = 20;
 const named = (names: readonly string[]): string =>
   [...names.slice(0, shown), ...(names.length > shown ? [`and ${names.length - shown} more`] : [])].join(', ');
-
-const asksOf = (pods: readonly PodDemand[] = [], which?: 'moves' | 'stays'): Amounts =>
-  pods
-    .filter(({ stays }) => which === undefined || stays === (which === 'stays'))
-    .reduce((sum, { asks }) => plus(sum, asks), none);
-const fits = (asks: Amounts, free: Amounts): boolean =>
-  asks.cpu <= free.cpu + 1e-9 && asks.memory <= free.memory && asks.pods <= free.pods;
-const share = ({ cpu, memory }: Amounts, node: NodeRoom | undefined): number =>
-  node ? Math.max(cpu / (node.allocatable.cpu || 1), memory / (node.allocatable.memory || 1)) : 0;
-/** Would the scheduler ask at all? */
-const admits = ({ labels, taints }: NodeRoom, { selector, tolerations }: PodDemand): boolean =>
-  Object.entries(selector).every(([key, value]) => labels[key] === value) &&
-  taints.every((taint) => tolerations.some((each) => tolerates(each, taint)));
-const tolerates = ({ key, operator, value, effect }: Toleration, taint: Taint): boolean =>
-  (effect === '' || effect === taint.effect) &&
-  (key === '' ? operator === 'Exists' : key === taint.key && (operator === 'Exists' || value === taint.value));

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { quantityOf } from '../../config/quantity.ts';
 import { cordonedByUs, isCordonedByOthers } from '../../kube/drain/cordon.ts';
 import { staying } from '../../kube/drain/leaving.ts';
-import { type Pod, podOf, staysBecause } from '../../kube/drain/pod.ts';
+import { type NodeTerms, nodeTermsSchema, type Pod, podOf, staysBecause } from '../../kube/drain/pod.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 
 /** Cores and bytes; `pods` counts. */
@@ -37,6 +37,8 @@ export interface PodDemand {
   readonly node: string;
   readonly asks: Amounts;
   readonly selector: Readonly<Record<string, string>>;
+  /** Required node affinity. */
+  readonly affinity: NodeTerms | undefined;
   readonly tolerations: readonly Toleration[];
   /** It goes with its node: of a DaemonSet, static, or finished. */
   readonly stays: boolean;
@@ -69,6 +71,11 @@ const podSchema = z.looseObject({
     overhead: quantities,
     resources: z.looseObject({ requests: quantities }).prefault({}),
     nodeSelector: z.record(z.string(), z.string()).default({}),
+    affinity: z
+      .looseObject({
+        nodeAffinity: z.looseObject({ requiredDuringSchedulingIgnoredDuringExecution: nodeTermsSchema.optional() }).optional(),
+      })
+      .nullish(),
     tolerations: z
       .array(z.looseObject({ key: text, operator: z.string().default('Equal'), value: text, effect: text }))
       .default([]),
@@ -133,14 +140,17 @@ export function podDemand(object: KubeObject, pod: Pod = podOf(object)): PodDema
     memory: requests.memory === undefined ? Math.max(running.memory, starting.memory) : whole.memory,
     pods: 1,
   };
+  const stays = staysBecause(pod) !== undefined;
   const asks = plus(together, { ...amountsOf(spec.overhead), pods: 0 });
   return {
     name: `${pod.namespace}/${pod.name}`,
     node: pod.node,
     asks,
     selector: spec.nodeSelector,
+    // A DaemonSet's name one node each: of no use, and thousands.
+    affinity: stays ? undefined : spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
     tolerations: spec.tolerations,
-    stays: staysBecause(pod) !== undefined,
+    stays,
     finished: pod.phase === 'Succeeded' || pod.phase === 'Failed',
   };
 }

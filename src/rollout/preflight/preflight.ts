@@ -10,7 +10,7 @@ import { sparesOf } from '../lanes.ts';
 import type { Hop } from '../path.ts';
 import type { Lane, Obstacle, Wave } from '../rollout.ts';
 import { deprecatedApis, deprecatedLines, storedObjects } from './apis.ts';
-import { capacityForDrain } from './capacity.ts';
+import { capacityForDrain, type DrainLane } from './capacity.ts';
 import type { NodeRoom, PodDemand } from './demand.ts';
 import { nodeRoom } from './demand.ts';
 import { healthObstacles } from './health.ts';
@@ -130,7 +130,7 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ...capacityForDrain({
       nodes: api.nodes,
       pods,
-      lanes: [...waves.flatMap(({ lanes }) => lanes.flatMap(drains)), ...goneForGood(waves, made)],
+      waves: [...waves.map(({ lanes }) => lanes.flatMap(drains)), goneForGood(waves, made)],
       maxDrains,
     }),
   ];
@@ -157,7 +157,7 @@ const unasked = (silent: readonly string[] = []): readonly Obstacle[] =>
         },
       ];
 
-function drains(lane: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
+function drains(lane: Lane): readonly DrainLane[] {
   const { name, turns, maxUnavailable } = lane;
   const nodes = turns.filter(({ drain }) => drain).map(({ machine }) => machine);
   if (nodes.length === 0) return [];
@@ -166,7 +166,7 @@ function drains(lane: Lane): Parameters<typeof capacityForDrain>[0]['lanes'] {
 }
 
 /** Machines that are no longer wanted: what stays has to do without all of them. Those that are made first count as nodes like theirs. */
-function goneForGood(waves: readonly Wave[], made: number): ReturnType<typeof drains> {
+function goneForGood(waves: readonly Wave[], made: number): readonly DrainLane[] {
   const lanes = waves.flatMap((wave) => wave.lanes);
   const spares = new Set(lanes.flatMap(({ first }) => first.map(({ machine }) => machine)));
   const nodes = lanes.flatMap(({ last }) => last).filter(({ machine, drain }) => drain && !spares.has(machine));

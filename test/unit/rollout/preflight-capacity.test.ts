@@ -47,7 +47,7 @@ test('members of groups that have one made before theirs goes need no room on th
   };
   expect(obstacles(pool(1), { pods })).toEqual([]);
   expect(obstacles(pool(0), { pods })).toEqual([
-    'error pool workers: while workers-1 is away one pod finds no room on the other nodes: shop/web-1',
+    'error pool workers: while workers-1 is away one pod finds no room on the other nodes: shop/web-1; others while workers-2, workers-3 are away, one at a time',
   ]);
 });
 
