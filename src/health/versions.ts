@@ -1,5 +1,6 @@
 import type { Finding } from '../config/finding.ts';
-import { type SkewFacts, skewOf } from './skew.ts';
+import { asClients, type ComponentFact, mastersIn } from './components.ts';
+import { skewOf } from './skew.ts';
 import type { EtcdStatus, NodeStatus, VersionStatus } from './status.ts';
 
 export interface VersionFacts {
@@ -8,35 +9,32 @@ export interface VersionFacts {
   /** What each API server says of itself, by its master; undefined: it gave no answer. */
   readonly servers: ReadonlyMap<string, string | undefined>;
   readonly nodes: readonly NodeStatus[];
+  /** kube-proxies, controller managers, schedulers, where their machines were seen. */
+  readonly components: readonly ComponentFact[];
   readonly etcd: readonly EtcdStatus[];
 }
 
-export function versionStatus({ wanted, inForce, servers, nodes, etcd }: VersionFacts): VersionStatus {
+export function versionStatus({ wanted, inForce, servers, nodes, components, etcd }: VersionFacts): VersionStatus {
   const apiServers = [...servers].flatMap(([name, version]) => (version === undefined ? [] : [{ name, version }]));
   const kubelets = nodes
     .filter(({ kubelet }) => kubelet !== '')
-    .map(({ name, role, kubelet }) => ({ name, role, version: kubelet }));
+    .map(({ name, kubelet }) => ({ component: 'kubelet' as const, name, version: kubelet }));
   const members = etcd
     .filter(({ cluster }) => cluster === 'main')
     .flatMap(({ members: all }) => all.flatMap(({ name, version }) => (version === undefined ? [] : [{ name, version }])));
-  const running = [...byVersion('kube-apiserver', apiServers), ...byVersion('kubelet', kubelets), ...byVersion('etcd', members)];
-  const breaches = skewOf({
-    apiServers,
-    clients: kubelets.map(({ name, role, version }) => ({
-      component: 'kubelet',
-      name,
-      version,
-      ...(role === 'master' && { server: name }),
-    })),
-    etcd: members,
-  });
-  const silent = [...servers].flatMap(([name, version]) => (version === undefined ? [name] : []));
-  return { wanted, inForce, running, silent, skew: breaches.map(({ what }) => what) };
+  const clients = asClients([...kubelets, ...components], mastersIn(nodes));
+  return {
+    wanted,
+    inForce,
+    running: [
+      ...byVersion('kube-apiserver', apiServers),
+      ...[...Map.groupBy(clients, ({ component }) => component)].flatMap(([component, found]) => byVersion(component, found)),
+      ...byVersion('etcd', members),
+    ],
+    silent: [...servers].flatMap(([name, version]) => (version === undefined ? [name] : [])),
+    skew: skewOf({ apiServers, clients, etcd: members }).map(({ what }) => what),
+  };
 }
-
-/** As `status` has read them: who asks for more than it does asks nobody twice. */
-export const apiServersOf = ({ running }: VersionStatus): SkewFacts['apiServers'] =>
-  running.flatMap(({ component, version, on }) => (component === 'kube-apiserver' ? on.map((name) => ({ name, version })) : []));
 
 type Running = VersionStatus['running'][number];
 const byVersion = (

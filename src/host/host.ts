@@ -100,6 +100,8 @@ export interface UnitFacts {
   readonly stale: boolean;
   /** SHA-256 of the unit file on disk; empty: there is none. */
   readonly sha256: string;
+  /** That is the unit of the last applied manifest: nothing was held back, and nobody has changed it by hand. */
+  readonly asApplied: boolean;
   /** What it reads only at start, by the last applied manifest. */
   readonly inputs: readonly string[];
   /** `up` never restarts it while it serves. */

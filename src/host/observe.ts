@@ -33,6 +33,7 @@ export function parseObserve(text: string): HostFacts {
       stale:
         show.active === 'active' && !show.pending && isStale(name, unit.inputs, texts.get(`/run/slipway/inputs/${name}`), sums),
       sha256: sums.get(`${unitDirectory}/${name}`) ?? '',
+      asApplied: sums.get(`${unitDirectory}/${name}`) === unit.digest,
       inputs: unit.inputs,
       serving: unit.serving,
       waitsFor: show.active === 'active' ? undefined : waitsFor,
@@ -103,7 +104,7 @@ interface Head {
   reboot: string | undefined;
   readonly identity: Record<string, string>;
   readonly files: string[];
-  readonly units: Map<string, { serving: boolean; inputs: string[]; unmet: string[] }>;
+  readonly units: Map<string, { serving: boolean; digest: string; inputs: string[]; unmet: string[] }>;
   readonly assets: string[];
   readonly certificates: Map<string, { path: string; fits: boolean }>;
 }
@@ -135,7 +136,7 @@ function parseHead(lines: readonly string[]): Head {
     else if (word === 'reboot') head.reboot = kept(line.slice('reboot '.length));
     else if (word === 'env') parseEnv(line.slice(4), head.identity);
     else if (word === 'file') head.files.push(a);
-    else if (word === 'unit') head.units.set(a, { serving: b === 'serving', inputs: [], unmet: [] });
+    else if (word === 'unit') head.units.set(a, { serving: b === 'serving', digest: c, inputs: [], unmet: [] });
     else if (word === 'input') unit(a).inputs.push(b);
     else if (word === 'condition') {
       if (b === 'unmet') unit(a).unmet.push(c);

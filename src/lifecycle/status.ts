@@ -7,6 +7,7 @@ import { apiFindings, apiStatus } from '../health/api.ts';
 import { capacityFindings } from '../health/capacity.ts';
 import { certificateFindings, certificateStatuses } from '../health/certificates.ts';
 import { clockFindings } from '../health/clocks.ts';
+import { componentFacts } from '../health/components.ts';
 import { driftFindings, driftStatus } from '../health/drift.ts';
 import { etcdFindings, etcdStatuses } from '../health/etcd.ts';
 import { type MachineFacts, machineFindings, machineStatus } from '../health/machines.ts';
@@ -68,6 +69,7 @@ async function statusOf(session: Session, look: Look, server: string | undefined
     inForce: record?.versions.kubernetes,
     servers,
     nodes,
+    components: componentFacts(hosts),
     etcd,
   });
   const base = {

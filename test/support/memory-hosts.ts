@@ -80,8 +80,8 @@ export class MemoryHosts implements Hosts {
       `bundle ${bundle.name}`,
       ...Object.entries(identity).map(([key, value]) => `env ${key}="${value.replaceAll(/["\\$`]/g, '\\$&')}"`),
       ...[...paths].map((path) => `file ${path}`),
-      ...bundle.units.flatMap(({ name: unit, serving, inputs }) => [
-        `unit ${unit} ${serving ? 'serving' : '-'}`,
+      ...bundle.units.flatMap(({ name: unit, text, serving, inputs }) => [
+        `unit ${unit} ${serving ? 'serving' : '-'} ${sha256(text)}`,
         ...inputs.map((path) => `input ${unit} ${path}`),
       ]),
       ...bundle.assets.map(({ path }) => `asset ${path}`),

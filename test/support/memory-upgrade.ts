@@ -206,6 +206,12 @@ export class UpgradableCluster {
         this.world.things.delete(address);
     this.api.reschedule(name);
   }
+  /** On this machine something else lies and runs than anybody designed. */
+  holds(name: string, edit: (bundle: Bundle) => Bundle): void {
+    const held = this.#hosts.held.get(name);
+    if (!held) throw new Error(`${name} holds nothing`);
+    this.#hosts.held.set(name, { ...held, bundle: edit(held.bundle) });
+  }
   machines(): readonly string[] {
     return this.#named('local.machine').toSorted();
   }

@@ -70,6 +70,7 @@ export function factsOf(design: Designed, machine: string, lies: Readonly<Record
           enabled: true,
           stale: false,
           sha256: sha256(lies[name] ?? text),
+          asApplied: lies[name] === undefined,
           inputs,
           serving,
           waitsFor: undefined,

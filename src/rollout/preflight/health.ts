@@ -13,6 +13,8 @@ export interface HealthInput {
   /** Machines that this upgrade takes away: what is not well there goes with them. */
   readonly leaving?: ReadonlySet<string>;
 }
+/** Why something is no obstacle. */
+export const goesOn = 'its turn was begun and not brought to its end: the upgrade goes on there';
 const nobody: ReadonlySet<string> = new Set();
 
 /** What the upgrade itself brings about, or what is asked elsewhere by name. */
@@ -57,9 +59,7 @@ export function healthObstacles({
         what,
         ...(mended
           ? {
-              why: back
-                ? 'it is brought back to what is in force before the first turn'
-                : 'its turn was begun and not brought to its end: the upgrade goes on there',
+              why: back ? 'it is brought back to what is in force before the first turn' : goesOn,
             }
           : whys && { why: whys }),
         ...(!mended && next !== undefined && { next }),

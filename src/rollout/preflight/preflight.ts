@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { minorOf } from '../../assets/version-order.ts';
 import type { Finding } from '../../config/finding.ts';
 import type { Options } from '../../config/kubernetes-options.ts';
+import { apiServersOf, asClients, componentsOf, mastersIn } from '../../health/components.ts';
 import type { EtcdStatus, NodeStatus, VersionStatus } from '../../health/status.ts';
-import { apiServersOf } from '../../health/versions.ts';
 import type { KubeApi } from '../../kube/client.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { sparesOf } from '../lanes.ts';
@@ -114,6 +114,8 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ...skewObstacles(
       {
         apiServers: apiServersOf(versions),
+        others: asClients(componentsOf(versions), mastersIn(nodes)),
+        underWay,
         kubelets: nodes.flatMap(({ name, role, kubelet, ready }) =>
           role === 'master' || role === 'worker' ? [{ name, role, version: kubelet, away: ready !== true }] : [],
         ),

@@ -2,6 +2,7 @@ import { minorOf } from '../../assets/version-order.ts';
 import { type ApiClient, type SkewFacts, skewOf } from '../../health/skew.ts';
 import type { Hop } from '../path.ts';
 import type { Obstacle } from '../rollout.ts';
+import { goesOn } from './health.ts';
 
 /** A kubelet, by the Node's last word. `away`: it is not Ready, so no turn of this upgrade brings it along. */
 export interface KubeletFact {
@@ -12,18 +13,24 @@ export interface KubeletFact {
 }
 export interface SkewInput {
   readonly apiServers: SkewFacts['apiServers'];
-  /** Controller managers, schedulers, kube-proxies, cloud controllers, where they were asked. */
+  /** Controller managers, schedulers, kube-proxies, where they were seen. */
   readonly others?: readonly ApiClient[];
   readonly kubelets: readonly KubeletFact[];
+  /** Machines whose turn a stopped upgrade had begun: what does not fit there is what going on mends. */
+  readonly underWay?: ReadonlySet<string>;
   /** Members of each etcd cluster. */
   readonly etcd: readonly SkewFacts['apiServers'][];
 }
 
+const nobody: ReadonlySet<string> = new Set();
 const comeBack = (name: string): string =>
   `bring it back (cluster up, cluster logs ${name} -u kubelet), or delete its Node if it is gone for good: cluster kubectl -- delete node ${name}`;
 
 /** Is the version skew policy kept now, and would it still be once the masters have made each hop while some node is away? */
-export function skewObstacles({ apiServers, others = [], kubelets, etcd }: SkewInput, hops: readonly Hop[]): readonly Obstacle[] {
+export function skewObstacles(
+  { apiServers, others = [], kubelets, underWay = nobody, etcd }: SkewInput,
+  hops: readonly Hop[],
+): readonly Obstacle[] {
   const clients = kubelets.map(
     ({ name, version, role }): ApiClient => ({ component: 'kubelet', name, version, ...(role === 'master' && { server: name }) }),
   );
@@ -34,11 +41,13 @@ export function skewObstacles({ apiServers, others = [], kubelets, etcd }: SkewI
   ];
   const broken = now.flat().map(({ on, what }): Obstacle => {
     const [first = ''] = on;
+    const where = on.join(', ');
+    if (on.every((name) => underWay.has(name))) return { severity: 'warning', where, what, why: goesOn };
     const gone = on.some((name) => away.has(name));
     const next = gone
       ? comeBack(first)
       : 'bring the versions together first: cluster up converges each machine to the version in force';
-    return { severity: 'error', where: on.join(', '), what, why: "Kubernetes' version skew policy is broken already", next };
+    return { severity: 'error', where, what, why: "Kubernetes' version skew policy is broken already", next };
   });
   const known = new Set(now.flat().flatMap(({ on }) => on));
   return [

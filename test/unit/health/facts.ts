@@ -23,6 +23,7 @@ export const aUnit = (active: string, over: Partial<UnitFacts> = {}): UnitFacts 
   enabled: true,
   stale: false,
   sha256: '',
+  asApplied: true,
   inputs: [],
   serving: false,
   waitsFor: undefined,

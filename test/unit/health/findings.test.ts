@@ -204,6 +204,7 @@ describe('nodes', () => {
           inForce: '1.36.3',
           servers: new Map([['master-a', '1.36.3']]),
           nodes: base ? [{ ...base, kubelet }] : [],
+          components: [],
           etcd: [],
         }),
       );
@@ -216,7 +217,7 @@ describe('nodes', () => {
   test('each API server counts for itself; of one that does not say its version, nothing is guessed', () => {
     const of = (kubelet: string, ...servers: readonly (readonly [string, string | undefined])[]) => {
       const nodes = look(node('w-1', 'True')).map((each) => ({ ...each, kubelet }));
-      return versionStatus({ wanted: '1.36.3', inForce: '1.36.3', servers: new Map(servers), nodes, etcd: [] });
+      return versionStatus({ wanted: '1.36.3', inForce: '1.36.3', servers: new Map(servers), nodes, components: [], etcd: [] });
     };
     const between = of('1.36.3', ['master-a', '1.36.3'], ['master-b', '1.35.4']);
     expect(between.running.slice(0, 2)).toEqual([

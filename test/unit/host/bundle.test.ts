@@ -152,6 +152,7 @@ describe('an API server whose configuration changes', () => {
     enabled: true,
     stale: false,
     sha256: 'a'.repeat(64),
+    asApplied: true,
     inputs: ['/etc/a'],
     serving: true,
     waitsFor: undefined,

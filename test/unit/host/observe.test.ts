@@ -15,10 +15,10 @@ const output = ({ head = '', sums = '', units = '', text = '' }: Said = {}): str
 --- units\n${units}--- text\n${text}--- probes\n--- end\n`;
 
 /** A running unit with one input, and what it recorded at its start. */
-const running = (record: string | undefined, { now = sum('a'), job = '' } = {}) =>
+const running = (record: string | undefined, { now = sum('a'), job = '', applied = sum('b') } = {}) =>
   parseObserve(
     output({
-      head: 'bundle demo\nfile /etc/a.conf\nunit a.service serving\ninput a.service /etc/a.conf\n',
+      head: `bundle demo\nfile /etc/a.conf\nunit a.service serving ${applied}\ninput a.service /etc/a.conf\n`,
       sums: `${now}  /etc/a.conf\n${sum('b')}  /etc/systemd/system/a.service\n`,
       units: `Id=a.service\nActiveState=active\nUnitFileState=enabled\n${job}`,
       text: record === undefined ? '' : `/run/slipway/inputs/a.service\n${record}`,
@@ -47,6 +47,11 @@ describe('what a host says', () => {
     );
     expect(certificates.get('c')).toEqual({ pem: body, keyFits: true });
   });
+});
+
+test('a unit that was held back, or changed by hand, is not that of the last bundle', () => {
+  expect(running(recorded)).toMatchObject({ asApplied: true, serving: true });
+  expect(running(recorded, { applied: sum('d') })).toMatchObject({ asApplied: false, serving: true });
 });
 
 describe('a unit is stale', () => {

@@ -152,6 +152,14 @@ describe('version skew', () => {
     );
     expect(found.map(({ where }) => where)).toEqual(['master-c', 'worker-a-1', 'master-a', 'etcd-a']);
   });
+  test('on a machine whose turn was cut, going on brings the versions together', () => {
+    const others = [
+      { component: 'kube-scheduler' as const, name: 'master-a', version: '1.36.3', server: 'master-a' },
+      { component: 'kube-proxy' as const, name: 'worker-a-1', version: '1.36.3' },
+    ];
+    const found = skewObstacles({ apiServers: servers, others, kubelets: [], underWay: new Set(['master-a']), etcd: [] }, hops);
+    expect(found.map(({ severity, where }) => `${severity} ${where}`)).toEqual(['warning master-a', 'error worker-a-1']);
+  });
 });
 
 describe('health', () => {
