@@ -288,14 +288,19 @@ export class UpgradableCluster {
     const [lowest, highest] = [oldest(new Map(apis)), newest(apis)];
     if (lowest !== undefined && highest !== undefined) {
       if (minorOf(highest) - minorOf(lowest) > 1) found.push(`API servers at ${lowest} and ${highest}`);
-      for (const program of ['kubelet', 'kube-proxy', 'kube-controller-manager', 'kube-scheduler'])
+      for (const [program, behind] of [
+        ['kubelet', 3],
+        ['kube-proxy', 3],
+        ['kube-controller-manager', 1],
+        ['kube-scheduler', 1],
+      ] as const)
         for (const [name, version] of this.running(program)) {
           // On a master everything talks to the master's own API server.
           const [least, most] = name.startsWith('master') ? this.#ownApi(name) : [lowest, highest];
           // Patches are of no account in the version skew policy: on the way back a master's API server goes first, too.
           if (least !== undefined && minorOf(version) > minorOf(least))
             found.push(`${program} of ${name} ${version}, an API server at ${least}`);
-          if (most !== undefined && minorOf(most) - minorOf(version) > 3)
+          if (most !== undefined && minorOf(most) - minorOf(version) > behind)
             found.push(`${program} of ${name} ${version}, an API server at ${most}`);
         }
     }
