@@ -17,11 +17,14 @@ import { healthObstacles } from './health.ts';
 import { optionObstacles } from './options.ts';
 import { removedKinds } from './removed-kinds.data.ts';
 import { skewObstacles } from './skew.ts';
+import { countLines, type LonelyKind, lonelyKinds, orphanedObjects } from './stored-kinds.ts';
 
 /** What of the API the checks look at. */
 export interface ApiWorld {
-  /** /metrics of the API servers, as far as they are about deprecated APIs. */
+  /** /metrics of the API servers, as far as they are about deprecated APIs, and how many objects of each kind are stored. */
   readonly metrics: readonly string[];
+  /** Kinds that the target has in no version of now. */
+  readonly lonely?: readonly LonelyKind[];
   /** Masters whose API servers did not say. */
   readonly silent?: readonly string[];
   /** Definitions, and objects of kinds of which the target has lost a version. */
@@ -29,7 +32,7 @@ export interface ApiWorld {
   readonly nodes: readonly NodeRoom[];
 }
 
-type Api = Pick<KubeApi, 'list' | 'raw'>;
+type Api = Pick<KubeApi, 'list' | 'raw' | 'kind'>;
 /** Asks each API server past the balancer. */
 type Servers = <T>(ask: (server: Pick<KubeApi, 'raw'>) => Promise<T>) => Promise<ReadonlyMap<string, T | undefined>>;
 
@@ -43,20 +46,24 @@ export async function readApiWorld(
   const gone = Object.entries(removedKinds)
     .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
     .map(([name]) => name.replace(/\/\S+/, ''));
-  const metricsOf = async (server: Pick<KubeApi, 'raw'>) => deprecatedLines(await server.raw('/metrics', { signal }));
+  const metricsOf = async (server: Pick<KubeApi, 'raw'>) => {
+    const text = await server.raw('/metrics', { signal });
+    return `${deprecatedLines(text)}\n${countLines(text)}`;
+  };
   const [said, groups, nodes, definitions] = await Promise.all([
     servers(metricsOf),
     api.raw('/apis', { signal }),
     api.list('v1', 'Node', { signal }),
     api.list('apiextensions.k8s.io/v1', 'CustomResourceDefinition', { signal }),
   ]);
-  const served = new Map(groupsSchema.parse(JSON.parse(groups)).groups.map((group) => [group.name, group.versions]));
+  const served = new Map(groupsSchema.parse(JSON.parse(groups)).groups.map(versionsOf));
+  const lonely = await lonelyKinds(api, served, { from, to, signal });
   const stored = await Promise.all(
     [...new Set(gone)].map((name) => {
       const [group = '', kind = ''] = name.split(' ');
-      const staying = (served.get(group) ?? [])
-        .map(({ groupVersion }) => groupVersion)
-        .filter((apiVersion) => (removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY) > minorOf(to) + 1);
+      const staying = (served.get(group) ?? []).filter(
+        (apiVersion) => (removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY) > minorOf(to) + 1,
+      );
       return listBy(api, staying, kind, signal);
     }),
   );
@@ -65,6 +72,7 @@ export async function readApiWorld(
     // Where none can be asked alone, whoever answers for all of them.
     metrics: metrics.length > 0 ? metrics : [await metricsOf(api)],
     silent: [...said].flatMap(([name, text]) => (text === undefined ? [name] : [])),
+    lonely,
     objects: [...definitions, ...stored.flat()],
     nodes: nodes.map(nodeRoom),
   };
@@ -72,6 +80,10 @@ export async function readApiWorld(
 const groupsSchema = z.looseObject({
   groups: z.array(z.looseObject({ name: z.string(), versions: z.array(z.looseObject({ groupVersion: z.string() })) })),
 });
+const versionsOf = ({ name, versions }: z.infer<typeof groupsSchema>['groups'][number]): readonly [string, readonly string[]] => [
+  name,
+  versions.map(({ groupVersion }) => groupVersion),
+];
 
 /** By the first version that has any. Never by one that goes: the API server would count this very question as a use of it. */
 async function listBy(api: Api, versions: readonly string[], kind: string, signal: AbortSignal): Promise<readonly KubeObject[]> {
@@ -129,6 +141,7 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
     ...deprecatedApis(api.metrics, target),
     ...unasked(api.silent),
     ...storedObjects(api.objects, target),
+    ...orphanedObjects(api.lonely ?? [], api.metrics, target),
     ...capacityForDrain({
       nodes: api.nodes,
       pods,

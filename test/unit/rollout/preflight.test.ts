@@ -587,6 +587,7 @@ test('all of it together, errors first', async () => {
         asked.push(`${apiVersion} ${kind}`);
         return [];
       },
+      kind: async () => undefined,
     },
     async (ask) =>
       new Map([
