@@ -146,6 +146,7 @@ async function measure(place: Place): Promise<object> {
       // Hosts in memory have no etcd to take a snapshot of.
       skipRecoveryPoint: true,
       allowDataLoss: false,
+      asks: true,
       confirm: async () => true,
       lockWaitMs: 0,
       stopping: new AbortController().signal,

@@ -105,6 +105,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       ...(saved && { saved }),
       ...(flags['pause-after'] && { pauseAfter: flags['pause-after'] }),
       ...ways,
+      asks: this.env.isTTY && !flags.yes,
       confirm: async (plan) => {
         if (!flags.yes && !saved) this.preview(rolloutView, plan);
         await this.confirm(`Carry out this upgrade of ${opened.cluster.name}?`);

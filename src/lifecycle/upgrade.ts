@@ -3,28 +3,23 @@ import { chosenOf } from '../plan/make.ts';
 import { parseOnly } from '../rollout/only.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { turnsOfWave } from '../rollout/turns.ts';
-import { isUpgradeRemainder, sameUpgrade, type UpgradePlan, upgradeDifferences } from '../rollout/upgrade-plan.ts';
-import { during } from '../run/during.ts';
-import { refuseLostKeys } from './foundation.ts';
+import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
 import { lookSession, type Session, withLockedSession, withSession } from './session.ts';
+import { Agreement, type AgreementOptions, lookAhead } from './upgrade/agreement.ts';
 import { type Course, courseOf } from './upgrade/course.ts';
 import { finishUpgrade } from './upgrade/finish.ts';
 import { releaseGroups } from './upgrade/group-roll.ts';
-import { aheadOf, type HopLook, lookHop, refuseUnseen } from './upgrade/look.ts';
+import { type Ahead, type HopLook, lookHop } from './upgrade/look.ts';
 import { nodeWork } from './upgrade/node-work.ts';
-import { bringsApiBack, lookPatiently } from './upgrade/patience.ts';
 import { type DryRunOptions, rolloutOf } from './upgrade/plan.ts';
 import { policy } from './upgrade/policy.ts';
 import { type RunOptions, UpgradeRun } from './upgrade/run.ts';
-import { refuseOutside, untilWindow } from './upgrade/windows.ts';
+import { refuseOutside, untilWindow, whileWaiting } from './upgrade/windows.ts';
 
-export interface UpgradeOptions extends RunOptions {
-  /** A dry run that was reviewed: only that, or what remains of it, is carried out. */
-  readonly saved?: UpgradePlan;
-  /** Shown before anything is done; false stops. */
-  confirm(plan: UpgradePlan): Promise<boolean>;
+export interface UpgradeOptions extends RunOptions, AgreementOptions {
+  readonly allowDataLoss: boolean;
   /** From here on the cluster goes, or stands already, where the file is to say: also when this run is cut. */
   agreed?(): Promise<unknown>;
   readonly lockWaitMs: number;
@@ -46,8 +41,7 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
     refuseUnmade(session);
     const started = opened.now();
     const course = courseFor(session);
-    const { plan, ahead } = await preflight(session, course, options);
-    refuseStale(plan, options.saved, course);
+    const agreement = await Agreement.open(session, course, options);
     const result = (outcome: UpgradeResult['outcome'], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
       cluster: opened.cluster.name,
       runId: session.runId,
@@ -59,24 +53,25 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
       findings: [],
       ...more,
     });
-    const { waves, only } = plan.rollout;
-    const nothing = waves.length === 0 && chosenOf(plan).length === 0 && !only?.leftOut.length;
+    const { waves, only } = agreement.plan.rollout;
+    const nothing = waves.length === 0 && chosenOf(agreement.plan).length === 0 && !only?.leftOut.length;
     if (!nothing) {
-      refuseObstacles(plan);
       refuseOutside(session);
-      if (!(await options.confirm(plan))) return result('declined');
+      if (!(await agreement.confirmed())) return result('declined');
     }
     await options.agreed?.();
     if (!nothing) {
-      session.begin(plan);
-      await untilWindow(session, options.stopping);
+      session.begin(agreement.plan);
+      const found = await untilWindow(session, options.stopping);
+      if (found === 'interrupted') return result('stopped', { because: whileWaiting, left: leftOf(agreement.ahead) });
+      if (found === 'waited' && !(await agreement.renewed(course))) return result('declined');
     }
     // Asked again: the plan may have been read for long, or a window waited for.
     const need = nothing
       ? undefined
-      : await recoveryNeed(session, course, plan.rollout.waves, options.skipRecoveryPoint === true);
-    const run = new UpgradeRun(session, course, options, need?.what === 'take');
-    const stopped = nothing ? await run.askAgain([]) : await run.all(ahead);
+      : await recoveryNeed(session, course, agreement.plan.rollout.waves, options.skipRecoveryPoint === true);
+    const run = new UpgradeRun(session, course, options, agreement, need?.what === 'take');
+    const stopped = nothing ? await run.askAgain([]) : await run.all();
     if (stopped) return result(stopped.end, { waves: run.done, left: stopped.left, because: stopped.because });
     const findings = await finishUpgrade(session, course, options.allowDataLoss);
     return result(nothing ? 'nothing to do' : 'done', { waves: run.done, findings });
@@ -103,13 +98,6 @@ function promisedOptions(
     ...(!only &&
       part !== undefined && { only: parseOnly(part, { pools: cluster.pools.map(({ name }) => name), zones: cluster.zones }) }),
   };
-}
-
-async function preflight(session: Session, course: Course, options: UpgradeOptions) {
-  const looks = await lookAhead(session, course);
-  refuseLostKeys(session.record?.keys, session.seen, session.store?.url ?? 'store');
-  const plan = await during('preflight', session.emit, () => rolloutOf(session, course, looks, options));
-  return { plan, ahead: looks.map(aheadOf) };
 }
 
 /** Gives up an upgrade that was stopped: no node is cordoned or avoided by us any more. What has moved stays where it is, as the version skew policy allows. */
@@ -159,20 +147,12 @@ async function stillToGo(session: Session): Promise<UpgradeResult['left']> {
     if (!(error instanceof UserError)) throw error;
     await lookSession(session, policy);
   }
-  return looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine, how }) => ({ machine, how }));
+  return leftOf(looks);
 }
+const leftOf = (looks: readonly Ahead[]): UpgradeResult['left'] =>
+  looks.flatMap(({ waves }) => waves.flatMap(turnsOfWave)).map(({ machine, how }) => ({ machine, how }));
 
 const courseFor = ({ opened, inForce, record }: Session): Course => courseOf(opened.cluster, inForce.variants.all[0], record);
-
-async function lookAhead(session: Session, course: Course): Promise<readonly HopLook[]> {
-  const looks: HopLook[] = [];
-  for (const hop of course.hops) {
-    const found = await lookPatiently(session, course, hop, looks);
-    if (!bringsApiBack(session, found)) refuseUnseen(found.look.plan);
-    looks.push(found);
-  }
-  return looks;
-}
 
 function refuseUnmade({ record }: Session): void {
   if (record?.settings) return;
@@ -180,40 +160,4 @@ function refuseUnmade({ record }: Session): void {
     what: 'there is no cluster to upgrade yet: no `cluster up` has come to its end',
     next: 'cluster up',
   });
-}
-
-function refuseObstacles({ rollout }: UpgradePlan): void {
-  const errors = rollout.obstacles.filter(({ severity }) => severity === 'error');
-  if (errors.length === 0) return;
-  throw new UserError({
-    what: `${errors.length === 1 ? 'one thing stands' : `${errors.length} things stand`} in the way; nothing was changed`,
-    why: errors.map(({ where, what, why }) => [where, what, why].filter(Boolean).join(': ')).join('\n'),
-    next: [...new Set(errors.flatMap(({ next }) => next ?? []))].join('\n') || 'mend that, and run the same command again',
-  });
-}
-
-function refuseStale(plan: UpgradePlan, saved: UpgradePlan | undefined, { to }: Course): void {
-  if (!saved || sameUpgrade(plan, saved) || isUpgradeRemainder(plan, saved)) return;
-  // A dry run with --to leaves the file as it is: what it was made for is not in the file yet.
-  const meant = saved.rollout.versions.find(({ what }) => what === 'Kubernetes')?.after;
-  const other = plan.cluster === saved.cluster && meant !== undefined && meant !== to.kubernetes ? meant : undefined;
-  const destroys = ({ changes }: UpgradePlan): boolean =>
-    changes.some(({ impact, when }) => impact === 'data-loss' && 'now' in when);
-  throw new UserError(
-    {
-      what:
-        other === undefined
-          ? 'the saved plan is stale: the file or the world has changed since it was made'
-          : `the saved plan goes to Kubernetes ${other}, and cluster.yaml says ${to.kubernetes}`,
-      why: upgradeDifferences(plan, saved).slice(0, 20).join('\n') || 'values of the same changes differ',
-      next: [
-        ...(other === undefined
-          ? []
-          : [`was it made with --to? Then give that with --plan, too: cluster upgrade --to ${other} --plan FILE`]),
-        ...(destroys(saved) && !destroys(plan) ? ['it was made with --allow-data-loss: give that with --plan, too'] : []),
-        'make and review a new one: cluster upgrade --dry-run --out FILE',
-      ].join('\n'),
-    },
-    exitCodes.lockedOrStale,
-  );
 }

@@ -145,6 +145,7 @@ export class UpgradableCluster {
       allowDataLoss: false,
       lockWaitMs: 0,
       stopping: new AbortController().signal,
+      asks: true,
       confirm: async () => true,
       ...options,
     });

@@ -5,7 +5,6 @@ import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { type Outcome, runWaves } from '../../rollout/schedule.ts';
 import { turnsOfWave } from '../../rollout/turns.ts';
-import { inWindow } from '../../rollout/window.ts';
 import { runPlan } from '../round.ts';
 import { planFrom, type Session } from '../session.ts';
 import type { Hop } from './course.ts';
@@ -18,6 +17,7 @@ import type { Moves } from './moves.ts';
 import { nodeWork } from './node-work.ts';
 import { policy } from './policy.ts';
 import { takeTurn } from './turn.ts';
+import { isOutside } from './windows.ts';
 
 export interface HopOptions {
   /** Instead of what the pools say, in milliseconds. */
@@ -91,7 +91,7 @@ export async function runHop(
       stopping: options.stopping,
       signal,
       pauseAfter: options.pauseAfter,
-      ...(upgrade.windows.length > 0 && { windowClosed: () => !inWindow(upgrade.windows, new Date(opened.now())).open }),
+      ...(upgrade.windows.length > 0 && { windowClosed: () => isOutside(session) }),
     });
   } finally {
     await groups.done();

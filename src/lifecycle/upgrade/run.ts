@@ -13,6 +13,7 @@ import { recoveryTask, rolloutDigest, takePoint, touchesControlPlane } from '../
 import { runPlan } from '../round.ts';
 import { maxRounds, notConverging } from '../rounds.ts';
 import type { Session } from '../session.ts';
+import type { Agreement } from './agreement.ts';
 import { askAgain } from './ask-again.ts';
 import { ensureAssets } from './assets.ts';
 import type { Course, Hop } from './course.ts';
@@ -21,7 +22,7 @@ import { type Ahead, aheadOf, type HopLook, refuseUnseen } from './look.ts';
 import { Moves } from './moves.ts';
 import { bringsApiBack, lookPatiently } from './patience.ts';
 import { together } from './together.ts';
-import { untilWindow } from './windows.ts';
+import { isOutside, untilWindow, whileWaiting } from './windows.ts';
 
 export interface RunOptions extends HopOptions {
   readonly allowDataLoss: boolean;
@@ -45,22 +46,25 @@ export class UpgradeRun {
   readonly #course: Course;
   readonly #options: RunOptions;
   readonly #moves: Moves;
+  readonly #agreement: Agreement;
   /** One is still to be taken, before etcd or a master is touched. */
   #takesPoint: boolean;
   #asksAgain = true;
   readonly done: WaveResult[] = [];
 
-  constructor(session: Session, course: Course, options: RunOptions, takesPoint: boolean) {
+  constructor(session: Session, course: Course, options: RunOptions, agreement: Agreement, takesPoint: boolean) {
     this.#session = session;
     this.#course = course;
     this.#options = options;
     this.#moves = new Moves(session, course);
+    this.#agreement = agreement;
     this.#takesPoint = takesPoint;
   }
 
   /** Undefined: all hops are done. */
-  async all(looks: readonly Ahead[]): Promise<Stopped | undefined> {
+  async all(): Promise<Stopped | undefined> {
     const { opened } = this.#session;
+    const looks = this.#agreement.ahead;
     const first = looks[0];
     const well = first !== undefined && chosenOf(first.heal).length === 0;
     // Nothing is touched by either, and each has what the other waits for.
@@ -73,7 +77,8 @@ export class UpgradeRun {
     await this.#moves.recorded(looks.flatMap(({ waves }) => waves));
     for (const [index, hop] of this.#course.hops.entries()) {
       const before = this.done.length;
-      const later = (): readonly Turn[] => looks.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOfWave));
+      const later = (): readonly Turn[] =>
+        this.#agreement.ahead.slice(index + 1).flatMap(({ waves }) => waves.flatMap(turnsOfWave));
       const stopped = await this.#hopInWindows((index === 0 ? first : undefined) ?? aheadOf(await this.#look(hop)), hop);
       if (stopped) return { ...stopped, left: [...stopped.left, ...later().map(shortOf)] };
       if (this.#pausesAfter(this.done.slice(before)) && later().length > 0)
@@ -97,8 +102,15 @@ export class UpgradeRun {
 
   /** One hop, in as many windows as it takes where `upgrade.outside` is wait. */
   async #hopInWindows(first: Ahead, hop: Hop): Promise<Stopped | undefined> {
-    for (let found = first; ; found = aheadOf(await this.#look(hop))) {
+    for (let found = first; ; ) {
       found = await this.#heal(found, hop);
+      const begins = chosenOf(found.heal).length + found.waves.length > 0;
+      if (begins && isOutside(this.#session)) {
+        const next = await this.#nextWindow(found.waves.flatMap(turnsOfWave), hop);
+        if ('end' in next) return next;
+        found = next;
+        continue;
+      }
       const part = this.#partOf(found.waves);
       if (part.length > 0) await this.askAgain(part);
       await this.#recoveryPoint(part, this.#session.signal);
@@ -112,17 +124,38 @@ export class UpgradeRun {
           return { end: 'paused', because: `--pause-after ${this.#options.pauseAfter}`, left };
         case 'stopped':
           return { end: 'stopped', because: 'interrupted: the machine at hand was finished', left };
-        case 'window closed':
-          if (this.#session.opened.cluster.upgrade.outside === 'refuse')
-            return { end: 'stopped', because: 'the maintenance window has closed', left };
-          await untilWindow(this.#session, this.#options.stopping);
+        case 'window closed': {
+          const next = await this.#nextWindow(left, hop);
+          if ('end' in next) return next;
+          found = next;
           break;
+        }
         case 'done': {
           const done = new Set(part.flatMap(turnsOfWave).map(({ machine }) => machine));
           const others = found.waves.flatMap(turnsOfWave).filter(({ machine }) => !done.has(machine));
           if (others.length === 0) return undefined;
           return { end: 'paused', because: 'the rest was left out by --only', left: others.map(shortOf) };
         }
+      }
+    }
+  }
+
+  /** The hop as it is in the next window, or why it does not go on in one. */
+  async #nextWindow(notBegun: Stopped['left'], hop: Hop): Promise<Ahead | Stopped> {
+    const left = notBegun.map(shortOf);
+    if (this.#session.opened.cluster.upgrade.outside === 'refuse')
+      return { end: 'stopped', because: 'the maintenance window has closed', left };
+    switch (await untilWindow(this.#session, this.#options.stopping)) {
+      case 'interrupted':
+        return { end: 'stopped', because: whileWaiting, left };
+      case 'open':
+        return aheadOf(await this.#look(hop));
+      case 'waited': {
+        const { course } = this.#moves;
+        if (!(await this.#agreement.renewed(course))) return { end: 'stopped', because: 'what is left was declined', left };
+        const found = this.#agreement.ahead[course.hops.indexOf(hop)];
+        if (!found) throw new Error('a hop that is made is on the course');
+        return found;
       }
     }
   }
@@ -148,10 +181,10 @@ export class UpgradeRun {
     return found;
   }
 
-  /** Heals and grows at what is in force, until nothing of that is left. */
+  /** Heals and grows at what is in force, until nothing of that is left, or no window is open. */
   async #heal(first: Ahead, hop: Hop): Promise<Ahead> {
     let found = first;
-    for (let round = 1; chosenOf(found.heal).length > 0; round++) {
+    for (let round = 1; chosenOf(found.heal).length > 0 && !isOutside(this.#session); round++) {
       if (round > maxRounds) throw notConverging(found.heal, this.#session);
       await runPlan(found.heal, this.#session);
       const again = await this.#look(hop);
@@ -178,7 +211,7 @@ export class UpgradeRun {
   }
 }
 
-const shortOf = ({ machine, how }: Turn): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
+const shortOf = ({ machine, how }: Pick<Turn, 'machine' | 'how'>): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
 /** Enough to know whom it is about. */
 const fewNames = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 7).join(', ')} and ${names.length - 7} more` : names.join(', ');
