@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import type { Credentials } from './clients.ts';
-import { type ApiServer, type Http, KubeRefusal, openHttp } from './http.ts';
+import { type ApiServer, type Call, type Http, KubeRefusal, openHttp } from './http.ts';
 import { groupPath, type Kind, knownKinds } from './kinds.ts';
 import { fieldManager, type KubeObject, kubeObjectSchema, type ObjectName } from './objects.ts';
 
@@ -65,7 +65,7 @@ export interface KubeApi {
   /** Undefined: the API does not know the kind. */
   kind(apiVersion: string, kind: string, signal?: AbortSignal): Promise<Kind | undefined>;
   /** GET of any path, as text: `/readyz?verbose`, `/version`. */
-  raw(path: string, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<string>;
+  raw(path: string, options?: Pick<Call, 'signal' | 'timeoutMs' | 'took'>): Promise<string>;
   close(): void;
 }
 
@@ -188,8 +188,7 @@ export function openKube(server: ApiServer, current?: () => Promise<Credentials>
       await orMissing(async () => http.text(await one(name, signal), { method: 'DELETE', body, signal }), '');
     },
     kind: (apiVersion, kind, signal) => orMissing(() => kindOf(apiVersion, kind, signal), undefined),
-    raw: (target, { signal, timeoutMs } = {}) =>
-      http.text(target, { accept: '*/*', signal, ...(timeoutMs ? { timeoutMs } : {}) }),
+    raw: (target, options) => http.text(target, { accept: '*/*', ...options }),
     close: () => http.close(),
   };
 }

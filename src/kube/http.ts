@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { exitCodes, messageOf, UnreachableError, UserError } from '../errors.ts';
 import { hostAndPort } from '../host/access.ts';
 import type { Credentials } from './clients.ts';
+import { tellTime } from './tell-time.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
 
 export interface ApiServer extends Credentials {
@@ -30,6 +31,8 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Default 15 s. */
   readonly timeoutMs?: number;
+  /** Told once the answer begins: how long it took on the connection, in milliseconds. Without what we have taken ourselves: until it had one, and being busy with other things. */
+  readonly took?: ((ms: number) => void) | undefined;
   /** A refusal that may pass and a cut connection are told at once: for who tries again at a pace of its own. */
   readonly atOnce?: boolean;
   /**
@@ -127,6 +130,7 @@ export function openHttp(api: ApiServer, current: () => Promise<Credentials> = a
         timeout.addEventListener('abort', () => late.abort(timeout.reason), { once: true });
       });
       if (call.whole) cutUnsent(request, call.signal);
+      if (call.took) tellTime(request, call.took);
       request.on('error', (error) => reject(failed(error)));
       request.on('response', (response) => resolve({ response, failed }));
       request.end(body);

@@ -31,6 +31,30 @@ export function sharedPoll<T>(ask: () => Promise<T>, intervalMs: () => number): 
   };
 }
 
+/** One answer for many who ask at their own times. Throws what the question throws to those who wait for it; whoever comes after them asks anew. */
+export interface SharedAnswer<T> {
+  /** One whose question began within the last `sinceMs`; 0: from now on. */
+  get(sinceMs: number, signal: AbortSignal): Promise<T>;
+}
+/** `ask` outlives who has asked first: it is bounded by something of its own. */
+export function sharedAnswer<T>(ask: () => Promise<T>): SharedAnswer<T> {
+  let last: { readonly began: number; readonly answer: Promise<T> } | undefined;
+  const begin = (): NonNullable<typeof last> => {
+    const own = { began: performance.now(), answer: ask() };
+    own.answer.catch(() => {
+      if (last === own) last = undefined;
+    });
+    return own;
+  };
+  return {
+    get(sinceMs, signal) {
+      signal.throwIfAborted();
+      if (!last || last.began < performance.now() - sinceMs) last = begin();
+      return raceSignal(last.answer, signal);
+    },
+  };
+}
+
 async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let cut = (): void => {};
   const aborted = new Promise<never>((_, reject) => {

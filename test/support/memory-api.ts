@@ -31,6 +31,8 @@ export class MemoryApi implements KubeApi {
   readonly unwell = new Set<string>();
   /** Nodes that are Ready, and on which no pod starts. */
   readonly barren = new Set<string>();
+  /** How long each of its answers takes. */
+  answersInMs = 1;
   /** An admission webhook takes no pod of ours. */
   deniesPods = false;
   /** What kubelets have said of themselves: a Node keeps it when they are gone. */
@@ -197,8 +199,9 @@ export class MemoryApi implements KubeApi {
   async kind(): Promise<undefined> {
     return undefined;
   }
-  async raw(path: string): Promise<string> {
+  async raw(path: string, { took }: Parameters<KubeApi['raw']>[1] = {}): Promise<string> {
     this.#answers();
+    took?.(this.answersInMs);
     if (path === '/version') return JSON.stringify({ gitVersion: `v${this.#ports.version()}` });
     return path === '/apis' ? '{"groups":[]}' : '';
   }

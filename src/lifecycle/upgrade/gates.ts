@@ -1,27 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { minorName } from '../../assets/version-order.ts';
-import { machinesOf } from '../../cluster/topology.ts';
 import { etcdClustersOf } from '../../components/etcd.ts';
 import { durationMs } from '../../config/duration.ts';
 import { UnreachableError, UserError } from '../../errors.ts';
-import { memberHost } from '../../etcd/on-host.ts';
 import { refuseFartherApart, waitForClusterVersion } from '../../etcd/turn.ts';
+import { membersWell } from '../../etcd/well.ts';
 import { programsWell } from '../../host/programs.ts';
+import { answersInTime } from '../../kube/api-time.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { notReady } from '../../kube/readiness.ts';
-import { patiently } from '../../kube/wait.ts';
+import { sharedAnswer } from '../../kube/wait.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
 import type { Session } from '../session.ts';
 import type { NodeWork } from './node-work.ts';
 import { openUserGates } from './user-gates.ts';
 
-const leaderWithinMs = 60_000;
 const waverMs = 60_000;
-const probes = 100;
-const atOnce = 10;
-/** A slow answer or two may be a coincidence: so many rounds of probes are given to the API to get well. */
-const rounds = 5;
+/** What is asked of all of the cluster is as good for the machines that end their turns within this time: calls do not grow with their number. */
+const sharedMs = 5_000;
 
 /** Whose turn has come to its end, in this run or in one before. */
 export type Gated = Pick<Turn, 'machine' | 'role' | 'how'>;
@@ -47,6 +44,9 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     watched.set(turn, found);
     return found;
   };
+  const lifetime = AbortSignal.any([session.signal, closing.signal]);
+  const etcd = sharedAnswer(() => membersWell(etcdOf(session, lifetime)));
+  const api = sharedAnswer(() => answersInTime(session.reach.kube(), session.opened.cluster.upgrade.apiP99, lifetime));
   const own = openUserGates(session);
   return {
     watch(turn, signal) {
@@ -55,7 +55,12 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     async afterMachine(turn, wave, signal) {
       const task = `gate ${turn.machine}`;
       await during(task, session.emit, async () => {
-        await passGates(turn, session, { ...work, stays: () => stayOf(turn, signal).now() }, signal);
+        await passGates(
+          turn,
+          session,
+          { ...work, stays: () => stayOf(turn, signal).now(), etcdIsWell: etcd.get, apiAnswers: api.get },
+          signal,
+        );
         await own.ask({ wave: wave.name, machine: turn.machine }, signal);
       });
       watched.delete(turn);
@@ -76,34 +81,27 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
   };
 }
 
-async function passGates(
-  turn: Gated,
-  session: Session,
-  work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'> & { stays(): Promise<void> },
-  signal: AbortSignal,
-): Promise<void> {
+interface Questions extends Pick<NodeWork, 'daemonsReady' | 'leadersLead'> {
+  stays(): Promise<void>;
+  /** Of the whole cluster: an answer that is no older than this. */
+  etcdIsWell(sinceMs: number, signal: AbortSignal): Promise<void>;
+  apiAnswers(sinceMs: number, signal: AbortSignal): Promise<void>;
+}
+async function passGates(turn: Gated, session: Session, ask: Questions, signal: AbortSignal): Promise<void> {
+  const { role, how, machine } = turn;
+  // What it has just restarted itself is asked after that.
+  const sinceMs = role === 'etcd' || role === 'master' ? 0 : sharedMs;
   await Promise.all([
-    ...(turn.how !== 'remove' && (turn.role === 'etcd' || turn.role === 'master') ? [etcdIsWell(session, signal)] : []),
-    ...(turn.role === 'master' ? [work.leadersLead(signal)] : []),
-    ...(turn.role === 'master' || turn.role === 'etcd' ? [apiAnswers(session, signal)] : []),
-    ...(isNode(turn, session) ? [staysWell(turn, session, work.stays, signal), work.daemonsReady(turn.machine, signal)] : []),
+    ...(how === 'remove' ? [] : [ask.etcdIsWell(sinceMs, signal)]),
+    ask.apiAnswers(sinceMs, signal),
+    ...(role === 'master' ? [ask.leadersLead(signal)] : []),
+    ...(isNode(turn, session) ? [staysWell(turn, session, ask.stays, signal), ask.daemonsReady(machine, signal)] : []),
   ]);
 }
 
 /** A member of a group is gone after its turn; whoever came in its place was waited for in it. */
 const isNode = ({ role, how, machine }: Gated, { design: { topology } }: Session): boolean =>
   (role === 'master' || role === 'worker') && how !== 'remove' && topology.machines.some(({ name }) => name === machine);
-
-/** All members of both clusters know a leader, by their own word. */
-async function etcdIsWell(session: Session, signal: AbortSignal): Promise<void> {
-  const { topology } = session.design;
-  const clients = session.reach.hosts();
-  await Promise.all(
-    etcdClustersOf(topology).flatMap((cluster) =>
-      machinesOf(topology, 'etcd').map(({ name }) => memberHost(clients, cluster, name).waitForLeader(leaderWithinMs, signal)),
-    ),
-  );
-}
 
 /** Where the members of a wave go. Undefined: none of them moves. */
 export function etcdMinorOf({ name, lanes }: Wave): string | undefined {
@@ -173,29 +171,3 @@ async function staysReady(machine: string, session: Session, asked: () => boolea
 }
 
 const lackOf = (node: KubeObject | undefined): string | undefined => (node ? notReady(node) : 'its Node object is gone');
-
-/** 1 of 100 requests may take longer than `upgrade.apiP99`; asked again a few times before that stops the upgrade. */
-async function apiAnswers(session: Session, signal: AbortSignal): Promise<void> {
-  const limit = durationMs(session.opened.cluster.upgrade.apiP99);
-  let p99 = 0;
-  for (let round = 1; round <= rounds; round++) {
-    const api = await session.reach.kube().api({ signal, waitMs: 30_000 });
-    const took: number[] = [];
-    await Promise.all(
-      Array.from({ length: atOnce }, async () => {
-        for (let i = 0; i < probes / atOnce; i++) {
-          const started = performance.now();
-          await patiently(() => api.raw('/api/v1/namespaces/kube-system', { signal }), signal);
-          took.push(performance.now() - started);
-        }
-      }),
-    );
-    p99 = took.sort((a, b) => a - b)[Math.ceil(took.length * 0.99) - 1] ?? 0;
-    if (p99 <= limit) return;
-    await sleep(1000, undefined, { signal });
-  }
-  throw new UserError({
-    what: `the API answers slowly: 1 of 100 requests took ${Math.round(p99)} ms, and upgrade.apiP99 allows ${limit}`,
-    next: 'find out what loads it; then run the same command again: it goes on from there. Or allow more: upgrade.apiP99',
-  });
-}

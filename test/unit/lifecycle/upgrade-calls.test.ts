@@ -50,13 +50,23 @@ async function asked(workers: number, strategy: 'in-place' | 'replace') {
     delete: vi.spyOn(api, 'delete'),
     evict: vi.spyOn(api, 'evict'),
     pages: vi.spyOn(api, 'pages'),
+    raw: vi.spyOn(api, 'raw'),
   };
   const pods = api.pods.size;
   const result = await cluster.upgrade(file, {}, { layers });
   expect([result.outcome, cluster.broken]).toEqual(['done', []]);
   const count = (of: keyof typeof calls): number => calls[of].mock.calls.length;
+  // How fast the API answers is asked by gates.
+  const probes = calls.raw.mock.calls.filter(([path]) => path.includes('kube-system')).length;
   const changes = count('get') + count('apply') + count('patch') + count('delete');
-  return { machines: machines.mock.calls.length, lists: count('pages'), changes, evictions: count('evict'), pods };
+  return {
+    machines: machines.mock.calls.length,
+    lists: count('pages'),
+    probes,
+    changes,
+    evictions: count('evict'),
+    pods,
+  };
 }
 
 describe('what an upgrade asks', () => {
@@ -67,6 +77,9 @@ describe('what an upgrade asks', () => {
       const many = await asked(12, strategy);
       expect(many.machines).toBeLessThanOrEqual(few.machines + 1);
       expect(many.lists).toBeLessThanOrEqual(few.lists + 1);
+      // Their gates ask how fast the API answers, which is asked once for all of them.
+      expect(few.probes).toBeGreaterThanOrEqual(100);
+      expect(many.probes).toBeLessThanOrEqual(few.probes + 100);
       expect(many.evictions).toBe(many.pods);
       // Its cordon, the mark that it is due, and the end of both: each reads what it changes; a pod that is tried there; a new machine has to say that it goes, besides.
       expect((many.changes - few.changes) / 9).toBeLessThanOrEqual(strategy === 'replace' ? 10 : 8);

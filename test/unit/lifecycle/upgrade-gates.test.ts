@@ -103,4 +103,13 @@ describe("a gate of Slipway's own that fails", () => {
     };
     expect((await cluster.upgrade(mended)).outcome).toBe('done');
   });
+
+  test('after a worker is the API that answers slowly, too', async () => {
+    const cluster = await standing();
+    cluster.onAct = (act) => {
+      if (act.startsWith('update host.bundle/workers-')) cluster.api.answersInMs = 2000;
+    };
+    const why = expect.stringContaining('the API answers slowly: 1 of 100 requests took 2000 ms');
+    await expect(cluster.upgrade(other)).rejects.toMatchObject({ problem: { where: expect.stringMatching(/^workers-/), why } });
+  });
 });
