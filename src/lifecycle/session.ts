@@ -152,6 +152,8 @@ async function useSession<T>(
     return result;
   } catch (error) {
     await journal.close(opened.signal.aborted ? 'interrupted' : 'failed');
+    // Whatever failed after that failed because of it, and does not say who has the lock.
+    if (!opened.signal.aborted) lock?.signal.throwIfAborted();
     throw error;
   } finally {
     await closeAll(connected);

@@ -29,18 +29,31 @@ export async function whereabouts(
   return self?.bootId === process.bootId && self.namespace === process.namespace ? 'lives' : 'elsewhere';
 }
 
+/** What the system tells of a PID: both throw as Node does. */
+export interface ProcessTable {
+  /** /proc/PID/stat */
+  stat(pid: number): Promise<string>;
+  /** Signal 0: ESRCH where there is none, EPERM where it is somebody else's. */
+  probe(pid: number): void;
+}
+
 /** Asks /proc (Linux). */
-export const systemProcesses: Processes = {
+export const processesBy = (table: ProcessTable): Processes => ({
   self: async () => {
-    const [here, startTime] = await Promise.all([host(), startTimeOf(process.pid)]);
-    return here && startTime !== undefined ? { ...here, pid: process.pid, startTime } : undefined;
+    const [here, startTime] = await Promise.all([host(), startTimeOf(process.pid, table)]);
+    return here && startTime !== undefined && startTime !== unknown ? { ...here, pid: process.pid, startTime } : undefined;
   },
   isGone: async ({ bootId, namespace, pid, startTime }) => {
     const here = await host();
     if (here?.bootId !== bootId || here.namespace !== namespace) return false;
-    return (await startTimeOf(pid)) !== startTime;
+    const found = await startTimeOf(pid, table);
+    return found !== unknown && found !== startTime;
   },
-};
+});
+export const systemProcesses = processesBy({
+  stat: (pid) => readFile(`/proc/${pid}/stat`, 'utf8'),
+  probe: (pid) => process.kill(pid, 0),
+});
 
 async function host(): Promise<{ bootId: string; namespace: string } | undefined> {
   try {
@@ -54,17 +67,28 @@ async function host(): Promise<{ bootId: string; namespace: string } | undefined
   }
 }
 
+/** It is there, or may be, and cannot be asked. */
+const unknown = 'unknown';
+
 /** Field 22 of /proc/PID/stat; undefined when there is no such process, or only its zombie. */
-async function startTimeOf(pid: number): Promise<string | undefined> {
+async function startTimeOf(pid: number, { stat: read, probe }: ProcessTable): Promise<string | undefined> {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const stat = await read(pid);
     // The second field is the program's name in parentheses, and may hold anything, also parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
-    // Cannot be asked: say that it lives.
-    return 'unknown';
+    // proc(5), hidepid: processes of others are not shown, and are there all the same.
+    return isMissing(error) && !answers(pid, probe) ? undefined : unknown;
   }
 }
+function answers(pid: number, probe: ProcessTable['probe']): boolean {
+  try {
+    probe(pid);
+    return true;
+  } catch (error) {
+    return !isMissing(error);
+  }
+}
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH');

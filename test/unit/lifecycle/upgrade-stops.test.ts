@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import { lockTimes } from '../../../src/run/lock.ts';
+import { lockKey, readLock, writeLock } from '../../../src/run/lockRecord.ts';
 import { aCluster } from '../../support/builders.ts';
 import { standingAs, UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
+import { memoryStore } from '../run/memoryStore.ts';
 
 const time = new VirtualTimers();
 time.install();
@@ -67,6 +71,26 @@ describe('an upgrade that stops', () => {
     refused.resolve();
     expect((await cluster.until(first)).outcome).toBe('done');
     expect(cluster.broken).toEqual([]);
+  });
+
+  test('a lock that somebody else has taken meanwhile: exit 75, who has it, and no other machine has its turn', async () => {
+    const cluster = await standing();
+    const store = memoryStore(cluster.objects);
+    when(cluster, 'evict web-workers-a-1-1', async () => {
+      const held = await readLock(store);
+      // After `cluster unlock`.
+      if (held) await writeLock(store, { ...held.record, id: 'other', holder: 'bob', host: 'laptop' }, held.version);
+      // The next heartbeat.
+      await sleep(lockTimes.heartbeat + 1000);
+    });
+    await expect(cluster.upgrade(after)).rejects.toMatchObject({
+      exitCode: 75,
+      problem: { what: 'the lock was lost', why: expect.stringContaining('bob on laptop') },
+    });
+    expect(cluster.acts.filter((act) => act.startsWith('cordon workers'))).toEqual(['cordon workers-a-1']);
+    cluster.objects.delete(lockKey);
+    cluster.onAct = () => undefined;
+    await goesOn(cluster);
   });
 
   test('a node that is Ready, and on which no pod starts: stopped at the canary, which takes no pods; mended, the same command goes on', async () => {
