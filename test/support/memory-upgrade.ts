@@ -4,7 +4,7 @@ import { compareVersions, minorOf } from '../../src/assets/version-order.ts';
 import type { Bundle } from '../../src/components/bundle.ts';
 import { etcdClusters } from '../../src/components/etcd.ts';
 import type { Cluster } from '../../src/config/schema.ts';
-import { UnreachableError } from '../../src/errors.ts';
+import { UnreachableError, UserError } from '../../src/errors.ts';
 import { etcdClusterNames, probeName } from '../../src/etcd/probe.ts';
 import type { Status } from '../../src/health/status.ts';
 import { type BundleProps, propsOf } from '../../src/host/design.ts';
@@ -89,6 +89,10 @@ export class UpgradableCluster {
   readonly late = new Set<string>();
   /** What programs of a machine say that run and are not well. */
   readonly ailing = new Map<string, string>();
+  /** How machines come up that are made from now on: one that does not boot never answers, one that does not join has a kubelet that reaches no API. */
+  image: 'good' | 'does not boot' | 'does not join' = 'good';
+  /** Machines that were made by such an image, until they are mended where they stand, or made anew. */
+  readonly stuck = new Map<string, 'does not boot' | 'does not join'>();
   /** Masters whose API servers give no answer when they are asked alone. */
   readonly deaf = new Set<string>();
   /** Commands of gates. */
@@ -112,7 +116,7 @@ export class UpgradableCluster {
     );
     this.api = new MemoryApi({
       version: () => (this.#stored ? oldest(this.running('kube-apiserver')) : undefined),
-      kubelet: (node) => this.#program(node, 'kubelet'),
+      kubelet: (node) => (this.stuck.has(node) ? undefined : this.#program(node, 'kubelet')),
       act: (what, change) => this.#act(what, change),
     });
     this.world.onAct = (act) => this.#after(act);
@@ -268,11 +272,17 @@ export class UpgradableCluster {
     await this.#after(what);
   }
   async #after(act: string): Promise<void> {
-    if (act.startsWith('create local.machine/')) this.made.push(act.slice('create local.machine/'.length));
+    const [, acted, machine = ''] = /^(create|delete) local\.machine\/(.+)/.exec(act) ?? [];
+    if (acted !== undefined) this.stuck.delete(machine);
+    if (acted === 'create') {
+      this.made.push(machine);
+      if (this.image !== 'good') this.stuck.set(machine, this.image);
+    }
     this.acts.push(act);
     // Whoever is killed now: a kubelet registers by itself.
     const started = /^create host.units\/(.+)/.exec(act)?.[1];
-    if (started !== undefined && this.#program(started, 'kubelet') !== undefined) this.api.register(started, {});
+    if (started !== undefined && !this.stuck.has(started) && this.#program(started, 'kubelet') !== undefined)
+      this.api.register(started, {});
     this.broken.push(...this.#violations().map((what) => `after ${act}: ${what}`));
     await this.onAct(act);
   }
@@ -404,8 +414,8 @@ export class UpgradableCluster {
   }
 
   async #host(name: string): Promise<Host> {
-    if (!this.world.things.has(addressOf('local.machine', name)))
-      throw new UnreachableError({ what: 'the host gives no answer', where: name });
+    if (!this.world.things.has(addressOf('local.machine', name))) throw noAnswer(name);
+    if (this.stuck.get(name) === 'does not boot') throw noAnswer(name);
     const host = await this.#hosts.get(name);
     const said = (stdout: string): ExecResult => ({ code: 0, stdout, stderr: '' });
     return {
@@ -602,7 +612,18 @@ export class UpgradableCluster {
         if (there && !this.#stored) return new Map([...this.machines()].map(unseenNode));
         return this.#readyNodes(await type.observe({ clients: world, signal: observing.signal, read: async () => never() }));
       },
-      verify: async (_props, { address }) => this.#mustServe(nameOf(address)),
+      create: (props, ctx) => {
+        this.#mustJoin(nameOf(ctx.address));
+        return this.#alive(() => type.create?.(props, ctx));
+      },
+      update: async (props, outputs, ctx) => {
+        this.#mustJoin(nameOf(ctx.address));
+        return this.#alive(() => type.update?.(props, outputs, ctx));
+      },
+      verify: async (_props, { address }) => {
+        this.#mustJoin(nameOf(address));
+        this.#mustServe(nameOf(address));
+      },
       delete: async (outputs, ctx) => {
         if (this.dead) throw new Error('killed');
         this.api.forget(nameOf(ctx.address));
@@ -615,6 +636,14 @@ export class UpgradableCluster {
     if (this.dead) throw new Error('killed');
     return (await work()) ?? {};
   }
+  #mustJoin(name: string): void {
+    if (this.stuck.has(name))
+      throw new UserError({
+        what: 'the node gave no sign of life within 120 s',
+        where: name,
+        why: 'its kubelet: no route to the API',
+      });
+  }
   #mustServe(name: string): void {
     if (!this.serves(name)) throw new Error(`${name} does not serve`);
   }
@@ -622,7 +651,9 @@ export class UpgradableCluster {
     return new Map(
       [...found].map(([address, seen]) => [
         address,
-        seen.state === 'present' && !this.serves(nameOf(address)) ? { ...seen, props: { ...seen.props, ready: false } } : seen,
+        seen.state === 'present' && (this.stuck.has(nameOf(address)) || !this.serves(nameOf(address)))
+          ? { ...seen, props: { ...seen.props, ready: false } }
+          : seen,
       ]),
     );
   }
@@ -643,13 +674,21 @@ export class UpgradableCluster {
     const bundles: ResourceType<object, object, HostsClients> = {
       ...type,
       observe: async (observing) => {
-        await observing.read(readFacts);
+        const facts = await observing.read(readFacts);
         const found = await type.observe({ clients: this.world, signal: observing.signal, read: async () => never() });
-        return new Map([...found].map(([address, seen]) => [address, this.#serving(address, seen, clients)]));
+        const silent = [...facts].flatMap(([name, seen]): [Address, Observation<object, object>][] =>
+          seen.state === 'unknown' ? [[addressOf('host.bundle', name), seen]] : [],
+        );
+        return new Map([
+          ...[...found].map(([address, seen]) => [address, this.#serving(address, seen, clients)] as const),
+          ...silent,
+        ]);
       },
       diff: (desired, observed) => diffBundle(bundleProps(desired), bundleProps(observed)),
       create: (props, ctx) => {
-        return this.#alive(() => type.create?.(apply(bundleProps(props), nameOf(ctx.address), []), ctx));
+        const name = nameOf(ctx.address);
+        if (this.stuck.get(name) === 'does not boot') throw noAnswer(name);
+        return this.#alive(() => type.create?.(apply(bundleProps(props), name, []), ctx));
       },
       update: (props, outputs, ctx) => {
         return this.#alive(() => type.update?.(apply(bundleProps(props), nameOf(ctx.address), ctx.hold), outputs, ctx));
@@ -672,6 +711,8 @@ export class UpgradableCluster {
   }
 }
 
+const noAnswer = (name: string): UnreachableError =>
+  new UnreachableError({ what: 'no SSH connection within 120 s', where: name });
 const unseenNode = (name: string): [Address, Observation<object, object>] => [
   addressOf('kube.node', name),
   { state: 'unknown', why: 'the API does not answer' },
