@@ -99,6 +99,20 @@ it('every page of the documentation can be reached from its index', () => {
   expect(files.filter((file) => file.startsWith('docs/') && !seen.has(file))).toEqual([]);
 });
 
+/** Words of messages that a page quotes; `...` stands for what differs. */
+const quotedIn = (text: string): readonly string[] => [...text.matchAll(/^(?:\| )?"([^"\n]+)"/gm)].map(([, quote = '']) => quote);
+
+describe('the runbook of an upgrade that stopped', () => {
+  const source = globSync('src/**/*.ts', { cwd: root }).map(read).join('\n');
+  const quotes = quotedIn(read('docs/operations/upgrade-stopped.md'));
+  it('quotes messages', () => expect(quotes.length).toBeGreaterThan(30));
+  it.each(quotes)('"%s" is what the code says', (quote) => {
+    const parts = quote.split('...').map((part) => part.trim());
+    expect(parts.filter((part) => part.length > 1 && !source.includes(part))).toEqual([]);
+    expect(Math.max(...parts.map(({ length }) => length)), 'long enough to be found by').toBeGreaterThan(8);
+  });
+});
+
 it('a command, a flag or a link that is not there is noticed', () => {
   expect(callsIn('run `cluster plan --out p.json -- x`')).toEqual([['plan', '--out', 'p.json']]);
   expect(anchorsOf('# A b, c\n## `D`')).toEqual(['a-b-c', 'd']);
