@@ -1,13 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { constants } from 'node:os';
 import { asset } from '../assets/catalogue.ts';
 import { exitCodes } from '../errors.ts';
-import { apiOf, kubeconfigOf } from './kubeconfig.ts';
+import { lendKubeconfig } from './lent-kubeconfig.ts';
 import { withReach } from './look.ts';
 import type { Opened } from './opened.ts';
-import { withProxy } from './tunnel.ts';
 
 export interface KubectlOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -23,24 +20,13 @@ export const kubectl = (opened: Opened, args: readonly string[], options: Kubect
     const tool = asset('kubectl', session.design.topology.versions);
     await opened.assets.ensure([tool], session.signal);
     const program = opened.assets.file(tool.path);
-    const run = async (proxyUrl?: string): Promise<number> => {
-      const directory = await mkdtemp(join(tmpdir(), 'slipway-kubectl-'));
-      try {
-        const file = join(directory, 'kubeconfig');
-        const { text } = await kubeconfigOf(session, { user: opened.holder, hours: 12, proxyUrl });
-        await writeFile(file, text, { mode: 0o600 });
-        session.signal.throwIfAborted();
-        return await ended(program, args, { ...options.env, KUBECONFIG: file }, options.running);
-      } finally {
-        await rm(directory, { recursive: true, force: true });
-      }
-    };
-    const api = apiOf(session);
-    if (api.via === 'direct') return run();
     const failed = (error: Error, cut: boolean): void => {
       if (cut) options.say(error.message);
     };
-    return withProxy(session, api, { port: 0, failed }, run);
+    return lendKubeconfig(session, { prefix: 'slipway-kubectl-', user: opened.holder, hours: 12, failed }, (file) => {
+      session.signal.throwIfAborted();
+      return ended(program, args, { ...options.env, KUBECONFIG: file }, options.running);
+    });
   });
 
 async function ended(

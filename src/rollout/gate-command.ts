@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { atExit } from '../run/at-exit.ts';
 
 export interface Command {
   /** The program and its arguments. */
@@ -44,8 +44,9 @@ export const runCommand: RunCommand = async ({ argv: [program = '', ...args], cw
     exited.resolve(code === 0 ? undefined : by === null ? `exit code ${code}` : `killed by ${by}`),
   );
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const lastLines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) keepLast(stream, lastLines);
+  const lines: string[] = [];
+  const rests = [child.stdout, child.stderr].map((stream) => keepLast(stream, lines));
+  const kept = atExit(() => kill('SIGKILL'));
   let killing: NodeJS.Timeout | undefined;
   const end = (): void => {
     kill('SIGTERM');
@@ -56,19 +57,29 @@ export const runCommand: RunCommand = async ({ argv: [program = '', ...args], cw
     const failure = await exited.promise;
     // What it left in the background may hold the pipes open for ever.
     await Promise.race([closed, sleep(drainMs, undefined, { ref: false })]);
-    return { failure, lastLines };
+    return { failure, lastLines: [...lines, ...rests.flatMap((rest) => rest())].slice(-mostLines) };
   } finally {
     signal.removeEventListener('abort', end);
     clearTimeout(killing);
     kill('SIGKILL');
     child.stdout.destroy();
     child.stderr.destroy();
+    kept();
   }
 };
 
-function keepLast(stream: Readable, lines: string[]): void {
-  createInterface({ input: stream }).on('line', (line) => {
-    lines.push(line.slice(0, longestLine));
-    if (lines.length > mostLines) lines.shift();
+/** Of a line without an end no more is held than is shown. Returns what tells the line that has not ended yet. */
+function keepLast(stream: Readable, lines: string[]): () => readonly string[] {
+  let rest = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    for (const [index, part] of text.split(/\r\n|\n|\r/).entries()) {
+      if (index > 0) {
+        lines.push(rest);
+        rest = '';
+      }
+      rest += part.slice(0, longestLine - rest.length);
+    }
+    lines.splice(0, lines.length - mostLines);
   });
+  return () => (rest === '' ? [] : [rest]);
 }

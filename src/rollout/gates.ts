@@ -19,8 +19,8 @@ export interface GatePorts {
   readonly directory: string;
   /** What the CLI itself was started with. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Path of a kubeconfig for commands. */
-  readonly kubeconfig: string;
+  /** Gives a command a kubeconfig (its path) that works for so long, and takes it away again. */
+  readonly lend: <T>(forMs: number, use: (kubeconfig: string) => Promise<T>) => Promise<T>;
   readonly api: KubeApi;
   /** By the name of their gate, as loadCluster has them. */
   readonly jobs: ReadonlyMap<string, ManifestObject>;
@@ -63,15 +63,16 @@ async function ask(gate: Gate, place: GatePlace, ports: GatePorts, signal: Abort
     const suffix = Buffer.from(ports.random(4)).toString('hex');
     return runJob(ports.api, { manifest, suffix, labels: { [gateLabel]: gate.name }, env, timeoutMs, signal });
   }
-  const timedOut = AbortSignal.timeout(timeoutMs);
-  const { directory, kubeconfig } = ports;
-  const ended = await ports.run({
-    argv: typeof command === 'string' ? ['/bin/sh', '-c', command] : command,
-    cwd: directory,
-    env: { ...ports.env, ...env, KUBECONFIG: kubeconfig },
-    signal: AbortSignal.any([signal, timedOut]),
+  return ports.lend(timeoutMs, async (kubeconfig) => {
+    const timedOut = AbortSignal.timeout(timeoutMs);
+    const ended = await ports.run({
+      argv: typeof command === 'string' ? ['/bin/sh', '-c', command] : command,
+      cwd: ports.directory,
+      env: { ...ports.env, ...env, KUBECONFIG: kubeconfig },
+      signal: AbortSignal.any([signal, timedOut]),
+    });
+    return ended.failure !== undefined && timedOut.aborted ? { ...ended, failure: tooLong } : ended;
   });
-  return ended.failure !== undefined && timedOut.aborted ? { ...ended, failure: tooLong } : ended;
 }
 const gateLabel = 'slipway.dev/gate';
 

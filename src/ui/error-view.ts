@@ -1,13 +1,13 @@
 import type { Problem } from '../errors.ts';
 import type { Look } from './style.ts';
-import { indent } from './text.ts';
+import { indent, sanitize } from './text.ts';
 
 /** An error for people: what (and where), why, what next. Ends in a newline. */
-export const problemText = (label: string, problem: Problem, { style }: Look): string => {
-  const first = problem.where ? `${problem.where}: ${problem.what}` : problem.what;
-  const lines = [`${style.red(style.bold(label))} ${first}`];
-  if (problem.why) lines.push(indent(problem.why, 2));
-  if (problem.next) lines.push(`${style.cyan('Next:')} ${problem.next}`);
+export const problemText = (label: string, { what, where, why, next }: Problem, { style }: Look): string => {
+  const lines = [`${style.red(style.bold(label))} ${sanitize(where ? `${where}: ${what}` : what)}`];
+  // The last lines of logs, of commands, of pods.
+  if (why) lines.push(indent(sanitize(why), 2));
+  if (next) lines.push(`${style.cyan('Next:')} ${sanitize(next)}`);
   return `${lines.join('\n')}\n`;
 };
 

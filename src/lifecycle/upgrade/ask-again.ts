@@ -32,7 +32,7 @@ export async function askAgain(session: Session, moves: Moves, waves: readonly W
     }
   } finally {
     await work.done();
-    await gates.close();
+    gates.close();
   }
 
   /** The least of them: who has not moved yet holds up all. */

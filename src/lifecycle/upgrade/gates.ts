@@ -14,7 +14,7 @@ import type { Turn, Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
 import type { Session } from '../session.ts';
 import type { NodeWork } from './node-work.ts';
-import { openUserGates } from './user-gates.ts';
+import { askUserGates } from './user-gates.ts';
 
 const waverMs = 60_000;
 /** What is asked of all of the cluster is as good for the machines that end their turns within this time: calls do not grow with their number. */
@@ -32,8 +32,8 @@ export interface Gates {
   beforeWave(wave: Wave, signal: AbortSignal): Promise<void>;
   /** `etcdMinor`: where its members of etcd have come to; undefined: none has moved. */
   afterWave(wave: Pick<Wave, 'name'>, etcdMinor: string | undefined, signal: AbortSignal): Promise<void>;
-  /** Takes away what commands of gates were given. */
-  close(): Promise<void>;
+  /** Nothing is asked or watched any more. */
+  close(): void;
 }
 
 export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
@@ -47,7 +47,6 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
   const lifetime = AbortSignal.any([session.signal, closing.signal]);
   const etcd = sharedAnswer(() => membersWell(etcdOf(session, lifetime)));
   const api = sharedAnswer(() => answersInTime(session.reach.kube(), session.opened.cluster.upgrade.apiP99, lifetime));
-  const own = openUserGates(session);
   return {
     watch(turn, signal) {
       if (isNode(turn, session)) stayOf(turn, signal);
@@ -61,7 +60,7 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
           { ...work, stays: () => stayOf(turn, signal).now(), etcdIsWell: etcd.get, apiAnswers: api.get },
           signal,
         );
-        await own.ask({ wave: wave.name, machine: turn.machine }, signal);
+        await askUserGates(session, { wave: wave.name, machine: turn.machine }, signal);
       });
       watched.delete(turn);
     },
@@ -72,11 +71,10 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     async afterWave(wave, etcdMinor, signal) {
       // Hard part 7: a minor version is reached when the cluster says so, not when all members run it.
       if (etcdMinor !== undefined) await waitForClusterVersion(etcdMinor, etcdOf(session, signal));
-      await own.ask({ wave: wave.name }, signal);
+      await askUserGates(session, { wave: wave.name }, signal);
     },
-    async close() {
+    close() {
       closing.abort();
-      await own.close();
     },
   };
 }

@@ -96,7 +96,7 @@ export async function runHop(
   } finally {
     await groups.done();
     await work.done();
-    await gates.close();
+    gates.close();
   }
 }
 

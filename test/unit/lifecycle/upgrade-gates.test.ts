@@ -1,4 +1,7 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { issueClient } from '../../../src/pki/admin.ts';
 import { createAuthority } from '../../../src/pki/authorities.ts';
 import { aCluster } from '../../support/builders.ts';
 import { standingAs } from '../../support/memory-upgrade.ts';
@@ -24,6 +27,8 @@ async function standing(after: 'machine' | 'wave') {
   if (!thing) throw new Error('no authority');
   cluster.world.things.set(address, { ...thing, outputs: { ...thing.outputs, certificate: certPem } });
   cluster.secret = Buffer.from(keyPem);
+  // The first one takes real time, which virtual time does not wait for.
+  await issueClient({ authority: { certPem, keyPem }, cn: 'warm', o: [], hours: 1, now: Date.now() });
   const bad = new Set<string>();
   const asked: string[] = [];
   cluster.runCommand = async ({ env }) => {
@@ -68,6 +73,42 @@ describe('a gate of the user that fails', () => {
     expect(asked.filter((each) => each === `pools/${last}`)).toHaveLength(3);
     expect((await cluster.record()).rollout).toBeUndefined();
   });
+});
+
+describe('a command of a gate', () => {
+  test.each(['direct', 'bastion'] as const)(
+    'has a kubeconfig that leads to the API (%s), in a directory of its own, for as long as it runs',
+    async (via) => {
+      const { cluster } = await standing('wave');
+      const file = at('1.36.3', 'wave');
+      const { provider } = cluster.opened(file);
+      const lent: { path: string; text: string; mode: number }[] = [];
+      cluster.runCommand = async ({ env }) => {
+        const path = env.KUBECONFIG ?? '';
+        lent.push({ path, text: readFileSync(path, 'utf8'), mode: statSync(dirname(path)).mode & 0o777 });
+        return { failure: undefined, lastLines: [] };
+      };
+      await cluster.upgrade(
+        file,
+        {},
+        {
+          provider: {
+            ...provider,
+            access: (...seen) => {
+              const access = provider.access(...seen);
+              return { ...access, ...(access.api && { api: { ...access.api, via } }) };
+            },
+          },
+        },
+      );
+      expect(lent.length).toBeGreaterThan(1);
+      for (const { path, text, mode } of lent) {
+        expect([mode, existsSync(dirname(path))]).toEqual([0o700, false]);
+        expect(text).toContain('server: https://memory:6443');
+        expect(/proxy-url: http:\/\/127\.0\.0\.1:\d+/.test(text)).toBe(via === 'bastion');
+      }
+    },
+  );
 });
 
 describe("a gate of Slipway's own that fails", () => {

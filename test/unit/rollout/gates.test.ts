@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +25,7 @@ const ports = (more: Partial<GatePorts> = {}): GatePorts => ({
   run: runCommand,
   directory,
   env: { PATH: process.env.PATH, OF_THE_CLI: 'yes' },
-  kubeconfig: '/tmp/kubeconfig of demo',
+  lend: (_, use) => use('/tmp/kubeconfig of demo'),
   api: kube({}),
   jobs: new Map(),
   random: (bytes) => new Uint8Array(bytes).fill(0xab),
@@ -99,6 +101,24 @@ describe('a command', () => {
     expect(performance.now() - started).toBeLessThan(3000);
     await sleep(50);
     expect(lives(readFileSync(join(directory, 'left'), 'utf8'))).toBe(false);
+  });
+  test('that prints without an end, and without a line, leaves no more than its last words', async () => {
+    const command = "head -c 50000000 /dev/zero | tr '\\0' x; printf '\\nso much'; exit 1";
+    const error = await failureOf(runGate(gate({ command }), place, ports(), never));
+    expect(error).toMatchObject({ problem: { why: `${'x'.repeat(500)}\nso much` } });
+  });
+  test('does not outlive a process that ends at once (the last Ctrl-C)', async () => {
+    const source = new URL('../../../src/rollout/gate-command.ts', import.meta.url).href;
+    const argv = ['/bin/sh', '-c', 'trap "" TERM HUP; echo $$ > orphan; while :; do sleep 0.05; done'];
+    const code = `const { runCommand } = await import(${JSON.stringify(source)});
+      runCommand({ argv: ${JSON.stringify(argv)}, cwd: '.', env: process.env, signal: new AbortController().signal });
+      process.once('SIGINT', () => process.exit(130));`;
+    const cli = spawn(process.execPath, ['--input-type=module', '-e', code], { cwd: directory, stdio: 'ignore' });
+    const pid = join(directory, 'orphan');
+    while (!existsSync(pid) || readFileSync(pid, 'utf8') === '') await sleep(10);
+    cli.kill('SIGINT');
+    await once(cli, 'exit');
+    while (lives(readFileSync(pid, 'utf8'))) await sleep(10);
   });
   test('that cannot be started fails', async () => {
     const error = await failureOf(runGate(gate({ command: ['./no-such-program'] }), place, ports(), never));
