@@ -57,7 +57,8 @@ export function planWaves(input: WavesInput): Waves {
       return turn && 'turn' in turn ? [turn.turn] : [];
     });
     if (turns.length === 0) return undefined;
-    const surges = strategy.strategy === 'replace' && kind.pool !== undefined ? input.surgeOf(kind.pool) : [];
+    // They stand in for machines that are made anew: for turns that leave theirs where it is, one would come and go for nothing.
+    const surges = kind.pool !== undefined && turns.some(({ how }) => how === 'replace') ? input.surgeOf(kind.pool) : [];
     const spare = (machine: MachineSpec, how: 'add' | 'remove'): Turn => ({
       ...blank(machine),
       how,

@@ -57,6 +57,20 @@ describe('upgrade in memory, from up to an empty plan, the skew policy and quoru
     expect(cluster.api.pods.size).toBe(6);
   });
 
+  test('no spare is made for a pool in which nobody is made anew', async () => {
+    const file = at('1.36.3', { pools: [{ name: 'workers', count: 3, upgrade: ways['replace, with a spare'] }] });
+    const cluster = await standing(file);
+    const node = 'kube.node/workers-a-1';
+    const thing = cluster.world.things.get(node);
+    if (!thing) throw new Error(`there is no ${node}`);
+    cluster.world.things.set(node, { ...thing, props: { ...thing.props, labels: {} } });
+    cluster.world.things.delete('host.units/workers-b-1');
+    const { waves } = (await cluster.dryRun(file)).rollout;
+    expect(waves.flatMap(({ lanes }) => lanes)).toMatchObject([
+      { maxUnavailable: 1, maxSurge: 0, first: [], turns: [{ how: 'in-place' }, { how: 'in-place' }], last: [] },
+    ]);
+  });
+
   test.each(['in-place', 'replace'] as const)('1.33.13 → 1.36.3, etcd 3.5 → 3.6 first, %s', async (strategy) => {
     const over: Partial<ClusterInput> = {
       masters: { count: 2, upgrade: { strategy } },
