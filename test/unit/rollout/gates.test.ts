@@ -234,6 +234,7 @@ describe('a Job', () => {
     });
     expect(applied[0]?.spec).toMatchObject({
       template: {
+        metadata: { annotations: { 'slipway.dev/drain': 'skip' } },
         spec: {
           containers: [
             {
