@@ -4,8 +4,9 @@ import { aged } from '../support/aged-certificate.ts';
 import { dockerClient, type RunEvent, removeLeftovers, TestCluster } from '../support/cli.ts';
 import { assetCache } from '../support/local-etcd.ts';
 import { inMachine } from '../support/overheard.ts';
+import { random } from '../support/random.ts';
 import { ensureTestapp } from '../support/testapp.ts';
-import { containersOf, nodesNow, random, upgradeAnd } from '../support/upgrading.ts';
+import { containersOf, nodesNow, upgradeAnd } from '../support/upgrading.ts';
 import { importTestImage, type Kubectl, openKubectl } from '../support/workloads.ts';
 
 /**

@@ -196,10 +196,13 @@ export class UpgradableCluster {
       killer.abort(new Error('killed'));
       throw new Error('killed');
     };
-    await command({ signal: killer.signal }).catch((error: unknown) => {
+    try {
+      await command({ signal: killer.signal });
+    } catch (error) {
       if (!this.dead) throw error;
-    });
-    [this.onAct, this.dead] = [onAct, false];
+    } finally {
+      [this.onAct, this.dead] = [onAct, false];
+    }
     // Whoever comes next finds that its process is gone.
     this.objects.delete(lockKey);
   }
