@@ -56,7 +56,10 @@ export async function startKwok({ server, credentials }: Pick<LocalApi, 'server'
     '--manage-all-nodes=true',
     `--node-lease-duration-seconds=${leaseSeconds}`,
   ];
-  const child = spawn(binary, flags, { stdio: ['ignore', output, output], cwd: directory });
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', binary, ...flags], {
+    stdio: ['ignore', output, output],
+    cwd: directory,
+  });
   return {
     pid: child.pid,
     log: () => readFileSync(log, 'utf8'),

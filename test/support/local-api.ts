@@ -77,7 +77,7 @@ export async function startLocalApi(subnet: number, more: Readonly<Record<string
   const log = join(directory, 'log');
   const child = spawn('sh', [
     '-c',
-    `exec "$0" "$@" >'${log}' 2>&1`,
+    `exec setpriv --pdeathsig KILL "$0" "$@" >'${log}' 2>&1`,
     binary,
     ...Object.entries(flags).map(([k, v]) => `--${k}=${v}`),
   ]);

@@ -39,7 +39,7 @@ export function startControllers(lab: LocalApi, controllers: readonly string[]):
   const common = [`--kubeconfig=${kubeconfig}`, '--leader-elect=false', '--secure-port=0'];
   const start = (name: string, more: readonly string[]): ChildProcess => {
     const log = openSync(join(directory, `${name}.log`), 'w');
-    return spawn(binary(name), [...common, ...more], { stdio: ['ignore', log, log] });
+    return spawn('setpriv', ['--pdeathsig', 'KILL', binary(name), ...common, ...more], { stdio: ['ignore', log, log] });
   };
   const children = [start('kube-controller-manager', [`--controllers=${controllers.join(',')}`]), start('kube-scheduler', [])];
   return {

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,10 +67,15 @@ export class LocalEtcd {
   before: (host: string, command: string) => void = () => {};
   execs = 0;
   readonly #subnet: number;
+  readonly #widow: ChildProcess;
 
   /** `subnet`: second byte of the loopback addresses, one a test file. */
   constructor(count: number, subnet: number) {
     this.#subnet = subnet;
+    // Members are nobody's children, as on a machine: where this process is killed, they end all the same.
+    const whenGone = `tail --pid=${process.pid} -f /dev/null; for p in "$0"/*/*.pid; do kill -9 "$(cat "$p")"; done; rm -rf "$0"`;
+    this.#widow = spawn('sh', ['-c', whenGone, this.root], { detached: true, stdio: 'ignore' });
+    this.#widow.unref();
     mkdirSync(join(this.root, 'bin'));
     for (const [name, text] of Object.entries(shims))
       writeFileSync(join(this.root, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
@@ -104,6 +109,10 @@ export class LocalEtcd {
     for (const entry of readdirSync(this.volume(name))) rmSync(join(this.volume(name), entry), { recursive: true });
   }
   close(): void {
+    if (this.#widow.pid !== undefined && this.#widow.exitCode === null && !this.#widow.killed) {
+      process.kill(-this.#widow.pid, 'SIGKILL');
+      this.#widow.kill();
+    }
     for (const name of this.names) this.stop(name);
     rmSync(this.root, { recursive: true, force: true });
   }
