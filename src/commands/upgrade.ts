@@ -16,6 +16,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
     '<%= config.bin %> upgrade --dry-run',
     '<%= config.bin %> upgrade --to 1.36.3 --yes',
     '<%= config.bin %> upgrade --dry-run --out upgrade.json',
+    '<%= config.bin %> upgrade --dry-run --detailed-exitcode',
     '<%= config.bin %> upgrade --plan upgrade.json',
   ];
   static override flags = {
@@ -30,6 +31,11 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       exclusive: ['plan', 'yes', 'pause-after'],
     }),
     out: Flags.string({ summary: 'Save the dry run, for --plan', helpValue: 'FILE', dependsOn: ['dry-run'] }),
+    'detailed-exitcode': Flags.boolean({
+      summary:
+        'Exit of the dry run: 0 nothing to do, 2 something to do and nothing in the way, 1 something is in the way, 69 something could not be seen',
+      dependsOn: ['dry-run'],
+    }),
     plan: Flags.string({
       summary: 'Carry out only this dry run, or what remains of it; anything else exits 75',
       helpValue: 'FILE',
@@ -67,7 +73,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
     const { setVersion } = await import('../config/edit.ts');
     const { writeVersion } = await import('../config/edit-file.ts');
     const { parseOnly } = await import('../rollout/only.ts');
-    const { exitCodeOf } = await import('../rollout/result.ts');
+    const { exitCodeOf, exitCodeOfDryRun } = await import('../rollout/result.ts');
     const { flags } = this;
     const { to } = flags;
     const saved = flags.plan === undefined ? undefined : await readUpgradePlan(flags.plan);
@@ -92,6 +98,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       const plan = await planUpgrade(opened, ways);
       live.stop();
       if (flags.out) await savePlan(plan, flags.out);
+      if (flags['detailed-exitcode']) this.exitWith(exitCodeOfDryRun(plan));
       return this.show(rolloutView, plan);
     }
     if (flags.abort) {

@@ -1,9 +1,8 @@
 import { exitCodes, UnreachableError, UserError } from '../errors.ts';
-import { chosenOf } from '../plan/make.ts';
 import { parseOnly } from '../rollout/only.ts';
 import type { UpgradeResult } from '../rollout/result.ts';
 import { turnsOfWave } from '../rollout/turns.ts';
-import type { UpgradePlan } from '../rollout/upgrade-plan.ts';
+import { isNothingToDo, type UpgradePlan } from '../rollout/upgrade-plan.ts';
 import type { Opened } from './opened.ts';
 import { recoveryNeed } from './recovery-point.ts';
 import { lookSession, type Session, withLockedSession, withSession } from './session.ts';
@@ -53,8 +52,7 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
       findings: [],
       ...more,
     });
-    const { waves, only } = agreement.plan.rollout;
-    const nothing = waves.length === 0 && chosenOf(agreement.plan).length === 0 && !only?.leftOut.length;
+    const nothing = isNothingToDo(agreement.plan);
     if (!nothing) {
       refuseOutside(session);
       if (!(await agreement.confirmed())) return result('declined');

@@ -1,6 +1,8 @@
 import type { Finding } from '../config/finding.ts';
 import { type ExitCode, exitCodes } from '../errors.ts';
+import { unseenOf } from '../plan/make.ts';
 import type { Turn } from './rollout.ts';
+import { isNothingToDo, type UpgradePlan } from './upgrade-plan.ts';
 
 /**
  * A pipeline must not take for done what was stopped on its way: by Ctrl-C, or by the end of the maintenance window. Where the command itself named the
@@ -9,6 +11,16 @@ import type { Turn } from './rollout.ts';
 export function exitCodeOf({ outcome }: Pick<UpgradeResult, 'outcome'>, interrupted: boolean): ExitCode {
   if (outcome !== 'stopped') return exitCodes.done;
   return interrupted ? exitCodes.interrupted : exitCodes.failed;
+}
+
+/**
+ * `--detailed-exitcode` of a dry run: whether `upgrade` would begin, and would do anything. What could not be seen comes first: of that nobody knows what else
+ * there is.
+ */
+export function exitCodeOfDryRun(plan: UpgradePlan): ExitCode {
+  if (unseenOf(plan).length > 0) return exitCodes.unreachable;
+  if (plan.rollout.obstacles.some(({ severity }) => severity === 'error')) return exitCodes.failed;
+  return isNothingToDo(plan) ? exitCodes.done : exitCodes.changesPending;
 }
 
 /** How an upgrade ended that did not fail. */

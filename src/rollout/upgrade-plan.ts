@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalJson } from '../plan/canonical.ts';
-import { isRemainder } from '../plan/make.ts';
+import { chosenOf, isRemainder } from '../plan/make.ts';
 import { type Change, planSchema } from '../plan/plan.ts';
 import { nameOf, typeOf } from '../plan/resource.ts';
 import { type Lane, type Rollout, rolloutSchema, type Turn, type Wave } from './rollout.ts';
@@ -48,6 +48,10 @@ const turnOf = ({ machine, how, drain, files }: Turn) => ({ machine, how, drain,
 const byJson = (a: object, b: object): number => (canonicalJson(a) < canonicalJson(b) ? -1 : 1);
 
 export const sameUpgrade = (a: UpgradePlan, b: UpgradePlan): boolean => promisedBy(a) === promisedBy(b);
+
+/** No machine has a turn, and nothing else would change; what `--only` leaves out counts as something to do. */
+export const isNothingToDo = (plan: UpgradePlan): boolean =>
+  plan.rollout.waves.length === 0 && chosenOf(plan).length === 0 && !plan.rollout.only?.leftOut.length;
 
 /**
  * After a crash, a pause or an abort: `now` is what remains of `saved` when every turn that it still has was promised, in that wave and with those files, and

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
+import type { DryRunOptions } from '../../../src/lifecycle/upgrade/plan.ts';
+import { exitCodeOfDryRun } from '../../../src/rollout/result.ts';
 import type { UpgradePlan } from '../../../src/rollout/upgrade-plan.ts';
 import { rolloutView } from '../../../src/ui/rollout-view.ts';
 import { plainLook } from '../../../src/ui/style.ts';
@@ -129,6 +131,28 @@ describe('who set it off is told when it is agreed on', () => {
     ['also where nothing is to be done', after, true, ['nothing to do', 'agreed after 0 acts']],
     ['and not where it is declined', at('1.36.2', { etcd: { count: 1 } }), false, ['declined']],
   ])('%s', async (_, file, confirm, all) => expect(await agreed(file, confirm)).toEqual(all));
+});
+
+describe('upgrade --dry-run --detailed-exitcode', () => {
+  const code = async (cluster: UpgradableCluster, file: Cluster, options: DryRunOptions = {}) =>
+    exitCodeOfDryRun(await cluster.dryRun(file, options));
+  test('0: nothing to do; 2: something; 1: something is in the way', async () => {
+    const cluster = await standingAs(before, time)();
+    expect([await code(cluster, before), await code(cluster, after)]).toEqual([0, 2]);
+    expect(await code(cluster, after, { only: { what: 'role', name: 'masters' } })).toBe(2);
+    cluster.lose('workers-a-1');
+    expect(await code(cluster, after)).toBe(1);
+  });
+  test('69: something could not be seen', async () => {
+    const cluster = await standingAs(before, time)();
+    cluster.world.unreachable.set('host.bundle/workers-a-1', 'SSH hangs');
+    await expect(code(cluster, after)).rejects.toMatchObject({ exitCode: 69 });
+    const plan = await (await standingAs(before, time)()).dryRun(after);
+    const [change] = plan.changes;
+    if (!change) throw new Error('a change');
+    const unseen = { ...change, when: { left: 'unseen' as const, because: 'SSH hangs' } };
+    expect(exitCodeOfDryRun({ ...plan, changes: [unseen] })).toBe(69);
+  });
 });
 
 test('outside of the maintenance windows nobody is asked, and nothing is agreed on', async () => {
