@@ -57,7 +57,16 @@ const rolloutRecordSchema = z.strictObject({
   /** Machines whose replacement was begun, and how many hops their successors have made: one that is gone is made there; see replaced.ts. */
   replacing: z.record(z.string(), z.int().min(0)).exactOptional(),
   /** Machines, and whole waves, that have moved and whose gates have not succeeded yet, Slipway's own and the user's: asked before anything else moves. */
-  ungated: z.array(z.strictObject({ wave: z.string(), machine: z.string().exactOptional() })).exactOptional(),
+  ungated: z
+    .array(
+      z.strictObject({
+        wave: z.string(),
+        machine: z.string().exactOptional(),
+        /** DaemonSets of users that were not ready on it before its turn: they need not be after it. */
+        unready: z.array(z.string()).exactOptional(),
+      }),
+    )
+    .exactOptional(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;
 

@@ -60,6 +60,11 @@ export class MemoryApi implements KubeApi {
   addPod(name: string, node: string, owner: 'ReplicaSet' | 'DaemonSet' = 'ReplicaSet'): void {
     this.#bind(name, node, owner);
   }
+  /** A pod becomes another in the middle of things: who watches is told. */
+  change(object: KubeObject): void {
+    this.pods.set(object.metadata.name, object);
+    this.#events.push({ type: 'MODIFIED', object });
+  }
   podsOn(node: string): readonly string[] {
     return [...this.pods.values()].filter((pod) => nodeOf(pod) === node).map(({ metadata }) => metadata.name);
   }

@@ -26,7 +26,7 @@ export async function askAgain(session: Session, moves: Moves, waves: readonly W
     for (const { turn } of asked) if (turn) gates.watch(turn, signal);
     for (const { place, turn } of asked) {
       const wave = { name: place.wave };
-      if (turn) await gates.afterMachine(turn, wave, signal);
+      if (turn) await gates.afterMachine(turn, wave, signal, place.unready);
       else await gates.afterWave(wave, place.wave === 'etcd' ? etcdMinor() : undefined, signal);
       moves.passed(place);
     }

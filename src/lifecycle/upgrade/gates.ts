@@ -26,8 +26,11 @@ export type Gated = Pick<Turn, 'machine' | 'role' | 'how'>;
 export interface Gates {
   /** From now on it is seen whether the node stays Ready: while the rest of its turn goes on. For turns that have nothing left but that, `afterMachine` begins. */
   watch(turn: Gated, signal: AbortSignal): void;
-  /** What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. Throws UserError with what is not. */
-  afterMachine(turn: Gated, wave: Pick<Wave, 'name'>, signal: AbortSignal): Promise<void>;
+  /**
+   * What must be well after a machine's turn before the next one begins: Slipway's own questions, then the user's. `unready`: DaemonSets of users that were not ready
+   * on it before. Throws UserError with what is not.
+   */
+  afterMachine(turn: Gated, wave: Pick<Wave, 'name'>, signal: AbortSignal, unready?: readonly string[]): Promise<void>;
   /** What must be so before the first turn of a wave, besides what each turn sees to. Throws UserError. */
   beforeWave(wave: Wave, signal: AbortSignal): Promise<void>;
   /** `etcdMinor`: where its members of etcd have come to; undefined: none has moved. */
@@ -51,13 +54,13 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
     watch(turn, signal) {
       if (isNode(turn, session)) stayOf(turn, signal);
     },
-    async afterMachine(turn, wave, signal) {
+    async afterMachine(turn, wave, signal, unready) {
       const task = `gate ${turn.machine}`;
       await during(task, session.emit, async () => {
         await passGates(
           turn,
           session,
-          { ...work, stays: () => stayOf(turn, signal).now(), etcdIsWell: etcd.get, apiAnswers: api.get },
+          { ...work, unready, stays: () => stayOf(turn, signal).now(), etcdIsWell: etcd.get, apiAnswers: api.get },
           signal,
         );
         await askUserGates(session, { wave: wave.name, machine: turn.machine }, signal);
@@ -80,6 +83,7 @@ export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' 
 }
 
 interface Questions extends Pick<NodeWork, 'daemonsReady' | 'leadersLead'> {
+  readonly unready: readonly string[] | undefined;
   stays(): Promise<void>;
   /** Of the whole cluster: an answer that is no older than this. */
   etcdIsWell(sinceMs: number, signal: AbortSignal): Promise<void>;
@@ -93,7 +97,9 @@ async function passGates(turn: Gated, session: Session, ask: Questions, signal: 
     ...(how === 'remove' ? [] : [ask.etcdIsWell(sinceMs, signal)]),
     ask.apiAnswers(sinceMs, signal),
     ...(role === 'master' ? [ask.leadersLead(signal)] : []),
-    ...(isNode(turn, session) ? [staysWell(turn, session, ask.stays, signal), ask.daemonsReady(machine, signal)] : []),
+    ...(isNode(turn, session)
+      ? [staysWell(turn, session, ask.stays, signal), ask.daemonsReady(machine, signal, ask.unready)]
+      : []),
   ]);
 }
 

@@ -40,6 +40,8 @@ export async function runHop(
   const work = nodeWork(session, options.forceAfterMs);
   const gates = openGates(session, work);
   const began = new Map<Wave, number>();
+  /** DaemonSets that were not ready before a turn, until its gate. */
+  const unready = new Map<Turn, readonly string[]>();
   const image = imageName('pause', hop.versions);
   const groups = openGroupPools(session, work, image);
   const look = machineLooks(session);
@@ -49,16 +51,19 @@ export async function runHop(
         await groups.turn(turn, wave, own);
         return moves.moved(turn, wave);
       }
+      const before = turn.role === 'master' || turn.role === 'worker' ? await work.unreadyDaemons(turn.machine, own) : [];
+      unready.set(turn, before);
       await moves.begin(turn, wave, hop);
       const proves = (machine: string): Promise<void> => {
         gates.watch(turn, own);
         return work.podStarts(machine, image, own);
       };
       await takeTurn(turn, session, { ...work, look, gone: () => moves.gone(turn, hop), proves }, own);
-      await moves.end(turn, wave, hop);
+      await moves.end(turn, wave, hop, before);
     },
     gate: async (turn: Turn, wave: Wave, own: AbortSignal) => {
-      await gates.afterMachine(turn, wave, own);
+      await gates.afterMachine(turn, wave, own, unready.get(turn));
+      unready.delete(turn);
       moves.passed(turn);
     },
     wave: async (wave: Wave, at: 'begin' | 'end', own: AbortSignal) => {

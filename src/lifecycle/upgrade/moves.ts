@@ -95,9 +95,10 @@ export class Moves {
   gone({ machine }: Turn, hop: Hop): Promise<void> {
     return this.#reach(machine, hop);
   }
-  async end({ machine, how }: Turn, wave: Wave, hop: Hop): Promise<void> {
+  /** `unready`: what its gates do not wait for. */
+  async end({ machine, how }: Turn, wave: Wave, hop: Hop, unready: readonly string[]): Promise<void> {
     this.#turning.delete(machine);
-    const place = { wave: wave.name, machine };
+    const place = { wave: wave.name, machine, ...(unready.length > 0 && { unready: [...unready] }) };
     if (!this.#isRecorded) return this.#gates(place);
     this.#ungated.set(keyOfPlace(place), place);
     return how === 'remove' ? this.#left(machine) : this.#reach(machine, hop);

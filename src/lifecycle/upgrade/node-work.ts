@@ -6,13 +6,14 @@ import { drain } from '../../kube/drain/drain.ts';
 import type { PodsByNode } from '../../kube/drain/feed.ts';
 import { watchPods } from '../../kube/drain/feed.ts';
 import { announceLeaving } from '../../kube/drain/leaving.ts';
-import { podKey } from '../../kube/drain/pod.ts';
+import { type Pod, podKey } from '../../kube/drain/pod.ts';
 import type { DrainPolicy } from '../../kube/drain/pods.ts';
 import { markGone } from '../../kube/gone.ts';
 import { leadsOn, releaseLeads, waitForLeaders } from '../../kube/leaders.ts';
+import { marks } from '../../kube/objects.ts';
 import { podStarts, removeTrialPods } from '../../kube/trial-pod.ts';
 import { readNodes } from '../../kube/types/node.ts';
-import { type SharedPoll, waitFor } from '../../kube/wait.ts';
+import { patiently, type SharedPoll, waitFor } from '../../kube/wait.ts';
 import { poolOfNode } from '../../rollout/removals.ts';
 import type { Wave } from '../../rollout/rollout.ts';
 import { during } from '../../run/during.ts';
@@ -28,8 +29,13 @@ export interface NodeWork extends TurnPorts {
   due(wave: Wave, signal: AbortSignal): Promise<void>;
   /** Waits until a controller manager and a scheduler lead. */
   leadersLead(signal: AbortSignal): Promise<void>;
-  /** Waits until what runs on every node (DaemonSets) is ready on this one. Throws UserError with what is not. */
-  daemonsReady(machine: string, signal: AbortSignal): Promise<void>;
+  /** DaemonSets of users, `namespace/name`, whose pod on this node is not ready as it is. */
+  unreadyDaemons(machine: string, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Waits until what runs on every node (DaemonSets) is ready on this one, but for what `unready` names: that was not before, which is no reason to stop. What the
+   * system needs is waited for in any case. Throws UserError with what is not.
+   */
+  daemonsReady(machine: string, signal: AbortSignal, unready?: readonly string[]): Promise<void>;
   /** Starts one on it, and takes it away again. Throws UserError when none starts: the node is cordoned then, until one does. */
   podStarts(machine: string, image: string, signal: AbortSignal): Promise<void>;
   /**
@@ -56,6 +62,11 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
   const left = new Set<string>();
   const going = new Set<Promise<void>>();
 
+  const podsNow = async (signal: AbortSignal): Promise<PodsByNode> => {
+    pods ??= watchPods(await api(signal), lifetime);
+    const feed = pods;
+    return patiently(() => feed.next(signal), signal);
+  };
   const mark = async (signal: AbortSignal): Promise<void> =>
     preferNoSchedule(await api(signal), await nodesNow(signal), due, signal);
   const starts = async (node: string, image: string, signal: AbortSignal): Promise<void> => {
@@ -114,16 +125,22 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
       await uncordon(await api(signal), machine, signal, seen);
       due.delete(machine);
     },
-    async daemonsReady(machine, signal) {
+    async unreadyDaemons(machine, signal) {
+      const nodes = await podsNow(signal);
+      return [...new Set(daemonPods(nodes, machine).flatMap((pod) => (isWell(pod) || isSystem(pod) ? [] : [daemonSetOf(pod)])))];
+    },
+    async daemonsReady(machine, signal, unready = []) {
+      const spared = new Set(unready);
       pods ??= watchPods(await api(signal), lifetime);
       await waitFor({
         poll: pods,
         timeoutMs: daemonsWithinMs,
         signal,
         missing: (nodes) => {
-          const own = [...(nodes.get(machine)?.values() ?? [])].filter(({ controller }) => controller?.kind === 'DaemonSet');
-          const bad = own.filter(({ ready, terminating }) => !ready || terminating).map(podKey);
-          return bad.length === 0 ? undefined : bad.join(', ');
+          const bad = daemonPods(nodes, machine).filter(
+            (pod) => !isWell(pod) && (isSystem(pod) || !spared.has(daemonSetOf(pod))),
+          );
+          return bad.length === 0 ? undefined : bad.map(podKey).join(', ');
         },
         failure: async (why) =>
           new UserError({
@@ -168,6 +185,12 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
     },
   };
 }
+
+const daemonPods = (nodes: PodsByNode, machine: string): readonly Pod[] =>
+  [...(nodes.get(machine)?.values() ?? [])].filter(({ controller }) => controller?.kind === 'DaemonSet');
+const isWell = ({ ready, terminating }: Pod): boolean => ready && !terminating;
+const isSystem = ({ namespace, labels }: Pod): boolean => namespace === 'kube-system' || labels[marks.addon] !== undefined;
+const daemonSetOf = ({ namespace, controller }: Pod): string => `${namespace}/${controller?.name}`;
 
 /** As the pool of this machine says; masters as masters do, and what is left of a pool that is no longer in cluster.yaml. */
 export function drainPolicy(

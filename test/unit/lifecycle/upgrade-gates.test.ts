@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { issueClient } from '../../../src/pki/admin.ts';
 import { createAuthority } from '../../../src/pki/authorities.ts';
 import { aCluster } from '../../support/builders.ts';
-import { standingAs } from '../../support/memory-upgrade.ts';
+import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
 
 const time = new VirtualTimers();
@@ -152,5 +152,33 @@ describe("a gate of Slipway's own that fails", () => {
     };
     const why = expect.stringContaining('the API answers slowly: 1 of 100 requests took 2000 ms');
     await expect(cluster.upgrade(other)).rejects.toMatchObject({ problem: { where: expect.stringMatching(/^workers-/), why } });
+  });
+
+  describe('after a machine are its DaemonSets', () => {
+    const unready = (cluster: UpgradableCluster, name: string, namespace: string, ready: boolean): void => {
+      const pod = cluster.api.pods.get(name);
+      if (!pod) throw new Error(`no pod ${name}`);
+      const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False' }];
+      cluster.api.change({ ...pod, metadata: { ...pod.metadata, namespace }, status: { conditions } });
+    };
+    test.each([
+      { whose: 'the system', namespace: 'kube-system', before: false, ends: 'stops' },
+      { whose: 'a user, ready before', namespace: 'default', before: true, ends: 'stops' },
+      { whose: 'a user, not ready before either', namespace: 'default', before: false, ends: 'done' },
+    ])('of $whose: $ends', async ({ namespace, before, ends }) => {
+      const cluster = await standing();
+      cluster.api.addPod('agent', 'workers-a-1', 'DaemonSet');
+      unready(cluster, 'agent', namespace, before);
+      // It is found so when its node comes back.
+      cluster.onAct = (act) => {
+        if (before && act === 'uncordon workers-a-1') unready(cluster, 'agent', namespace, false);
+      };
+      const ended = cluster.upgrade(other);
+      if (ends === 'done') expect((await ended).outcome).toBe('done');
+      else {
+        const why = expect.stringContaining(`${namespace}/agent`);
+        await expect(ended).rejects.toMatchObject({ problem: { where: 'workers-a-1', why } });
+      }
+    });
   });
 });
