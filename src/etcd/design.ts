@@ -1,6 +1,6 @@
 import { machinesOf, type Topology } from '../cluster/topology.ts';
 import { etcdClustersOf } from '../components/etcd.ts';
-import { type Address, addressOf, type Resource } from '../plan/resource.ts';
+import { type Address, addressOf, nameOf, type Resource } from '../plan/resource.ts';
 import { peerUrlOf } from './on-host.ts';
 import type { EtcdClusterProps } from './types/cluster.ts';
 import type { EtcdMemberProps } from './types/member.ts';
@@ -32,6 +32,11 @@ export const etcdMemberAddresses = (topology: Topology): readonly Address[] =>
   etcdClustersOf(topology).flatMap((cluster) =>
     machinesOf(topology, 'etcd').map((host) => addressOf('etcd.member', `${cluster}.${host.name}`)),
   );
+/** The host of `etcd.member/main.etcd-a`. */
+export const hostOfMember = (address: Address): string => {
+  const name = nameOf(address);
+  return name.slice(name.indexOf('.') + 1);
+};
 /** What must be there before an API server can serve. */
 export const etcdClusterAddresses = (topology: Topology): readonly Address[] =>
   etcdClustersOf(topology).map((cluster) => addressOf('etcd.cluster', cluster));

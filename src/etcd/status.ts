@@ -29,11 +29,10 @@ export function etcdStatus(facts: ReadonlyMap<string, Seen>, hosts?: readonly st
   return etcdClusterNames.flatMap((cluster) => {
     const probing = hostsWithProbe(facts, cluster);
     const all = new Map([...new Set([...(hosts ?? []), ...probing])].map((name) => [name, viewOf(facts.get(name), cluster)]));
-    // A machine that is no longer designed counts while it is a member.
+    // A machine that is no longer designed counts while it is a member, also where it is lost.
     const listed = bestView(all.values())?.members ?? [];
-    const names = hosts
-      ? [...hosts, ...probing.filter((name) => !hosts.includes(name) && listed.some((m) => m.name === name))]
-      : probing;
+    const others = listed.map(({ name }) => name).filter((name) => name !== '' && !hosts?.includes(name));
+    const names = hosts ? [...hosts, ...others] : probing;
     const views = new Map(names.map((name) => [name, all.get(name)]));
     const probed = names.some((name) => hasProbe(facts.get(name), cluster));
     if (names.length === 0 || (cluster !== 'main' && !probed)) return [];

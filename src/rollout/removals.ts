@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { machinesOf, type Role, roles, type Topology } from '../cluster/topology.ts';
+import { hostOfMember } from '../etcd/design.ts';
 import { bestView, quorumMembers } from '../etcd/gateway.ts';
 import { etcdClusterNames, viewOf } from '../etcd/probe.ts';
 import { canRemove, counts, hasQuorum, type Member, simulate } from '../etcd/quorum.ts';
@@ -59,10 +60,8 @@ const nodeSchema = z.object({ props: z.looseObject({ labels: z.record(z.string()
 /** Members of etcd whose machine is gone already: they leave in a turn, too, as the others may leave only without them. */
 function lostMembers(deleted: readonly Address[], machines: ReadonlySet<string>, topology: Topology): ReadonlySet<string> {
   const designed = new Set(topology.machines.map(({ name }) => name));
-  const members = deleted
-    .filter((address) => typeOf(address) === 'etcd.member')
-    .map((address) => nameOf(address).split('.')[1] ?? '');
-  return new Set(members.filter((name) => name !== '' && !machines.has(name) && !designed.has(name)));
+  const members = deleted.filter((address) => typeOf(address) === 'etcd.member').map(hostOfMember);
+  return new Set(members.filter((name) => !machines.has(name) && !designed.has(name)));
 }
 
 function leavingOf(name: string, { seen, machineAddress }: RemovalsInput): Leaving {

@@ -1,5 +1,6 @@
 import { machinesOf } from '../../cluster/topology.ts';
 import { UnreachableError } from '../../errors.ts';
+import { hostOfMember } from '../../etcd/design.ts';
 import type { Status } from '../../health/status.ts';
 import { cordonedByUs } from '../../kube/drain/cordon.ts';
 import { drainPlan, readDrainWorld } from '../../kube/drain/pods.ts';
@@ -140,9 +141,11 @@ function leavingBy({ changes }: Plan, { opened }: Session, waves: readonly Wave[
   const turns = waves.flatMap(turnsOfWave);
   const members = turns.some(({ role, how }) => role === 'etcd' && how !== 'remove');
   const types = ['kube.node', typeOf(opened.provider.machineAddress('any'))];
-  const gone = changes.flatMap(({ action, address }) =>
-    action === 'delete' && types.includes(typeOf(address)) ? [nameOf(address)] : [],
-  );
+  const gone = changes.flatMap(({ action, address }) => {
+    if (action !== 'delete') return [];
+    if (types.includes(typeOf(address))) return [nameOf(address)];
+    return typeOf(address) === 'etcd.member' ? [hostOfMember(address)] : [];
+  });
   const etcd = new Set(turns.flatMap(({ role, machine }) => (role === 'etcd' ? [machine] : [])));
   return new Set(gone.filter((name) => !members || !etcd.has(name)));
 }

@@ -48,7 +48,7 @@ export async function readApiWorld(
     .map(([name]) => name.replace(/\/\S+/, ''));
   const metricsOf = async (server: Pick<KubeApi, 'raw'>) => {
     const text = await server.raw('/metrics', { signal });
-    return `${deprecatedLines(text)}\n${countLines(text)}`;
+    return [deprecatedLines(text), countLines(text)].filter(Boolean).join('\n');
   };
   const [said, groups, nodes, definitions] = await Promise.all([
     servers(metricsOf),
