@@ -10,10 +10,21 @@ export interface LaneQueue {
   readonly left: readonly Turn[];
   /** How many more times the lane fills its cap; infinite before its first turn, whose canary holds up the others. */
   readonly rounds: number;
-  /** The turn that may begin now, without beginning it; undefined: none is left, the cap is reached, or the canary is on its way. */
-  next(awayByZone: ReadonlyMap<string, number>): Turn | undefined;
+  /** The turn that may begin now, without beginning it; undefined: none is left, a cap is reached, or the canary is on its way. */
+  next(beside: Beside): Turn | undefined;
   begin(turn: Turn): void;
   end(turn: Turn): void;
+}
+
+/** What is away already, as far as a lane does not know it by itself. */
+export interface Beside {
+  readonly awayByZone: ReadonlyMap<string, number>;
+  /** The cap of all lanes is reached. */
+  readonly full: boolean;
+  /** How many of this pool's machines are lost: they count against its cap. */
+  lostOf(pool: string): number;
+  /** Lost, or taken away by a run before this one: its own turn takes nothing more away. */
+  isAway(turn: Turn): boolean;
 }
 
 /** A machine that is made takes no capacity away; every other turn does, from its beginning until its gate has passed. */
@@ -37,6 +48,7 @@ export function laneQueue(lane: Lane, canary: boolean, isAway: (turn: Turn) => b
   const inZone = new Map<string, number>();
   const lastBegun = new Map<string, number>();
   let begun = 0;
+  const pool = phases.flatMap(({ left }) => [...left]).find((turn) => turn.pool !== undefined)?.pool;
 
   return {
     lane,
@@ -46,23 +58,28 @@ export function laneQueue(lane: Lane, canary: boolean, isAway: (turn: Turn) => b
     get rounds() {
       return begun === 0 ? Number.POSITIVE_INFINITY : phases.reduce((sum, { left }) => sum + left.size, 0) / Math.max(1, cap);
     },
-    next(awayByZone) {
+    next(beside) {
       const now = current();
       if (!now || now.running >= (now.canary && !now.proven ? 1 : now.most)) return undefined;
-      return least(
+      const inOrder = least(
         [...now.groups.values()].flatMap(([turn]) => turn ?? []),
         [
           (turn) => (isAway(turn) ? 0 : 1),
           ({ zone }) => inZone.get(zone) ?? 0,
-          ({ zone }) => awayByZone.get(zone) ?? 0,
+          ({ zone }) => beside.awayByZone.get(zone) ?? 0,
           ({ zone }) => lastBegun.get(zone) ?? 0,
         ],
       );
+      if (!inOrder || !takesAway(inOrder) || beside.isAway(inOrder)) return inOrder;
+      const lost = pool === undefined ? 0 : beside.lostOf(pool);
+      if (!beside.full && now.running + lost < now.most) return inOrder;
+      return lost === 0 ? undefined : [...now.left].find((turn) => beside.isAway(turn));
     },
     begin(turn) {
       const now = current();
-      if (!now?.left.delete(turn) || now.groups.get(groupOf(turn))?.shift() !== turn)
-        throw new Error(`${turn.machine} is not next in ${lane.name}`);
+      if (!now?.left.delete(turn)) throw new Error(`${turn.machine} is not next in ${lane.name}`);
+      const group = now.groups.get(groupOf(turn)) ?? [];
+      group.splice(group.indexOf(turn), 1);
       now.running++;
       lastBegun.set(turn.zone, ++begun);
       if (takesAway(turn)) inZone.set(turn.zone, (inZone.get(turn.zone) ?? 0) + 1);

@@ -1,8 +1,11 @@
 import { messageOf } from '../errors.ts';
+import { type Clock, systemClock } from '../run/clock.ts';
 import type { Emit } from '../run/events.ts';
-import { type LaneQueue, laneQueue, takesAway } from './lanes.ts';
+import { type Beside, type LaneQueue, laneQueue, takesAway } from './lanes.ts';
 import type { Turn, Wave } from './rollout.ts';
+import { type Lost, lostTooLong, newRoom, waitsFor } from './room.ts';
 import { newStop, type Stop, type StopOptions, type StopReason } from './stop.ts';
+import { turnsOfWave } from './turns.ts';
 
 /** What the schedule does to the world. Each must end, by itself or soon after its signal has aborted. */
 export interface SchedulePorts {
@@ -12,6 +15,11 @@ export interface SchedulePorts {
   gate(turn: Turn, wave: Wave, signal: AbortSignal): Promise<void>;
   /** Around the turns of a wave. `end` only when every turn is done: a wave that was stopped is gone on with later. */
   wave(wave: Wave, at: 'begin' | 'end', signal: AbortSignal): Promise<void>;
+  /**
+   * Who is not Ready, or gone: those who are not in a turn of theirs count against the caps. Asked where workers have turns: before the first, at the end of each,
+   * and every now and then while nobody may begin because of them. What was seen within the last `sinceMs` will do; 0: from now on.
+   */
+  lost?(sinceMs: number, signal: AbortSignal): Promise<Lost>;
   readonly emit: Emit;
 }
 export interface ScheduleOptions extends StopOptions {
@@ -23,6 +31,8 @@ export interface ScheduleOptions extends StopOptions {
   readonly away?: ReadonlySet<string>;
   /** `masters`: when a wave of masters is done; `wave`: after each wave. */
   readonly pauseAfter?: 'masters' | 'wave' | undefined;
+  /** How long machines that are lost may hold up everything. Default: 2 min. */
+  readonly lostWithinMs?: number;
 }
 
 /** One turn, and where it stands: with chained minors a machine has more than one. */
@@ -34,8 +44,8 @@ export interface Place {
 }
 export interface Failure {
   readonly wave: Wave;
-  readonly at: 'begin' | 'turn' | 'gate' | 'end';
-  /** Undefined: it was the beginning or the end of the wave. */
+  readonly at: 'begin' | 'wait' | 'turn' | 'gate' | 'end';
+  /** Undefined: it was the beginning or the end of the wave, or a wait between turns for machines that are lost. */
   readonly place?: Place;
   readonly error: unknown;
 }
@@ -57,12 +67,12 @@ const waveTask = ({ name, kubernetes }: Wave): string => `${name} ${kubernetes}`
  * more, what runs is brought to its end, and nothing is rolled on or back. Throws for a plan that contradicts itself, never for what a port does.
  */
 export async function runWaves(waves: readonly Wave[], ports: SchedulePorts, options: ScheduleOptions): Promise<Outcome> {
-  const { maxDrains, canary, pauseAfter, away } = options;
+  const { maxDrains, canary, pauseAfter, away, clock = systemClock, lostWithinMs = 120_000 } = options;
   if (maxDrains < 1) throw new Error('maxDrains is at least 1');
   const isAway = (turn: Turn): boolean => takesAway(turn) && away?.has(turn.machine) === true;
   const all = waves.map((wave) => ({ wave, queues: wave.lanes.map((lane) => laneQueue(lane, canary, isAway)) }));
   const stop = newStop(options);
-  const course: Course = { ports, maxDrains, isAway, stop, done: [], cut: [], failures: [] };
+  const course: Course = { ports, maxDrains, isAway, clock, lostWithinMs, stop, done: [], cut: [], failures: [] };
   let ended = 0;
   let paused = false;
   for (const { wave, queues } of all) {
@@ -84,6 +94,8 @@ interface Course {
   readonly ports: SchedulePorts;
   readonly maxDrains: number;
   readonly isAway: (turn: Turn) => boolean;
+  readonly clock: Pick<Clock, 'sleep'>;
+  readonly lostWithinMs: number;
   readonly stop: Stop;
   readonly done: Place[];
   readonly cut: Place[];
@@ -96,10 +108,11 @@ async function runWave(course: Course, wave: Wave, queues: readonly LaneQueue[])
   const task = waveTask(wave);
   const turns = queues.reduce((sum, { left }) => sum + left.length, 0);
   const before = done.length;
-  let at: 'begin' | 'end' = 'begin';
+  let at: 'begin' | 'wait' | 'end' = 'begin';
   ports.emit({ type: 'started', task, title: task });
   try {
     await stop.bounded((signal) => ports.wave(wave, 'begin', signal));
+    at = 'wait';
     await runLanes(course, wave, queues, () => {
       const amount = { done: done.length - before, of: turns, unit: 'machines' };
       ports.emit({ type: 'progress', task, message: `${amount.done} of ${amount.of} machines`, amount });
@@ -118,60 +131,90 @@ async function runWave(course: Course, wave: Wave, queues: readonly LaneQueue[])
   }
 }
 
-/** Ends when nothing runs and nothing may begin. Each turn that ends makes way for the next. */
-function runLanes(course: Course, wave: Wave, queues: readonly LaneQueue[], progress: () => void): Promise<void> {
-  const { stop, maxDrains, isAway } = course;
+const lookEveryMs = 1_000;
+/** Nobody notices a machine that is lost before 40 s: what was seen this long ago says as much. */
+const recentMs = 5_000;
+
+/** Ends when nothing runs and nothing may begin. Each turn that ends makes way for the next. Throws UserError when machines that are lost hold up all for too long. */
+async function runLanes(course: Course, wave: Wave, queues: readonly LaneQueue[], progress: () => void): Promise<void> {
+  const { ports, stop, clock, lostWithinMs } = course;
   const ended = Promise.withResolvers<void>();
-  const awayByZone = new Map<string, number>();
-  let running = 0;
-  let away = 0;
-  // What comes last in a lane that has others before it is waited for by nobody.
-  const waiting = new Set(wave.lanes.flatMap(({ turns, last }) => (turns.length > 0 ? turns : last)).filter(isAway));
-  const count = (turn: Turn, by: 1 | -1): void => {
-    running += by;
-    if (!takesAway(turn)) return;
-    away += by;
-    awayByZone.set(turn.zone, (awayByZone.get(turn.zone) ?? 0) + by);
+  const room = newRoom(wave, course.maxDrains, course.isAway);
+  // Masters and members of etcd have caps of their own, and take no worker's place.
+  const counts = turnsOfWave(wave).some(({ role }) => role === 'worker');
+  const look = async (sinceMs = recentMs): Promise<void> => {
+    if (!counts || stop.signal.aborted) return;
+    await stop
+      .bounded(async (signal) => room.told((await ports.lost?.(sinceMs, signal)) ?? new Map()))
+      .catch((error: unknown) => {
+        if (!stop.signal.aborted) throw error;
+      });
   };
+  const isHeld = (): boolean => room.lost.length > 0 && choose(queues, room.unlessLost) !== undefined && stop.mayBegin();
+  let failure: unknown;
+  let waits = false;
   const pump = (): void => {
     for (;;) {
-      const next = choose(queues, awayByZone, waiting, away + waiting.size < maxDrains);
+      const next = choose(queues, room);
       if (!next || !stop.mayBegin()) break;
       const { queue, turn } = next;
       queue.begin(turn);
-      waiting.delete(turn);
-      count(turn, 1);
-      void take(course, { wave, lane: queue.lane.name, turn }).then(() => {
+      room.begin(turn);
+      void take(course, { wave, lane: queue.lane.name, turn }, look).then(() => {
         queue.end(turn);
-        count(turn, -1);
+        room.end(turn);
         progress();
         pump();
       });
     }
-    if (running === 0) ended.resolve();
+    if (isHeld()) void wait();
+    else if (room.running > 0) return;
+    else if (failure === undefined) ended.resolve();
+    else ended.reject(failure);
   };
+  /** Turns go on when they are back. Once nothing else goes on they are not waited for for ever. */
+  const wait = async (): Promise<void> => {
+    if (waits) return;
+    waits = true;
+    let told = false;
+    try {
+      for (let waitedMs = 0; ; waitedMs += lookEveryMs) {
+        await look(0);
+        pump();
+        if (!isHeld()) break;
+        if (room.running > 0) waitedMs = 0;
+        if (waitedMs >= lostWithinMs) throw lostTooLong(wave, room.lost, waitedMs);
+        if (!told) ports.emit({ type: 'progress', task: waveTask(wave), message: waitsFor(room.lost) });
+        told = true;
+        await clock.sleep(lookEveryMs, { signal: stop.signal });
+      }
+    } catch (error) {
+      if (!stop.signal.aborted) {
+        failure = error;
+        stop.fail();
+      }
+      pump();
+    }
+    waits = false;
+  };
+  await look();
   pump();
   return ended.promise;
 }
 
 /** Of the lanes that may begin a turn, one whose machine is away already, or else that with most rounds to go: all end at about the same time. Of equals, the first. */
-function choose(
-  queues: readonly LaneQueue[],
-  awayByZone: ReadonlyMap<string, number>,
-  waiting: ReadonlySet<Turn>,
-  roomToDrain: boolean,
-): { queue: LaneQueue; turn: Turn } | undefined {
+function choose(queues: readonly LaneQueue[], beside: Beside): { queue: LaneQueue; turn: Turn } | undefined {
   let best: { queue: LaneQueue; turn: Turn } | undefined;
   for (const queue of queues) {
-    const turn = queue.next(awayByZone);
-    if (turn && waiting.has(turn)) return { queue, turn };
-    if (turn && (roomToDrain || !takesAway(turn)) && (!best || queue.rounds > best.queue.rounds)) best = { queue, turn };
+    const turn = queue.next(beside);
+    if (turn && beside.isAway(turn)) return { queue, turn };
+    if (turn && (!best || queue.rounds > best.queue.rounds)) best = { queue, turn };
   }
   return best;
 }
 
-/** One turn and its gate. Never rejects. */
-async function take(course: Course, place: Place): Promise<void> {
+/** One turn and its gate. Never rejects. `look`: who is lost, before another one begins. */
+async function take(course: Course, place: Place, look: () => Promise<void>): Promise<void> {
   const { ports, stop, done, cut } = course;
   const { wave, turn } = place;
   const task = turnTask(wave, turn);
@@ -181,6 +224,7 @@ async function take(course: Course, place: Place): Promise<void> {
     await stop.bounded((signal) => ports.turn(turn, wave, signal));
     at = 'gate';
     await stop.bounded((signal) => ports.gate(turn, wave, signal));
+    await look();
     done.push(place);
     ports.emit({ type: 'done', task });
   } catch (error) {

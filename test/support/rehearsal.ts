@@ -54,7 +54,7 @@ export class Rehearsal {
     waves: readonly Wave[],
     more: Partial<ScheduleOptions> & Partial<SchedulePorts> & { readonly moment?: () => void } = {},
   ): Promise<Outcome> {
-    const { turn = () => this.time.sleep(10), gate = async () => undefined, wave, moment, ...options } = more;
+    const { turn = () => this.time.sleep(10), gate = async () => undefined, wave, lost, moment, ...options } = more;
     const say = (text: string): void => void this.log.push(`${this.time.now} ${text}`);
     const ports: SchedulePorts = {
       turn: async (...args) => {
@@ -72,6 +72,7 @@ export class Rehearsal {
         say(`${args[1]} ${args[0].name} ${args[0].kubernetes}`);
         await wave?.(...args);
       },
+      ...(lost && { lost }),
       emit: ({ type, task }) => void this.tasks.push(`${type} ${task}`),
     };
     const work = runWaves(waves, ports, {

@@ -39,11 +39,16 @@ export interface Gates {
   close(): void;
 }
 
-export function openGates(session: Session, work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>): Gates {
+/** `saw`: is told all Nodes whenever a gate is. */
+export function openGates(
+  session: Session,
+  work: Pick<NodeWork, 'daemonsReady' | 'leadersLead'>,
+  saw: Saw = () => undefined,
+): Gates {
   const closing = new AbortController();
   const watched = new Map<Gated, Stay>();
   const stayOf = (turn: Gated, signal: AbortSignal): Stay => {
-    const found = watched.get(turn) ?? watchReady(turn, session, AbortSignal.any([signal, closing.signal]));
+    const found = watched.get(turn) ?? watchReady(turn, session, saw, AbortSignal.any([signal, closing.signal]));
     watched.set(turn, found);
     return found;
   };
@@ -132,9 +137,10 @@ interface Stay {
   /** Resolves when the node is Ready, and has been without a break for as long as `upgrade.stableFor` says: since the watch began, at the earliest. */
   now(): Promise<void>;
 }
-function watchReady({ machine }: Gated, session: Session, signal: AbortSignal): Stay {
+type Saw = (nodes: ReadonlyMap<string, KubeObject>) => void;
+function watchReady({ machine }: Gated, session: Session, saw: Saw, signal: AbortSignal): Stay {
   let asked = false;
-  const stays = staysReady(machine, session, () => asked, signal);
+  const stays = staysReady(machine, session, () => asked, saw, signal);
   // A turn that fails does not come to its gate.
   stays.catch(() => undefined);
   return {
@@ -146,7 +152,7 @@ function watchReady({ machine }: Gated, session: Session, signal: AbortSignal): 
 }
 
 /** A kubelet that has just started may waver before that. */
-async function staysReady(machine: string, session: Session, asked: () => boolean, signal: AbortSignal): Promise<void> {
+async function staysReady(machine: string, session: Session, asked: () => boolean, saw: Saw, signal: AbortSignal): Promise<void> {
   const stableMs = durationMs(session.opened.cluster.upgrade.stableFor);
   const { nodes } = session.reach.kube();
   let end = Number.POSITIVE_INFINITY;
@@ -154,7 +160,10 @@ async function staysReady(machine: string, session: Session, asked: () => boolea
   while (performance.now() < end) {
     if (asked()) end = Math.min(end, performance.now() + stableMs + waverMs);
     const lacks = await nodes.next(signal).then(
-      (all) => lackOf(all.get(machine)),
+      (all) => {
+        saw(all);
+        return lackOf(all.get(machine));
+      },
       // The API may be away for a moment, as for every other wait.
       (error: unknown) => {
         if (!(error instanceof UnreachableError)) throw error;

@@ -16,6 +16,7 @@ import { machineLooks } from './machine-look.ts';
 import type { Moves } from './moves.ts';
 import { nodeWork } from './node-work.ts';
 import { policy } from './policy.ts';
+import { lostWorkers } from './room.ts';
 import { takeTurn } from './turn.ts';
 import { isOutside } from './windows.ts';
 
@@ -38,7 +39,8 @@ export async function runHop(
   const { opened, signal, emit } = session;
   const { upgrade } = opened.cluster;
   const work = nodeWork(session, options.forceAfterMs);
-  const gates = openGates(session, work);
+  const lost = lostWorkers(session);
+  const gates = openGates(session, work, lost.saw);
   const began = new Map<Wave, number>();
   /** DaemonSets that were not ready before a turn, until its gate. */
   const unready = new Map<Turn, readonly string[]>();
@@ -85,6 +87,7 @@ export async function runHop(
         seconds: (opened.now() - (began.get(wave) ?? opened.now())) / 1000,
       });
     },
+    lost: lost.within,
     emit,
   };
   try {

@@ -1,6 +1,7 @@
 import { machinesOf } from '../../cluster/topology.ts';
 import { messageOf, UserError } from '../../errors.ts';
 import { chosenOf } from '../../plan/make.ts';
+import { fewNames } from '../../rollout/few-names.ts';
 import { type Only, only } from '../../rollout/only.ts';
 import type { WaveResult } from '../../rollout/result.ts';
 import type { Turn, Wave } from '../../rollout/rollout.ts';
@@ -212,6 +213,3 @@ export class UpgradeRun {
 }
 
 const shortOf = ({ machine, how }: Pick<Turn, 'machine' | 'how'>): Pick<Turn, 'machine' | 'how'> => ({ machine, how });
-/** Enough to know whom it is about. */
-const fewNames = (names: readonly string[]): string =>
-  names.length > 8 ? `${names.slice(0, 7).join(', ')} and ${names.length - 7} more` : names.join(', ');

@@ -163,6 +163,49 @@ describe('caps', () => {
     );
   });
 
+  test('are held beside machines that are lost, at whatever time that is; when they are back all has its turn', async () => {
+    const losses = fc.array(
+      fc.record({ lane: fc.nat(4), machine: fc.nat(24), from: fc.nat(100), forMs: fc.integer({ min: 1, max: 5_000 }) }),
+      { maxLength: 12 },
+    );
+    await fc.assert(
+      fc.asyncProperty(settings, losses, async ({ lanes, maxDrains, canary, durations }, rows) => {
+        const rehearsal = new Rehearsal();
+        const isLost = (name: string): boolean =>
+          rows.some(({ lane, machine, from, forMs }) => {
+            const { now } = rehearsal.time;
+            return lanes[lane]?.turns[machine]?.machine === name && now >= from && now < from + forMs;
+          });
+        const turns = lanes.flatMap((lane) => lane.turns);
+        const away = (pool?: string): number => {
+          const running = [...rehearsal.away].filter(({ how }) => how !== 'add');
+          const gone = turns.filter((turn) => isLost(turn.machine)).map(({ machine }) => machine);
+          const of = (name: string) => pool === undefined || name.startsWith(`${pool}-`);
+          return new Set([...running.map(({ machine }) => machine), ...gone].filter(of)).size;
+        };
+        let at = 0;
+        const outcome = await rehearsal.run([aWave('pools', lanes)], {
+          maxDrains,
+          canary,
+          lost: async () => new Map(turns.flatMap(({ machine, pool = '' }) => (isLost(machine) ? [[machine, pool]] : []))),
+          turn: async ({ machine, pool = '', how }) => {
+            if (how !== 'add' && !isLost(machine)) {
+              const lane = lanes.find(({ name }) => name === `pool ${pool.replace('-old', '')}`);
+              expect(away()).toBeLessThanOrEqual(maxDrains);
+              expect(away(pool.replace('-old', ''))).toBeLessThanOrEqual(
+                Math.max(1, (lane?.maxUnavailable ?? 0) + (lane?.first.length ?? 0)),
+              );
+            }
+            await rehearsal.time.sleep(durations[at++ % durations.length] ?? 1);
+          },
+        });
+        for (const { error } of outcome.failures) throw error;
+        expect([outcome.end, outcome.notBegun]).toEqual(['done', []]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   test('the order is the same each time', async () => {
     await fc.assert(
       fc.asyncProperty(settings, async (setting) => {

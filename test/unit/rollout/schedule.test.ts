@@ -142,6 +142,128 @@ describe('waves and lanes', () => {
   });
 });
 
+describe('a worker that is lost', () => {
+  const two = () => [
+    aWave('pools', [
+      aLane('pool x', workers('x', 5), { maxUnavailable: 2 }),
+      aLane('pool y', workers('y', 4), { maxUnavailable: 2 }),
+    ]),
+  ];
+  const begun = ({ log }: Rehearsal) => log.filter((line) => / begin [xy]/.test(line));
+  /** These are not Ready, as long as it is so. */
+  const lostWhile = (is: () => boolean, ...names: readonly string[]) => ({
+    lost: async () => new Map(names.filter(is).map((name) => [name, name.slice(0, 1)])),
+  });
+
+  test('counts against the cap of its pool, and no other', async () => {
+    const rehearsal = new Rehearsal();
+    const outcome = await rehearsal.run(
+      two(),
+      lostWhile(() => rehearsal.time.now >= 10, 'x-1'),
+    );
+    expect(outcome.end).toBe('done');
+    expect(begun(rehearsal)).toEqual([
+      ...['0 begin x-1', '0 begin y-1', '0 begin x-2', '0 begin y-2'],
+      ...['10 begin y-3', '10 begin x-3', '10 begin y-4', '20 begin x-4', '30 begin x-5'],
+    ]);
+  });
+
+  test('counts against the cap of all, also where its pool has no turns', async () => {
+    const rehearsal = new Rehearsal();
+    const lost = async () => new Map([['z-1', 'z']]);
+    expect(await rehearsal.run(two(), { lost, maxDrains: 3 })).toMatchObject({ end: 'done' });
+    expect(rehearsal.peak).toBe(2);
+  });
+
+  test('has its own turn when no other may begin: that takes nothing more away', async () => {
+    const rehearsal = new Rehearsal();
+    let mended = false;
+    const outcome = await rehearsal.run([aWave('pools', [aLane('pool x', workers('x', 4))])], {
+      canary: true,
+      ...lostWhile(() => !mended, 'x-3'),
+      gate: async ({ machine }) => {
+        mended ||= machine === 'x-3';
+      },
+    });
+    expect([outcome.end, rehearsal.time.now]).toEqual(['done', 40]);
+    expect(rehearsal.order).toEqual(['x-3', 'x-1', 'x-2', 'x-4']);
+  });
+
+  test('is not one in its turn, one that is still to be made, or one that has gone in its turn: nothing waits', async () => {
+    const lane = () =>
+      aLane('pool x', workers('x', 6), {
+        strategy: 'replace',
+        maxSurge: 2,
+        first: surge('x', 2, 'add'),
+        last: surge('x', 2, 'remove'),
+      });
+    const [rehearsal, whole] = [new Rehearsal(), new Rehearsal()];
+    const gone = new Set(['x-surge-1', 'x-surge-2']);
+    const lost = async () => new Map([...gone].map((name) => [name, 'x']));
+    await rehearsal.run([aWave('pools', [lane()])], {
+      lost,
+      turn: async ({ machine }) => {
+        gone.add(machine);
+        await rehearsal.time.sleep(10);
+      },
+      gate: async ({ machine, how }) => {
+        if (how !== 'remove') gone.delete(machine);
+      },
+    });
+    await whole.run([aWave('pools', [lane()])]);
+    expect(rehearsal.log).toEqual(whole.log);
+  });
+
+  test('is waited for when nothing else may begin, and its return is noticed', async () => {
+    const rehearsal = new Rehearsal();
+    const outcome = await rehearsal.run(
+      [aWave('pools', [aLane('pool x', workers('x', 3))])],
+      lostWhile(() => rehearsal.time.now >= 10 && rehearsal.time.now < 60_000, 'x-1'),
+    );
+    expect(outcome.end).toBe('done');
+    expect(begun(rehearsal)).toEqual(['0 begin x-1', '60010 begin x-2', '60020 begin x-3']);
+    expect(rehearsal.tasks).toContain('progress pools 1.36.3');
+  });
+
+  test('and that does not come back stops the rollout, which says who it is', async () => {
+    const rehearsal = new Rehearsal();
+    const waves = [...two(), aWave('later', [aLane('pool z', workers('z', 1))])];
+    const outcome = await rehearsal.run(
+      waves,
+      lostWhile(() => rehearsal.time.now >= 10, 'x-1', 'x-2'),
+    );
+    expect(outcome).toMatchObject({ end: 'failed', cut: [], failures: [{ at: 'wait', wave: { name: 'pools' } }] });
+    expect(outcome.failures[0]?.place).toBeUndefined();
+    expect(String(outcome.failures[0]?.error)).toMatch(/2 workers are lost.*: x-1, x-2\n.*Waited for 120 s\nNext: cluster up/);
+    // The other pool had all its turns.
+    expect(machines(outcome.done)).toEqual(['x-1', 'y-1', 'x-2', 'y-2', 'y-3', 'y-4']);
+    expect(machines(outcome.notBegun)).toEqual(['x-3', 'x-4', 'x-5', 'z-1']);
+    expect(rehearsal.tasks.slice(-1)).toEqual(['failed pools 1.36.3']);
+    expect(rehearsal.time.now).toBe(120_010);
+  });
+
+  test('is not waited for any more after Ctrl-C', async () => {
+    const rehearsal = new Rehearsal();
+    let looks = 0;
+    const lost = async () => {
+      if (++looks === 10) rehearsal.stop.abort();
+      return new Map([['x-9', 'x']]);
+    };
+    const outcome = await rehearsal.run([aWave('pools', [aLane('pool x', workers('x', 3))])], { lost });
+    expect(outcome).toMatchObject({ end: 'stopped', failures: [], done: [] });
+    expect([looks, outcome.notBegun.length]).toEqual([10, 3]);
+  });
+
+  test('matters to nobody while masters have their turns', async () => {
+    const rehearsal = new Rehearsal();
+    const lost = async () => {
+      throw new Error('nobody asks');
+    };
+    const masters = [1, 2].map((n) => aTurn(`m-${n}`, { role: 'master' }));
+    expect((await rehearsal.run([aWave('masters', [aLane('masters', masters)])], { lost, maxDrains: 1 })).end).toBe('done');
+  });
+});
+
 describe('what stops a rollout', () => {
   const two = () => [
     aWave('pools', [aLane('pool x', workers('x', 5), { maxUnavailable: 2 }), aLane('pool y', workers('y', 3))]),
