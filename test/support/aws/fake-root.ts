@@ -16,7 +16,7 @@ export interface Ran {
 export class FakeRoot {
   readonly path = mkdtempSync(join(tmpdir(), 'slipway-root-'));
   constructor(stubs: Readonly<Record<string, string>> = {}) {
-    for (const name of ['systemctl', 'hostname', 'usermod', 'systemd-run']) this.stub(name, stubs[name] ?? '');
+    for (const name of ['systemctl', 'hostname', 'usermod', 'systemd-run', 'nft']) this.stub(name, stubs[name] ?? '');
     for (const [name, text] of Object.entries(stubs)) this.stub(name, text);
     this.write('/etc/hosts', '127.0.0.1 localhost\n');
     this.write('/etc/shadow', 'root:!:1::::::\n');

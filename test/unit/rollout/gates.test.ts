@@ -111,8 +111,8 @@ describe('a command', () => {
     const source = new URL('../../../src/rollout/gate-command.ts', import.meta.url).href;
     const argv = ['/bin/sh', '-c', 'trap "" TERM HUP; echo $$ > orphan; while :; do sleep 0.05; done'];
     const code = `const { runCommand } = await import(${JSON.stringify(source)});
-      runCommand({ argv: ${JSON.stringify(argv)}, cwd: '.', env: process.env, signal: new AbortController().signal });
-      process.once('SIGINT', () => process.exit(130));`;
+      process.once('SIGINT', () => process.exit(130));
+      runCommand({ argv: ${JSON.stringify(argv)}, cwd: '.', env: process.env, signal: new AbortController().signal });`;
     const cli = spawn(process.execPath, ['--input-type=module', '-e', code], { cwd: directory, stdio: 'ignore' });
     const pid = join(directory, 'orphan');
     while (!existsSync(pid) || readFileSync(pid, 'utf8') === '') await sleep(10);
