@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { durationMs } from '../../config/duration.ts';
 import { UserError } from '../../errors.ts';
 import { cordon, cordonedByUs, preferNoSchedule, uncordon } from '../../kube/drain/cordon.ts';
+import { daemonSetOf, daemonsWithinMs, isOfDaemonSet, isSystem, isWell } from '../../kube/drain/daemons.ts';
 import { drain } from '../../kube/drain/drain.ts';
 import type { PodsByNode } from '../../kube/drain/feed.ts';
 import { watchPods } from '../../kube/drain/feed.ts';
@@ -10,7 +11,6 @@ import { type Pod, podKey } from '../../kube/drain/pod.ts';
 import type { DrainPolicy } from '../../kube/drain/pods.ts';
 import { markGone } from '../../kube/gone.ts';
 import { leadsOn, releaseLeads, waitForLeaders } from '../../kube/leaders.ts';
-import { marks } from '../../kube/objects.ts';
 import { podStarts, removeTrialPods } from '../../kube/trial-pod.ts';
 import { readNodes } from '../../kube/types/node.ts';
 import { patiently, type SharedPoll, waitFor } from '../../kube/wait.ts';
@@ -22,7 +22,6 @@ import type { TurnPorts } from './turn.ts';
 
 /** A master's API server may just be on its way out: through the balancer another one answers soon. */
 const patienceMs = 30_000;
-const daemonsWithinMs = 120_000;
 
 export interface NodeWork extends TurnPorts {
   /** Before a wave: what is still to have its turn is avoided by pods that move. */
@@ -187,10 +186,7 @@ export function nodeWork(session: Session, forceAfterMs: number | undefined): No
 }
 
 const daemonPods = (nodes: PodsByNode, machine: string): readonly Pod[] =>
-  [...(nodes.get(machine)?.values() ?? [])].filter(({ controller }) => controller?.kind === 'DaemonSet');
-const isWell = ({ ready, terminating }: Pod): boolean => ready && !terminating;
-const isSystem = ({ namespace, labels }: Pod): boolean => namespace === 'kube-system' || labels[marks.addon] !== undefined;
-const daemonSetOf = ({ namespace, controller }: Pod): string => `${namespace}/${controller?.name}`;
+  [...(nodes.get(machine)?.values() ?? [])].filter(isOfDaemonSet);
 
 /** As the pool of this machine says; masters as masters do, and what is left of a pool that is no longer in cluster.yaml. */
 export function drainPolicy(

@@ -1,16 +1,20 @@
 import { machinesOf } from '../../cluster/topology.ts';
+import type { Addon } from '../../components/addons.ts';
 import { UnreachableError } from '../../errors.ts';
 import { hostOfMember } from '../../etcd/design.ts';
 import type { Status } from '../../health/status.ts';
 import { cordonedByUs } from '../../kube/drain/cordon.ts';
+import type { Pod } from '../../kube/drain/pod.ts';
 import { drainPlan, readDrainWorld } from '../../kube/drain/pods.ts';
+import type { KubeObject } from '../../kube/objects.ts';
 import { chosenOf } from '../../plan/make.ts';
 import { partOf } from '../../plan/part.ts';
 import type { Change, Plan } from '../../plan/plan.ts';
-import { nameOf, typeOf } from '../../plan/resource.ts';
+import { addressOf, nameOf, typeOf } from '../../plan/resource.ts';
 import { estimateSeconds, turnHistory } from '../../rollout/estimate.ts';
 import { type Only, onlyOfHops } from '../../rollout/only.ts';
 import { aloneObstacles } from '../../rollout/preflight/alone.ts';
+import { type UnreadyDaemon, unreadyDaemon } from '../../rollout/preflight/daemons.ts';
 import { type PodDemand, podDemand } from '../../rollout/preflight/demand.ts';
 import { eachOnce, preflightObstacles, readApiWorld } from '../../rollout/preflight/preflight.ts';
 import { versionsBetween } from '../../rollout/reasons.ts';
@@ -167,8 +171,14 @@ async function askApi(
   try {
     const kube = await reach.kube().api({ signal });
     const demands: PodDemand[] = [];
+    const unready: UnreadyDaemon[] = [];
+    const see = (object: KubeObject, pod: Pod): void => {
+      demands.push(podDemand(object, pod));
+      const daemon = unreadyDaemon(object, pod);
+      if (daemon) unready.push(daemon);
+    };
     const [world, api, marked] = await Promise.all([
-      readDrainWorld(kube, signal, (object, pod) => demands.push(podDemand(object, pod))),
+      readDrainWorld(kube, signal, see),
       readApiWorld(kube, (ask) => reach.kube().servers(ask), { from: course.from.kubernetes, to: course.to.kubernetes, signal }),
       kube.list('v1', 'Node', { metadataOnly: true, signal }),
     ]);
@@ -193,6 +203,12 @@ async function askApi(
       leaving,
       api,
       pods: demands,
+      daemons: {
+        unready,
+        ungated: new Set((session.record?.rollout?.ungated ?? []).flatMap(({ machine }) => machine ?? [])),
+        addons: daemonSetsOf(session.design.addons),
+        nowMs: opened.now(),
+      },
       made: workersMade(session, heal),
     });
     const drains = drainPlan(
@@ -212,6 +228,15 @@ async function askApi(
     return { pods: 0, obstacles: [{ severity, where: 'API', what, why: error.message, next: 'cluster up' }] };
   }
 }
+
+const daemonSetsOf = (addons: readonly Addon[]): ReadonlyMap<string, string> =>
+  new Map(
+    addons.flatMap(({ name, ready }) =>
+      ready.flatMap((each): [string, string][] =>
+        each.kind === 'DaemonSet' ? [[`${each.namespace}/${each.name}`, addressOf('kube.addon', name)]] : [],
+      ),
+    ),
+  );
 
 function workersMade({ opened, design }: Session, heal: readonly Change[]): number {
   const made = new Set<string>(heal.flatMap(({ address, action }) => (action === 'create' ? [address] : [])));

@@ -11,6 +11,7 @@ import type { Hop } from '../path.ts';
 import type { Lane, Obstacle, Wave } from '../rollout.ts';
 import { deprecatedApis, deprecatedLines, storedObjects } from './apis.ts';
 import { capacityForDrain, type DrainLane } from './capacity.ts';
+import { type Daemons, daemonObstacles } from './daemons.ts';
 import type { NodeRoom, PodDemand } from './demand.ts';
 import { nodeRoom } from './demand.ts';
 import { healthObstacles } from './health.ts';
@@ -113,6 +114,7 @@ export interface PreflightInput {
   readonly leaving?: ReadonlySet<string>;
   readonly api: ApiWorld;
   readonly pods: readonly PodDemand[];
+  readonly daemons?: Daemons;
   /** Workers that are made before the first turn: their room is not known yet. */
   readonly made?: number;
 }
@@ -123,6 +125,9 @@ export function preflightObstacles(input: PreflightInput): readonly Obstacle[] {
   const target = hops.at(-1)?.versions.kubernetes ?? '';
   const all = [
     ...healthObstacles({ findings, etcd, underWay, ...(healed && { healed }), ...(leaving && { leaving }) }),
+    ...(input.daemons
+      ? daemonObstacles({ ...input.daemons, waves, nodes, mended: new Set([...underWay, ...(healed ?? [])]) })
+      : []),
     ...skewObstacles(
       {
         apiServers: apiServersOf(versions),

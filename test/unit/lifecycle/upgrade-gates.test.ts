@@ -158,7 +158,9 @@ describe("a gate of Slipway's own that fails", () => {
     const unready = (cluster: UpgradableCluster, name: string, namespace: string, ready: boolean): void => {
       const pod = cluster.api.pods.get(name);
       if (!pod) throw new Error(`no pod ${name}`);
-      const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False' }];
+      // Only just: what has not been ready for long is in the way before anything starts.
+      const lastTransitionTime = new Date().toISOString();
+      const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime }];
       cluster.api.change({ ...pod, metadata: { ...pod.metadata, namespace }, status: { conditions } });
     };
     test.each([
