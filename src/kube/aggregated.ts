@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { UserError } from '../errors.ts';
+import { UnreachableError, type UserError } from '../errors.ts';
 import type { KubeApi } from './client.ts';
 import type { KubeClients } from './clients.ts';
 import { KubeRefusal } from './http.ts';
@@ -48,6 +48,9 @@ async function refused(server: KubeApi, paths: readonly string[], signal: AbortS
     return '';
   } catch (error) {
     if (error instanceof KubeRefusal && (error.status === 404 || error.status >= 500)) return error.message;
-    throw error;
+    if (!(error instanceof UnreachableError)) throw error;
+    // What leads nowhere hangs, and says nothing: the API server itself is well, or it is not there at all.
+    await server.raw('/readyz', { signal, timeoutMs });
+    return `no answer within ${timeoutMs / 1000} s, though it is ready itself: ${paths.join(', ')}`;
   }
 }

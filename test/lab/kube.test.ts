@@ -241,6 +241,15 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     };
     return { hosts, starts: () => starts };
   }
+  const renew = async (name: string, atMs: number): Promise<void> => {
+    const metadata = { name, namespace: 'kube-node-lease' };
+    const spec = {
+      holderIdentity: name,
+      leaseDurationSeconds: 40,
+      renewTime: `${new Date(atMs).toISOString().slice(0, -1)}000Z`,
+    };
+    await (await api()).apply({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }, { manager: 'kubelet' });
+  };
   const register = async (name: string, machine: string): Promise<void> => {
     const node = { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: { providerID: machine } };
     await (await api()).apply(node, { manager: 'kubelet' });
@@ -290,9 +299,23 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     await expect.poll(async () => (await nodeNamed('back'))?.metadata.labels).toHaveProperty('mine');
     await new Promise((wake) => setTimeout(wake, 700));
     expect(ended).toBe(false);
-    const metadata = { name: 'back', namespace: 'kube-node-lease' };
-    const spec = { holderIdentity: 'back', leaseDurationSeconds: 40, renewTime: `${new Date().toISOString().slice(0, -1)}000Z` };
-    await (await api()).apply({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }, { manager: 'kubelet' });
+    await renew('back', Date.now());
+    await created;
+  });
+
+  test('a machine whose clock is far behind ours is alive when its lease is renewed while we look', async () => {
+    await register('behind', 'local:///behind');
+    await renew('behind', Date.now() - 600_000);
+    let ended = false;
+    const created = kubeNode
+      .create?.({ labels: {}, taints: [], ready: true }, { ...ctx('kube.node/behind'), since: Date.now() + 10_000 })
+      .finally(() => {
+        ended = true;
+      });
+    for (let seconds = 1; !ended; seconds++) {
+      await renew('behind', Date.now() - 600_000 + seconds * 1000);
+      await new Promise((wake) => setTimeout(wake, 200));
+    }
     await created;
   });
 

@@ -20,7 +20,7 @@ import { fieldManager, isOlderThan, type KubeObject, marks } from '../objects.ts
 import { isEnough, notReady, type Readiness, readiness } from '../readiness.ts';
 import { forgetFormer, revived } from '../registration.ts';
 import { changeTaints, NodeGone, sameTaint, type Taint, taintKey, taintSchema, taintsOf } from '../taints.ts';
-import { type SharedPoll, waitFor } from '../wait.ts';
+import { patiently, type SharedPoll, waitFor } from '../wait.ts';
 
 export interface KubeNodeProps {
   /** Those that we own; others are others'. */
@@ -115,8 +115,8 @@ async function forget({ address, clients, signal }: Context<KubeClients>): Promi
 /** A Node that was there before, as where etcd came back with its data, may be Ready of a machine that is no more. */
 async function register(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>): Promise<Outputs> {
   const outputs = await ensure(desired, ctx);
-  const node = (await ctx.clients.nodes.next(ctx.signal)).get(nameOf(ctx.address));
-  if (isOlderThan(node, ctx.since)) await alive(desired, ctx);
+  const nodes = await patiently(() => ctx.clients.nodes.next(ctx.signal), ctx.signal);
+  if (isOlderThan(nodes.get(nameOf(ctx.address)), ctx.since)) await alive(desired, ctx);
   return outputs;
 }
 
@@ -182,9 +182,13 @@ async function alive(desired: Resolved<KubeNodeProps>, ctx: Context<KubeClients>
         }),
     });
   await clients.api({ waitMs: patienceMs, signal });
-  await wait(clients.leases, (leases) =>
-    (leases.get(name) ?? 0) >= since ? undefined : 'its kubelet has not renewed its lease',
-  );
+  // By the clock of its machine, which need not agree with ours: what is renewed while we look is alive, too.
+  let first: number | undefined;
+  await wait(clients.leases, (leases) => {
+    const renewed = leases.get(name) ?? 0;
+    first ??= renewed;
+    return renewed >= since || renewed > first ? undefined : 'its kubelet has not renewed its lease';
+  });
   await wait(revived(name, ctx), (nodes) => notWell(nodes.get(name), desired));
 }
 

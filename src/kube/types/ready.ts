@@ -15,7 +15,7 @@ import { aggregatedPath, answersEverywhere } from '../aggregated.ts';
 import type { KubeClients } from '../clients.ts';
 import { listWorkloads, patienceMs } from '../connect.ts';
 import { isOlderThan, type KubeObject, marks } from '../objects.ts';
-import { waitFor } from '../wait.ts';
+import { patiently, waitFor } from '../wait.ts';
 
 export interface KubeReadyProps {
   /** By `kind/namespace/name`: Deployments, DaemonSets, StatefulSets and APIServices that must be available. */
@@ -63,7 +63,7 @@ export const kubeReady: ResourceType<KubeReadyProps, Outputs, KubeClients> = {
 /** What this run has applied has no status but its own. What was there before, as where etcd came back with its data, may have one of pods that are no more. */
 async function becomesAvailable(desired: Resolved<KubeReadyProps>, ctx: Context<KubeClients>): Promise<Outputs> {
   await wait(desired, ctx);
-  const workloads = await ctx.clients.workloads.next(ctx.signal);
+  const workloads = await patiently(() => ctx.clients.workloads.next(ctx.signal), ctx.signal);
   const isOlder = (key: string): boolean => isOlderThan(workloads.get(key), ctx.since);
   if (Object.keys(desired.available).some(isOlder)) await staysAvailable(desired, ctx);
   return {};

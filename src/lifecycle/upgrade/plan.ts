@@ -140,18 +140,14 @@ function outsideWindow({ opened }: Session, waves: readonly Wave[]): readonly Ob
   return [{ severity: 'warning', where: 'upgrade.windows', what, why }];
 }
 
-/** Machines that go, or are gone and leave a Node. A member of etcd that is not well is one less for the turns of the others, whether it is to go or not. */
+/** Machines that go, or are gone and leave something. A member of etcd that is not well is one less for the turns of the others, whether it is to go or not. */
 function leavingBy({ changes }: Plan, { opened }: Session, waves: readonly Wave[]): ReadonlySet<string> {
-  const turns = waves.flatMap(turnsOfWave);
-  const members = turns.some(({ role, how }) => role === 'etcd' && how !== 'remove');
+  const deleted = changes.filter(({ action }) => action === 'delete').map(({ address }) => address);
   const types = ['kube.node', typeOf(opened.provider.machineAddress('any'))];
-  const gone = changes.flatMap(({ action, address }) => {
-    if (action !== 'delete') return [];
-    if (types.includes(typeOf(address))) return [nameOf(address)];
-    return typeOf(address) === 'etcd.member' ? [hostOfMember(address)] : [];
-  });
-  const etcd = new Set(turns.flatMap(({ role, machine }) => (role === 'etcd' ? [machine] : [])));
-  return new Set(gone.filter((name) => !members || !etcd.has(name)));
+  const gone = deleted.filter((address) => types.includes(typeOf(address))).map(nameOf);
+  const members = new Set(deleted.filter((address) => typeOf(address) === 'etcd.member').map(hostOfMember));
+  const others = waves.flatMap(turnsOfWave).some(({ role, how }) => role === 'etcd' && how !== 'remove');
+  return new Set(others ? gone.filter((name) => !members.has(name)) : [...gone, ...members]);
 }
 
 const drainsOf = (waves: readonly Wave[]): readonly Turn[] => waves.flatMap(turnsOfWave).filter(({ drain }) => drain);

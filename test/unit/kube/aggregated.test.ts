@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UserError } from '../../../src/errors.ts';
+import { UnreachableError, UserError } from '../../../src/errors.ts';
 import { aggregatedPath, answersEverywhere } from '../../../src/kube/aggregated.ts';
 import type { KubeApi } from '../../../src/kube/client.ts';
 import { KubeRefusal } from '../../../src/kube/http.ts';
@@ -10,6 +10,8 @@ test('what is asked of an APIService is in its name', () => {
 });
 
 const path = '/apis/metrics.k8s.io/v1beta1';
+/** Of an API server that is well, and whose way to the extension server leads nowhere. */
+const hangs = -1;
 const refusal = (status: number) =>
   new KubeRefusal(path, status, { reason: '', message: 'service unavailable', details: { causes: [] } });
 /** API servers by master, each with what it answers, one after the other; the last one from then on. `undefined`: it is not there. */
@@ -18,7 +20,9 @@ function masters(answers: Readonly<Record<string, readonly (number | undefined)[
   const server = (status: number): KubeApi =>
     ({
       raw: async (target: string) => {
+        if (target === '/readyz' && status === hangs) return 'ok';
         expect(target).toBe(path);
+        if (status === hangs) throw new UnreachableError({ what: 'no answer' });
         if (status !== 200) throw refusal(status);
         return '{}';
       },
@@ -61,6 +65,14 @@ test('none that answers is not enough, and what one of them refuses is told with
   });
   await expect(answersEverywhere(masters({ 'master-a': [200], 'master-b': [503] }), waiting(0))).rejects.toMatchObject({
     problem: { why: expect.stringContaining('the API server of master-b') },
+  });
+});
+test('one that is ready itself, and waits in vain for the extension server, is waited for and named', async () => {
+  const all = masters({ 'master-a': [200], 'master-b': [hangs, 200] });
+  await answersEverywhere(all, waiting());
+  expect(all.asked()).toBe(2);
+  await expect(answersEverywhere(masters({ 'master-a': [200], 'master-b': [hangs] }), waiting(0))).rejects.toMatchObject({
+    problem: { why: expect.stringMatching(/master-b: no answer .* though it is ready itself/) },
   });
 });
 test('who may not ask is told at once', async () => {
