@@ -47,13 +47,20 @@ export async function runHop(
   const image = imageName('pause', hop.versions);
   const groups = openGroupPools(session, work, image);
   const look = machineLooks(session);
+  /** Nodes that a run before this one has cordoned. */
+  let away: ReadonlySet<string> = new Set();
+  /** What an upgrade has touched before may be unready because of just that. */
+  const unreadyBefore = async ({ machine, role }: Turn, own: AbortSignal): Promise<readonly string[]> => {
+    if (role !== 'master' && role !== 'worker') return [];
+    return moves.unreadyBefore(machine) ?? (away.has(machine) ? [] : work.unreadyDaemons(machine, own));
+  };
   const ports = {
     turn: async (turn: Turn, wave: Wave, own: AbortSignal) => {
       if (groups.owns(turn)) {
         await groups.turn(turn, wave, own);
         return moves.moved(turn, wave);
       }
-      const before = turn.role === 'master' || turn.role === 'worker' ? await work.unreadyDaemons(turn.machine, own) : [];
+      const before = await unreadyBefore(turn, own);
       unready.set(turn, before);
       await moves.begin(turn, wave, hop);
       const proves = (machine: string): Promise<void> => {
@@ -92,10 +99,11 @@ export async function runHop(
   };
   try {
     await work.release(signal, withoutTurn(session, waves), image);
+    away = await work.cordoned(signal);
     return await runWaves(waves, ports, {
       maxDrains: drainCap(session),
       canary: upgrade.canary,
-      away: await work.cordoned(signal),
+      away,
       stopping: options.stopping,
       signal,
       pauseAfter: options.pauseAfter,

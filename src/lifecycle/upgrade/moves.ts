@@ -63,6 +63,12 @@ export class Moves {
   get ungated(): readonly GatedPlace[] {
     return [...this.#ungated.values()];
   }
+  /** What a machine's gates do not wait for, as it was before a turn that was begun and whose gates have not been passed. Undefined: there is none. */
+  unreadyBefore(machine: string): readonly string[] | undefined {
+    const place = this.#ungated.get(machine);
+    if (place) return place.unready ?? [];
+    return this.#turning.has(machine) || this.#replacing.has(machine) ? [] : undefined;
+  }
   /** From now on the record knows the course; and of machines that are to go where they stand, for they may stay after all. Of those that are gone it knows nothing. */
   async recorded(waves: readonly Wave[]): Promise<void> {
     if (!this.#isRecorded) return;

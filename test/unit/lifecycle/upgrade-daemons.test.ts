@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { aCluster } from '../../support/builders.ts';
 import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
@@ -68,3 +68,46 @@ test.each(['master-a', 'workers-a-1'])(
     expect((await cluster.upgrade(mended)).outcome).toBe('done');
   },
 );
+
+describe('one of a user that the upgrade itself has broken is not what a machine was like before', () => {
+  const node = 'workers-a-1';
+  const breaks = (cluster: UpgradableCluster, at: string): void => {
+    agent(cluster, node, 'default', true);
+    cluster.onAct = (act) => {
+      if (act === at) agent(cluster, node, 'default', false);
+    };
+  };
+  const why = expect.stringContaining(`default/agent-${node}`);
+  const again = aCluster({
+    etcd: { count: 1 },
+    masters: { count: 2 },
+    kubernetes: { version: '1.36.3' },
+    pools: [{ name: 'workers', count: 3, kubelet: { extraArgs: { v: '3' } } }],
+  });
+
+  test('where its turn was killed', async () => {
+    const cluster = await standing();
+    const whole = cluster.copy();
+    breaks(cluster, `cordon ${node}`);
+    await whole.upgrade(file);
+    const cordoned = whole.acts.indexOf(`cordon ${node}`);
+    await cluster.killedAfter(cordoned + 2, (signal) => cluster.upgrade(file, {}, signal));
+    await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { where: node, why } });
+  });
+
+  test('where its gate has failed, and it has another turn', async () => {
+    const cluster = await standing();
+    breaks(cluster, `update host.bundle/${node}`);
+    await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { where: node, why } });
+    await expect(cluster.upgrade(again)).rejects.toMatchObject({ problem: { where: node, why } });
+  });
+
+  test('what was not ready before the first of its turns is still not waited for', async () => {
+    const cluster = await standing();
+    agent(cluster, node, 'default', false);
+    cluster.ailing.set(node, 'kube-proxy.service is not well');
+    await expect(cluster.upgrade(file)).rejects.toMatchObject({ problem: { where: node } });
+    cluster.ailing.clear();
+    expect((await cluster.upgrade(again)).outcome).toBe('done');
+  });
+});
