@@ -113,6 +113,7 @@ export async function runHop(
     await groups.done();
     await work.done();
     gates.close();
+    await moves.rest();
   }
 }
 

@@ -23,6 +23,8 @@ export class Moves {
   readonly #ungated: Map<string, GatedPlace>;
   /** Spares of pools that are replaced just now. */
   readonly #surge = new Map<string, number>();
+  /** Gates have been passed of which the record does not know. */
+  #unwritten = false;
   /** Each writes the whole. */
   readonly #write: () => Promise<unknown>;
 
@@ -38,16 +40,17 @@ export class Moves {
     this.#turning = new Set(session.record?.rollout?.turning);
     this.#replacing = new Map(Object.entries(session.record?.rollout?.replacing ?? {}));
     this.#ungated = new Map((session.record?.rollout?.ungated ?? []).map((place) => [keyOfPlace(place), place]));
-    this.#write = coalesced(() =>
-      amendRecord(session, {
+    this.#write = coalesced(() => {
+      this.#unwritten = false;
+      return amendRecord(session, {
         rollout: rolloutRecord(course, session.design.topology, {
           at: this.#reached,
           turning: this.#turning,
           replacing: this.#replacing,
           ungated: [...this.#ungated.values()],
         }),
-      }),
-    );
+      });
+    });
   }
 
   /** The course, from where everything stands by now. */
@@ -116,7 +119,11 @@ export class Moves {
   }
   /** Its gates have succeeded: the next thing that is written says so. */
   passed(place: Partial<GatedPlace>): void {
-    this.#ungated.delete(keyOfPlace(place));
+    if (this.#ungated.delete(keyOfPlace(place))) this.#unwritten = true;
+  }
+  /** Nothing may be written after this for days: gates that have succeeded are not asked again then. Never rejects: at worst they are. */
+  async rest(): Promise<void> {
+    if (this.#unwritten && !this.#session.signal.aborted) await this.#write().catch(() => undefined);
   }
   /** A wave, with its gates: until they have succeeded the record names it. */
   async gated({ name }: Wave, ask: () => Promise<void>): Promise<void> {

@@ -75,6 +75,23 @@ describe('a gate of the user that fails', () => {
   });
 });
 
+test.each(['--pause-after masters', 'Ctrl-C'])(
+  'gates that have succeeded before %s are not asked again by the next run',
+  async (why) => {
+    const { cluster, asked } = await standing('machine');
+    const file = at('1.36.3', 'machine');
+    const stop = new AbortController();
+    cluster.onAct = (act) => {
+      if (act === 'uncordon master-b') stop.abort();
+    };
+    const result = await cluster.upgrade(file, why === 'Ctrl-C' ? { stopping: stop.signal } : { pauseAfter: 'masters' });
+    expect([result.outcome, asked]).toEqual([why === 'Ctrl-C' ? 'stopped' : 'paused', ['masters/master-a', 'masters/master-b']]);
+    expect((await cluster.record()).rollout?.ungated).toBeUndefined();
+    expect((await cluster.upgrade(file)).outcome).toBe('done');
+    expect(asked.filter((place) => place.startsWith('masters/'))).toHaveLength(2);
+  },
+);
+
 describe('a command of a gate', () => {
   test.each(['direct', 'bastion'] as const)(
     'has a kubeconfig that leads to the API (%s), in a directory of its own, for as long as it runs',
