@@ -182,10 +182,11 @@ export class UpgradeRun {
     return found;
   }
 
-  /** Heals and grows at what is in force, until nothing of that is left, or no window is open. */
+  /** Heals and grows at what is in force, until nothing of that is left. A window that closes keeps it from beginning, and never halfway: the API may be what is healed. */
   async #heal(first: Ahead, hop: Hop): Promise<Ahead> {
+    if (isOutside(this.#session)) return first;
     let found = first;
-    for (let round = 1; chosenOf(found.heal).length > 0 && !isOutside(this.#session); round++) {
+    for (let round = 1; chosenOf(found.heal).length > 0; round++) {
       if (round > maxRounds) throw notConverging(found.heal, this.#session);
       await runPlan(found.heal, this.#session);
       const again = await this.#look(hop);

@@ -149,6 +149,27 @@ describe('a window that closes', () => {
     expect(cluster.world.log.filter((act) => act.includes(due))).toHaveLength(1);
   });
 
+  test.each(['wait', 'refuse'] as const)('after what is healed has begun (%s): all of it is healed first', async (outside) => {
+    const cluster = await standing();
+    const { now, pass } = clockAt(0);
+    cluster.lose('etcd-a');
+    const due = 'pki.certificate/workers-a-1.kube-proxy';
+    let open: boolean | undefined;
+    const acts = watched(cluster, now, (act) => {
+      if (act.includes(due)) open = isOpen(now());
+      if (act !== 'create local.machine/etcd-a') return;
+      pass(30);
+      // For a round of its own.
+      const thing = cluster.world.things.get(due);
+      if (!thing) throw new Error(`there is no ${due}`);
+      cluster.world.things.set(due, { ...thing, props: { ...thing.props, state: 'due' } });
+    });
+    const { outcome } = await cluster.upgrade(hourly('1.36.3', outside), {}, { now });
+    expect([outcome, open]).toEqual([outside === 'wait' ? 'done' : 'stopped', false]);
+    expect(acts.filter((act) => /^(cordon|delete local)/.test(act))).toEqual([]);
+    expect(cluster.serves('etcd-a')).toBe(true);
+  });
+
   test('where nothing is waited for: it stops between two hops, and says what is left', async () => {
     const cluster = await standingAs(at('1.34.4'), time)();
     const { now, pass } = clockAt(0);
