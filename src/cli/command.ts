@@ -237,7 +237,13 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
    * @throws UserError without a terminal (names the flag), or when the answer is no
    */
   protected async confirm(question: string, options: { readonly name?: string } = {}): Promise<void> {
-    if (this.yes) return;
+    if (!(await this.agrees(question, options)))
+      throw new UserError({ what: 'Not confirmed: nothing was changed', next: 'Run the command again to be asked again' });
+  }
+
+  /** As `confirm`, for who is asked once more on the way: what a no means there is not said here. */
+  protected async agrees(question: string, { name }: { readonly name?: string } = {}): Promise<boolean> {
+    if (this.yes) return true;
     if (!this.env.isTTY)
       throw new UserError(
         { what: `"${question}" needs an answer, and there is no terminal to ask on`, next: 'Add --yes to the command' },
@@ -245,12 +251,8 @@ export abstract class SlipwayCommand<T extends typeof Command> extends Command {
       );
     this.live_?.pause();
     const { askText, askYesNo } = await import('../ui/prompt.ts');
-    const { name } = options;
     const asking = { signal: this.signal };
-    const yes =
-      name === undefined ? await askYesNo(question, asking) : (await askText(`${question} Type ${name}:`, asking)) === name;
-    if (!yes)
-      throw new UserError({ what: 'Not confirmed: nothing was changed', next: 'Run the command again to be asked again' });
+    return name === undefined ? askYesNo(question, asking) : (await askText(`${question} Type ${name}:`, asking)) === name;
   }
 
   /** The exit code of a command that succeeds with a message: 2 for changes pending. */

@@ -115,8 +115,7 @@ export default class Upgrade extends SlipwayCommand<typeof Upgrade> {
       asks: this.env.isTTY && !flags.yes,
       confirm: async (plan) => {
         if (!flags.yes && !saved) this.preview(rolloutView, plan);
-        await this.confirm(`Carry out this upgrade of ${opened.cluster.name}?`);
-        return true;
+        return this.agrees(`Carry out this upgrade of ${opened.cluster.name}?`);
       },
       agreed: async () => to !== undefined && writeVersion(opening.file, to),
     });

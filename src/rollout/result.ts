@@ -5,10 +5,11 @@ import type { Turn } from './rollout.ts';
 import { isNothingToDo, type UpgradePlan } from './upgrade-plan.ts';
 
 /**
- * A pipeline must not take for done what was stopped on its way: by Ctrl-C, or by the end of the maintenance window. Where the command itself named the
+ * A pipeline must not take for done what was stopped on its way: by Ctrl-C, by a no, or by the end of the maintenance window. Where the command itself named the
  * point (`--pause-after`, `--only`), what was asked for is done.
  */
 export function exitCodeOf({ outcome }: Pick<UpgradeResult, 'outcome'>, interrupted: boolean): ExitCode {
+  if (outcome === 'declined') return exitCodes.failed;
   if (outcome !== 'stopped') return exitCodes.done;
   return interrupted ? exitCodes.interrupted : exitCodes.failed;
 }
@@ -27,7 +28,7 @@ export function exitCodeOfDryRun(plan: UpgradePlan): ExitCode {
 export interface UpgradeResult {
   readonly cluster: string;
   readonly runId: string;
-  /** `paused`: at a point that the command named. `stopped`: by the person or the end of the window, with the machine at hand finished. */
+  /** `paused`: at a point that the command named. `stopped`: by the person or the end of the window, with the machine at hand finished. `declined`: before anything was changed. */
   readonly outcome: 'nothing to do' | 'done' | 'paused' | 'stopped' | 'aborted' | 'nothing to abort' | 'declined';
   /** The Kubernetes version that was asked for. */
   readonly kubernetes: string;

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 
 const script = 'test/unit/cli/probe.ts';
-const probe = (...args: readonly string[]) => {
-  const result = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env: { ...process.env, NO_COLOR: '1' } });
+const probe = (...args: readonly string[]) => answering('', ...args);
+const answering = (input: string, ...args: readonly string[]) => {
+  const env = { ...process.env, NO_COLOR: '1' };
+  const result = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8', env, input });
   return { code: result.status, out: result.stdout, err: result.stderr };
 };
 /** Starts a command, sends signals after it has said something, one after the other, and waits for its end. */
@@ -92,6 +94,11 @@ describe('questions', { concurrent: true }, () => {
   });
   it('are not asked with --yes', () => {
     expect(probe('confirm', '-y')).toMatchObject({ code: 0, err: 'confirmed\n' });
+  });
+  it('answered with no end the command, or are told to it where it asks on its way', () => {
+    expect(answering('n\n', 'confirm-there')).toMatchObject({ code: 1, err: expect.stringContaining('nothing was changed') });
+    expect(answering('n\n', 'agrees-there')).toMatchObject({ code: 0, out: 'agrees: false\n' });
+    expect(answering('y\n', 'agrees-there')).toMatchObject({ code: 0, out: 'agrees: true\n' });
   });
 });
 

@@ -36,6 +36,12 @@ class Probe extends SlipwayCommand<typeof Probe> {
       case 'confirm':
         await this.confirm('Delete everything?');
         return this.say('confirmed');
+      case 'confirm-there':
+      case 'agrees-there': {
+        this.env = { ...this.env, isTTY: true };
+        if (this.args.do === 'confirm-there') return this.confirm('Delete everything?');
+        return this.show({ human: (data) => `agrees: ${data}` }, await this.agrees('Go on?'));
+      }
       case 'flood':
         for (let i = 0; i < 20_000; i++) process.stdout.write(`line ${i}\n`);
         return this.say('went on');

@@ -131,6 +131,28 @@ describe('a window that closes', () => {
     expect(outside.filter((act) => /^(cordon|update|delete|create local)/.test(act))).toEqual([]);
   });
 
+  const loseOneOnTheWay = async () => {
+    const cluster = await standing();
+    const { now, pass } = clockAt(0);
+    cluster.onAct = (act) => {
+      if (act !== 'uncordon master-b') return;
+      pass(30);
+      cluster.world.things.delete(lost);
+    };
+    return { cluster, now };
+  };
+
+  test('and the rest is declined in the next one: stopped, with what is done and what is left', async () => {
+    const { cluster, now } = await loseOneOnTheWay();
+    const { asked, confirm } = confirming();
+    const once = async (plan: UpgradePlan) => (await confirm(plan)) && asked.length === 1;
+    const result = await cluster.upgrade(hourly('1.36.3'), { confirm: once }, { now });
+    expect([asked.length, result.outcome, result.because]).toEqual([2, 'stopped', 'what is left was declined']);
+    expect(result.waves.flatMap(({ machines }) => machines)).toEqual(['master-a', 'master-b']);
+    expect(result.left.map(({ machine }) => machine)).toEqual(['workers-a-1', 'workers-b-1', 'workers-c-1']);
+    expect(cluster.acts.filter((act) => act.startsWith('cordon workers'))).toEqual([]);
+  });
+
   test('before what is healed first: that waits, too', async () => {
     const cluster = await standing();
     const due = 'pki.certificate/workers-a-1.kube-proxy';
