@@ -56,8 +56,6 @@ export async function upgrade(opened: Opened, asked: UpgradeOptions): Promise<Up
     if (!nothing) {
       refuseOutside(session);
       if (!(await agreement.confirmed())) return result('declined');
-      // It may have been read for long.
-      await session.lock?.check();
     }
     await options.agreed?.();
     if (!nothing) {

@@ -48,7 +48,7 @@ export class Agreement {
   /** False: declined. Throws UserError with what is in the way. */
   async confirmed(): Promise<boolean> {
     refuseObstacles(this.#plan, 'nothing was changed');
-    return this.#options.confirm(this.#plan);
+    return this.#stillOurs(await this.#options.confirm(this.#plan));
   }
 
   /**
@@ -64,7 +64,13 @@ export class Agreement {
     const same = sameUpgrade(plan, before) || isUpgradeRemainder(plan, before);
     if (!same && !asks) throw changedMeanwhile(plan, before);
     [this.#plan, this.#ahead] = [plan, ahead];
-    return same || confirm(plan);
+    return this.#stillOurs(same || (await confirm(plan)));
+  }
+
+  /** Whoever answers may read for long, and what is looked at takes its time, too: throws where the lock was lost meanwhile. */
+  async #stillOurs(agreed: boolean): Promise<boolean> {
+    if (agreed) await this.#session.lock?.check();
+    return agreed;
   }
 }
 

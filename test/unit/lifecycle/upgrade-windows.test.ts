@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Cluster, ClusterInput } from '../../../src/config/schema.ts';
 import type { UpgradePlan } from '../../../src/rollout/upgrade-plan.ts';
+import { lockTimes } from '../../../src/run/lock.ts';
+import { readLock, writeLock } from '../../../src/run/lockRecord.ts';
 import { aCluster } from '../../support/builders.ts';
 import { standingAs, type UpgradableCluster } from '../../support/memory-upgrade.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
+import { memoryStore } from '../run/memoryStore.ts';
 
 const time = new VirtualTimers();
 time.install();
@@ -151,6 +154,28 @@ describe('a window that closes', () => {
     expect(result.waves.flatMap(({ machines }) => machines)).toEqual(['master-a', 'master-b']);
     expect(result.left.map(({ machine }) => machine)).toEqual(['workers-a-1', 'workers-b-1', 'workers-c-1']);
     expect(cluster.acts.filter((act) => act.startsWith('cordon workers'))).toEqual([]);
+  });
+
+  test('and somebody else has the lock when the rest is agreed on: nothing more begins', async () => {
+    const { cluster, now } = await loseOneOnTheWay();
+    const { asked, confirm } = confirming();
+    let acts = 0;
+    const slow = async (plan: UpgradePlan) => {
+      await confirm(plan);
+      if (asked.length === 1) return true;
+      const store = memoryStore(cluster.objects);
+      const held = await readLock(store);
+      if (held) await writeLock(store, { ...held.record, id: 'other', holder: 'bob', host: 'laptop' }, held.version);
+      // The laptop slept, and no heartbeat has come yet.
+      time.now += lockTimes.renewBefore + 1000;
+      acts = cluster.acts.length;
+      return true;
+    };
+    await expect(cluster.upgrade(hourly('1.36.3'), { confirm: slow }, { now })).rejects.toMatchObject({
+      exitCode: 75,
+      problem: { what: 'the lock was lost' },
+    });
+    expect([asked.length, cluster.acts.slice(acts)]).toEqual([2, []]);
   });
 
   test('before what is healed first: that waits, too', async () => {
