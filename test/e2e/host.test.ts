@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Bundle, CertificateSpec } from '../../src/components/bundle.ts';
 import { UserError } from '../../src/errors.ts';
@@ -20,7 +19,7 @@ import { LocalLab } from '../support/local-lab.ts';
 /** SSH, observe and converge on a real machine, with a bundle of its own instead of Kubernetes. */
 const signal = new AbortController().signal;
 /** The machine may be busy with other tests' clusters. */
-const patience = { timeout: 5_000, interval: 100 };
+const patience = { timeout: 30_000, interval: 100 };
 const marker = '/var/lib/demo/marker';
 
 interface Demo {
@@ -158,7 +157,7 @@ describe('a host', () => {
   test('that nothing was applied to says so', async () => {
     const found = await facts();
     expect(found.bundle).toBeUndefined();
-    expect(Math.abs(found.clockMs - Date.now())).toBeLessThan(2_000);
+    expect(Math.abs(found.clockMs - Date.now())).toBeLessThan(60_000);
   });
 
   test('gets the bundle: files with their modes, units enabled and not started', async () => {
@@ -286,18 +285,22 @@ describe('a host', () => {
   });
 
   test('finishes a bundle whose connection was cut, and runs two at once one after the other', async () => {
-    await sh('flock /run/slipway/converge.lock sleep 2 >/dev/null 2>&1 &');
+    await sh("setsid flock /run/slipway/converge.lock sh -c 'echo $$ >/run/holder; exec sleep 600' >/dev/null 2>&1 &");
+    await expect.poll(() => sh('cat /run/holder || true'), patience).not.toBe('');
     const cut = new AbortController();
     const of = clientsFor(clients.hosts, demo({ content: 'four' }), 7);
     const cutOff = hostBundle.create!(resolved(demo({ content: 'four' })), {
       ...context(`host.bundle/${name}`, of),
       signal: cut.signal,
     });
-    setTimeout(() => cut.abort(new Error('cut')), 700);
+    // It is on the machine, and waits for the lock.
+    const atWork = () => sh("systemctl list-units --no-legend --plain 'slipway-converge-*'");
+    await expect.poll(atWork, patience).not.toBe('');
+    cut.abort(new Error('cut'));
     await expect(cutOff).rejects.toThrow('cut');
     expect(await sh('cat /etc/demo/plain.conf')).toBe('two');
-    await sleep(2_000);
-    expect(await sh('cat /etc/demo/plain.conf')).toBe('four');
+    await sh('kill "$(cat /run/holder)"');
+    await expect.poll(() => sh('cat /etc/demo/plain.conf'), patience).toBe('four');
     await Promise.all([apply(demo({ content: 'five' }), { generation: 7 }), apply(demo({ content: 'five' }), { generation: 7 })]);
     await expect.poll(() => differences(demo({ content: 'five' })), patience).toEqual([]);
   });

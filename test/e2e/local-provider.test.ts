@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chosenOf, leftOf } from '../../src/plan/make.ts';
@@ -30,13 +31,20 @@ afterAll(() => lab.remove());
 const readyServer = `cd /tmp && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem -days 1 -subj /CN=x 2>/dev/null
 printf '%s\\n' '#!/bin/sh' 'read -r line' 'echo HTTP/1.0 200 OK' echo 'exec cat' >ready
 chmod +x ready
-systemd-run -q --unit ready socat OPENSSL-LISTEN:6443,reuseaddr,fork,cert=/tmp/c.pem,key=/tmp/k.pem,verify=0 EXEC:/tmp/ready
-sleep 1.5`;
+systemd-run -q --unit ready socat OPENSSL-LISTEN:6443,reuseaddr,fork,cert=/tmp/c.pem,key=/tmp/k.pem,verify=0 EXEC:/tmp/ready`;
 
-/** One TLS connection that stays. */
+/** One TLS connection that stays. The balancer has to find the server first: it looks twice a second. */
 async function holdOpen(port: number) {
-  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
-  await once(socket, 'secureConnect');
+  const attempt = async () => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    socket.once('error', () => socket.destroy());
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(2_000) }).catch(() => socket.destroy());
+    return socket.destroyed ? undefined : socket;
+  };
+  let open = await attempt();
+  for (const end = Date.now() + 60_000; !open && Date.now() < end; open = await attempt()) await sleep(200);
+  if (!open) throw new Error(`no TLS connection to ${port} within 60 s`);
+  const socket = open;
   return {
     greet: () => socket.write('GET / HTTP/1.0\n'),
     async say(text: string): Promise<string> {

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -28,6 +27,7 @@ pools:
     count: 1
 `,
 );
+cluster.environment.TMPDIR = cluster.directory;
 cluster.environment.NODE_OPTIONS = `--import=${join(root, 'test/support/behind-bastion.mjs')}`;
 const worker = 'workers-a-1';
 const apiName = `api.${cluster.name}.internal`;
@@ -68,7 +68,8 @@ function says(child: ChildProcess, pattern: RegExp): Promise<string> {
     child.on('close', (code) => fail(new Error(`it ended with ${code} and said only: ${text}`)));
   });
 }
-const temporaries = (): readonly string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('slipway-kubectl-'));
+/** Its own: other files' commands make theirs meanwhile. */
+const temporaries = (): readonly string[] => readdirSync(cluster.directory).filter((name) => name.startsWith('slipway-kubectl-'));
 
 beforeAll(async () => {
   await Promise.all([removeLeftovers('t-tn'), ensureTestapp(assetCache)]);

@@ -109,7 +109,10 @@ test('a recovery point is whole or none: killed in the middle, the next one clea
   const scratch = (): readonly string[] => files(join(store, '.scratch'));
   const child = cluster.start('backup');
   const cut = ended(child);
-  while (!scratch().some((path) => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 1_000_000)) await sleep(5);
+  while (!scratch().some((path) => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 1_000_000)) {
+    if (child.exitCode !== null) throw new Error(`the backup ended before it was killed: ${JSON.stringify(await cut)}`);
+    await sleep(5);
+  }
   child.kill('SIGKILL');
   expect((await cut).signal).toBe('SIGKILL');
   expect(JSON.parse((await cluster.must('backup', 'list', '-o', 'json')).stdout)).toMatchObject({ points: [], damaged: [] });

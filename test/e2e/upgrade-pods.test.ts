@@ -7,7 +7,7 @@ import { inMachine } from '../support/overheard.ts';
 import { random } from '../support/random.ts';
 import { ensureTestapp } from '../support/testapp.ts';
 import { containersOf, nodesNow, upgradeAnd } from '../support/upgrading.ts';
-import { importTestImage, type Kubectl, openKubectl } from '../support/workloads.ts';
+import { eventually, importTestImage, type Kubectl, openKubectl } from '../support/workloads.ts';
 
 /**
  * Pods that do not leave, a node that does not come back, a machine that hangs, and SIGKILL anywhere, one after the other in one upgrade of one small
@@ -51,6 +51,13 @@ const workers = ['workers-a-1', 'workers-b-1'] as const;
 const [first, second] = workers;
 const container = (machine: string) => dockerClient.getContainer(`${cluster.name}-${machine}`);
 const inside = (machine: string, command: string): Promise<string> => inMachine(container(machine), command);
+/** From now on nothing is changed on the machine, as if another run were at it, until it is let go of: what is done meanwhile comes first. */
+const holdBack = (machine: string): Promise<string> =>
+  inside(
+    machine,
+    "setsid flock /run/slipway/converge.lock sh -c 'echo $$ >/run/holder; exec sleep 300' >/dev/null 2>&1 & sleep 1; cat /run/holder",
+  );
+const letGo = 'kill "$(cat /run/holder)"';
 const began = (task: string) => (event: RunEvent) => event.type === 'started' && event.task === task;
 let kubectl: Kubectl;
 let machines: readonly string[];
@@ -114,6 +121,8 @@ test('a kubelet newer than the API servers: refused by name before anything begi
     second,
     `sed -i s:kubernetes/${before}/kubelet:kubernetes/${after}/kubelet: /etc/systemd/system/kubelet.service && systemctl daemon-reload && systemctl restart kubelet`,
   );
+  // The Node says it when its kubelet does.
+  await eventually(async () => expect((await nodesNow(kubectl)).versions[second]).toBe(after), 60_000);
   want({ version: after });
   const refused = await cluster.run('upgrade', '--yes');
   expect(refused.code).toBe(1);
@@ -223,8 +232,9 @@ test('a pod that ignores SIGTERM is waited for no longer than a drain may take, 
 
 test('--force-after ends it all the same; a node that does not get Ready then stops the rollout, with its condition and the last words of its kubelet', async () => {
   want({ version: after, drainWithin: '5s', readyWithin: '10s' });
+  await holdBack(first);
   const stopped = await upgradeAnd(cluster, ['--force-after', '2s'], began(`update host.bundle/${first}`), () =>
-    inside(first, 'iptables -I OUTPUT -p tcp --dport 6443 -j REJECT'),
+    inside(first, `iptables -I OUTPUT -p tcp --dport 6443 -j REJECT; ${letGo}`),
   );
   const said = stopped.events.flatMap(({ task, message }) => (task === `drain ${first}` && message ? [message] : []));
   expect(said).toContainEqual(expect.stringMatching(/^default\/deaf-.*: deleted, without a grace period/));
@@ -272,12 +282,14 @@ test('`up` in the middle leaves it there: it restarts no kubelet at the older ve
 
 test('a machine that hangs in the middle of its turn: named, in bounded time; the other one, whose turn was begun before, has ended its own', async () => {
   let froze = 0;
+  await holdBack(second);
   const stopped = await upgradeAnd(cluster, [], began(`update host.bundle/${second}`), () => {
     froze = Date.now();
     return container(second).pause();
   });
   const took = Date.now() - froze;
   await container(second).unpause();
+  await inside(second, letGo);
   expect(stopped.code).toBe(1);
   expect(stopped.stderr).toMatch(/turn of workers-b-1 failed/);
   expect(stopped.stderr).toMatch(/workers-b-1: (the host did not finish a command|no SSH session\\nKeepalive timeout)/);

@@ -42,7 +42,7 @@ describe.skipIf(missingControllers)(
         api.close();
         lab.close();
       };
-    }, 90_000);
+    }, 150_000);
     afterAll(() => close());
     beforeEach(async () => {
       group = `t${++n}`;
@@ -73,8 +73,8 @@ describe.skipIf(missingControllers)(
         .map(({ name }) => name)
         .toSorted();
     const until = async (is: () => Promise<boolean>, what: string): Promise<void> => {
-      for (const end = performance.now() + 20_000; performance.now() < end; await sleep(50)) if (await is()) return;
-      throw new Error(`not within 20 s: ${what}`);
+      for (const end = performance.now() + 60_000; performance.now() < end; await sleep(50)) if (await is()) return;
+      throw new Error(`not within 60 s: ${what}`);
     };
 
     const spec = (over: object = {}) => ({
@@ -182,8 +182,8 @@ describe.skipIf(missingControllers)(
       const why = expect.stringMatching(
         /PodDisruptionBudget t\d+\/web keeps it .*; t\d+\/web-\w+ finds no node: .*unschedulable/,
       );
-      await expect(drainHere({ timeoutMs: 2500 })).rejects.toMatchObject({
-        problem: { what: '1 of 2 pods did not leave it within 2.5 s', why },
+      await expect(drainHere({ timeoutMs: 10_000 })).rejects.toMatchObject({
+        problem: { what: '1 of 2 pods did not leave it within 10 s', why },
       });
     });
 
@@ -207,11 +207,11 @@ describe.skipIf(missingControllers)(
       // As the API server writes it, before it deletes the pod: 100 of 120 s ago.
       const disruptedPods = { [first]: new Date(Date.now() - 100_000).toISOString() };
       await api.patchStatus(budget, 'application/merge-patch+json', { status: { disruptionsAllowed: 0, disruptedPods } });
-      expect(await drainHere({ timeoutMs: 10_000 }, AbortSignal.timeout(55_000))).toMatchObject({ moved: 3, forced: [] });
+      expect(await drainHere({ timeoutMs: 25_000 }, AbortSignal.timeout(100_000))).toMatchObject({ moved: 3, forced: [] });
       expect(said.filter((line) => line.startsWith('waits up to'))).toEqual([
         expect.stringMatching(`for PodDisruptionBudget ${group}/web: an eviction of ${group}/${first} on ${here} was accepted`),
       ]);
-    });
+    }, 150_000);
 
     test('after forceAfter the budget counts no more, and grace periods do', async () => {
       await aReplicaSet('web', 2, { 'test/sigterm': 'ignored' }, { terminationGracePeriodSeconds: 2 });
@@ -229,7 +229,7 @@ describe.skipIf(missingControllers)(
       const error = await drainHere({ timeoutMs: 2500 }).catch((failure: Error) => failure);
       expect(error).toMatchObject({
         problem: {
-          why: expect.stringMatching(/it has been stopping for [1-4] s, with a grace period of 1 s: its containers still run/),
+          why: expect.stringMatching(/it has been stopping for \d+ s, with a grace period of 1 s: its containers still run/),
         },
       });
       expect(await drainHere({ timeoutMs: 1000, forceAfterMs: 500 })).toMatchObject({ forced: [`${group}/${names[0]}`] });

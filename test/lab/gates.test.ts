@@ -35,7 +35,7 @@ describe.skipIf(missingControllers)(`gates${missingControllers ? `: skipped, ${m
       template: { spec: { restartPolicy: 'Never', containers: [{ name: 'main', image: 'x' }] } },
     },
   };
-  const run = (suffix: string, timeoutMs: number, signal = AbortSignal.timeout(60_000)) =>
+  const run = (suffix: string, timeoutMs: number, signal = AbortSignal.timeout(100_000)) =>
     runJob(api, {
       manifest,
       suffix,
@@ -46,11 +46,11 @@ describe.skipIf(missingControllers)(`gates${missingControllers ? `: skipped, ${m
     });
   const podsOf = (suffix: string) => api.list('v1', 'Pod', { namespace: 'gates', labelSelector: `job-name=smoke-${suffix}` });
   const until = async <T>(look: () => Promise<T | undefined>, what: string): Promise<T> => {
-    for (const end = performance.now() + 20_000; performance.now() < end; await sleep(50)) {
+    for (const end = performance.now() + 60_000; performance.now() < end; await sleep(50)) {
       const found = await look();
       if (found !== undefined) return found;
     }
-    throw new Error(`not within 20 s: ${what}`);
+    throw new Error(`not within 60 s: ${what}`);
   };
   const pod = (suffix: string) => until(async () => (await podsOf(suffix))[0], `a pod of smoke-${suffix}`);
   const end = async (suffix: string, phase: 'Succeeded' | 'Failed'): Promise<void> => {
@@ -96,7 +96,7 @@ describe.skipIf(missingControllers)(`gates${missingControllers ? `: skipped, ${m
       suffix: 'dd',
       labels: {},
       env: {},
-      timeoutMs: 4000,
+      timeoutMs: 15_000,
       signal: AbortSignal.timeout(60_000),
     });
     expect(asked).toMatchObject({

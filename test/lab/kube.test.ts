@@ -101,7 +101,7 @@ describe.skipIf(missingApi)(`a real API server${missingApi ? `: skipped, ${missi
     lab = await startLocalApi(90);
     clients = connect();
     await api();
-  }, 90_000);
+  }, 150_000);
   afterAll(() => {
     clients?.close();
     lab?.close();

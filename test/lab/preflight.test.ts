@@ -20,7 +20,7 @@ describe.skipIf(missingApi)(`preflight of an upgrade${missingApi ? `: skipped, $
       'etcd-count-metric-poll-period': '1s',
     });
     api = openKube({ server: lab.server, tlsServerName: apiName, ...lab.credentials });
-  }, 60_000);
+  }, 150_000);
   afterAll(() => {
     api?.close();
     lab?.close();

@@ -37,9 +37,12 @@ beforeAll(async () => {
     caPem: authority.certPem,
     ...(await issueClient({ authority, cn: `admin-${++issued}`, o: [], hours: clientHours, now })),
   });
-  server = createServer({ key, cert, ca: authority.certPem, requestCert: true }, (request, response) => {
-    response.end((request.socket as TLSSocket).getPeerCertificate().subject.CN);
-  });
+  server = createServer(
+    { key, cert, ca: authority.certPem, requestCert: true, keepAliveTimeout: 60_000 },
+    (request, response) => {
+      response.end((request.socket as TLSSocket).getPeerCertificate().subject.CN);
+    },
+  );
   server.on('secureConnection', () => {
     connections++;
   });

@@ -204,7 +204,7 @@ describe('the Kubernetes API through the bastion', () => {
       unreachable: true,
       why: expect.stringContaining('through bastion'),
     });
-    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(performance.now() - began).toBeLessThan(20_000);
   });
 
   test('ends with its signal while the way is opened', async () => {

@@ -227,12 +227,13 @@ describe('a file', () => {
 
 it('a thousand hosts are described in a moment', async () => {
   const change = await hostChange([old, now], 'workers-a-1');
-  const began = performance.now();
+  const before = process.cpuUsage();
   const described = await describeHosts(
     Array.from({ length: 1000 }, (_, i) => ({ ...change, host: `workers-${i}` })),
     nobody,
     signal,
   );
   expect(described.size).toBe(1000);
-  expect(performance.now() - began).toBeLessThan(1000);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1000).toBeLessThan(1000);
 });
