@@ -9,11 +9,10 @@ import { messageOf } from '../../src/errors.ts';
 import type { Credentials } from '../../src/kube/clients.ts';
 import { type ApiServer, openHttp } from '../../src/kube/http.ts';
 import { issueClient } from '../../src/pki/admin.ts';
-import { type Authority, createAuthority } from '../../src/pki/authorities.ts';
-import { issue } from '../../src/pki/issue.ts';
+import type { Authority } from '../../src/pki/authorities.ts';
 import { generateP256, publicKeyOf } from '../../src/pki/keys.ts';
-import { x509 } from '../../src/pki/x509.ts';
 import { assetCache, LocalEtcd, missingEtcd } from './local-etcd.ts';
+import { servingIdentity } from './serving.ts';
 
 const binary = join(assetCache, 'kubernetes/1.36.3/kube-apiserver');
 export const missingApi =
@@ -39,16 +38,8 @@ export async function startLocalApi(subnet: number, more: Readonly<Record<string
     writeFileSync(join(directory, name), text, { mode: 0o600 });
     return join(directory, name);
   };
-  const authority = await createAuthority({ name: 'kubernetes', uid: 'uid-1', lifetimeDays: 1, now });
+  const { authority, key: servingKey, cert: serving } = await servingIdentity(apiName, now);
   const ca = file('ca.pem', authority.certPem);
-  const servingKey = await generateP256();
-  const serving = await issue({
-    publicKey: new x509.PublicKey(publicKeyOf(servingKey)),
-    authority,
-    spec: { subject: { cn: 'kube-apiserver' }, sans: { dns: [apiName], ip: [] }, usages: ['server'] },
-    lifetimeMs: 3_600_000,
-    now,
-  });
   const admin = await issueClient({ authority, cn: 'slipway', o: ['system:masters'], hours: 1, now });
   const etcd = new LocalEtcd(1, subnet);
   await startEtcd(etcd);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { KubeObject } from '../objects.ts';
+import { holds } from '../requirement.ts';
 import type { Pod } from './pod.ts';
 
 /** A PodDisruptionBudget: its rule, and what its controller has counted. */
@@ -77,25 +78,9 @@ export function budgetOf(object: KubeObject): Budget {
   };
 }
 
-function matches(selector: z.infer<typeof selectorSchema>, labels: Readonly<Record<string, string>>): boolean {
-  const all = Object.entries(selector.matchLabels).every(([key, value]) => labels[key] === value);
-  return (
-    all &&
-    selector.matchExpressions.every(({ key, operator, values }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        default:
-          return value === undefined;
-      }
-    })
-  );
-}
+const matches = (selector: z.infer<typeof selectorSchema>, labels: Readonly<Record<string, string>>): boolean =>
+  Object.entries(selector.matchLabels).every(([key, value]) => labels[key] === value) &&
+  selector.matchExpressions.every((each) => holds(labels[each.key], each));
 
 /** Of each namespace once, however many pods ask. */
 export function budgetsBy(budgets: readonly Budget[]): (pod: Pod) => readonly Budget[] {

@@ -1,4 +1,5 @@
 import type { NodeTerms } from '../../kube/drain/pod.ts';
+import { holds } from '../../kube/requirement.ts';
 import type { NodeRoom, PodDemand, Taint, Toleration } from './demand.ts';
 
 type Wanted = Pick<PodDemand, 'selector' | 'affinity' | 'tolerations'>;
@@ -14,7 +15,6 @@ const tolerates = ({ key, operator, value, effect }: Toleration, taint: Taint): 
   (key === '' ? operator === 'Exists' : key === taint.key && (operator === 'Exists' || value === taint.value));
 
 type Term = NodeTerms['nodeSelectorTerms'][number];
-type Requirement = Term['matchExpressions'][number];
 /** As k8s.io/component-helpers: scheduling/corev1/nodeaffinity; a term without a requirement is satisfied by no node. */
 function satisfies({ name, labels }: NodeRoom, { matchExpressions, matchFields }: Term): boolean {
   return (
@@ -22,22 +22,4 @@ function satisfies({ name, labels }: NodeRoom, { matchExpressions, matchFields }
     matchExpressions.every((each) => holds(labels[each.key], each)) &&
     matchFields.every((each) => holds(each.key === 'metadata.name' ? name : undefined, each))
   );
-}
-function holds(value: string | undefined, { operator, values }: Requirement): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return Number(value) > Number(values[0]);
-    case 'Lt':
-      return Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
 }

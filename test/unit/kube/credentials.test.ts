@@ -7,10 +7,7 @@ import type { Credentials, KubeClients } from '../../../src/kube/clients.ts';
 import { connectKube } from '../../../src/kube/connect.ts';
 import { clientHours, renewing } from '../../../src/kube/credentials.ts';
 import { issueClient } from '../../../src/pki/admin.ts';
-import { createAuthority } from '../../../src/pki/authorities.ts';
-import { issue } from '../../../src/pki/issue.ts';
-import { generateP256, publicKeyOf } from '../../../src/pki/keys.ts';
-import { x509 } from '../../../src/pki/x509.ts';
+import { servingIdentity } from '../../support/serving.ts';
 
 const name = 'api.demo.internal';
 const minute = 60_000;
@@ -24,15 +21,7 @@ let clock: number;
 let kube: KubeClients;
 beforeAll(async () => {
   const now = Date.now();
-  const authority = await createAuthority({ name: 'kubernetes', uid: 'uid-1', lifetimeDays: 1, now });
-  const key = await generateP256();
-  const cert = await issue({
-    publicKey: new x509.PublicKey(publicKeyOf(key)),
-    authority,
-    spec: { subject: { cn: 'kube-apiserver' }, sans: { dns: [name], ip: [] }, usages: ['server'] },
-    lifetimeMs: 3_600_000,
-    now,
-  });
+  const { authority, key, cert } = await servingIdentity(name, now);
   issueNext = async () => ({
     caPem: authority.certPem,
     ...(await issueClient({ authority, cn: `admin-${++issued}`, o: [], hours: clientHours, now })),

@@ -5,10 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type KubeApi, openKube } from '../../../src/kube/client.ts';
 import { issueClient } from '../../../src/pki/admin.ts';
-import { createAuthority } from '../../../src/pki/authorities.ts';
-import { issue } from '../../../src/pki/issue.ts';
-import { generateP256, publicKeyOf } from '../../../src/pki/keys.ts';
-import { x509 } from '../../../src/pki/x509.ts';
+import { servingIdentity } from '../../support/serving.ts';
 
 /** Enough of an API server: each eviction waits for its answer, and it is known whether its client went away. */
 let server: Server;
@@ -16,16 +13,8 @@ let api: KubeApi;
 const asked: { readonly name: string; readonly response: ServerResponse; left: boolean }[] = [];
 beforeAll(async () => {
   const now = Date.now();
-  const authority = await createAuthority({ name: 'kubernetes', uid: 'uid-1', lifetimeDays: 1, now });
-  const key = await generateP256();
   const name = 'api.demo.internal';
-  const cert = await issue({
-    publicKey: new x509.PublicKey(publicKeyOf(key)),
-    authority,
-    spec: { subject: { cn: 'kube-apiserver' }, sans: { dns: [name], ip: [] }, usages: ['server'] },
-    lifetimeMs: 3_600_000,
-    now,
-  });
+  const { authority, key, cert } = await servingIdentity(name, now);
   server = createServer({ key, cert }, (request, response) => {
     if (request.method !== 'POST') {
       const resources = [{ name: 'pods', kind: 'Pod', namespaced: true }];

@@ -11,11 +11,8 @@ import { openHosts } from '../../../src/host/ssh.ts';
 import type { Credentials, KubeClients } from '../../../src/kube/clients.ts';
 import { connectKube } from '../../../src/kube/connect.ts';
 import { issueClient } from '../../../src/pki/admin.ts';
-import { createAuthority } from '../../../src/pki/authorities.ts';
-import { issue } from '../../../src/pki/issue.ts';
-import { generateP256, publicKeyOf } from '../../../src/pki/keys.ts';
-import { x509 } from '../../../src/pki/x509.ts';
 import { type LocalBastion, startBastion } from '../../support/bastion.ts';
+import { servingIdentity } from '../../support/serving.ts';
 
 const name = 'api.demo.internal';
 
@@ -27,15 +24,7 @@ let asked: string[];
 let connections: number;
 beforeAll(async () => {
   const now = Date.now();
-  const authority = await createAuthority({ name: 'kubernetes', uid: 'uid-1', lifetimeDays: 1, now });
-  const key = await generateP256();
-  const cert = await issue({
-    publicKey: new x509.PublicKey(publicKeyOf(key)),
-    authority,
-    spec: { subject: { cn: 'kube-apiserver' }, sans: { dns: [name], ip: [] }, usages: ['server'] },
-    lifetimeMs: 3_600_000,
-    now,
-  });
+  const { authority, key, cert } = await servingIdentity(name, now);
   const admin = await issueClient({ authority, cn: 'slipway', o: [], hours: 1, now });
   credentials = { caPem: authority.certPem, ...admin };
   server = createServer({ key, cert, ca: authority.certPem, requestCert: true }, (request, response) => {
