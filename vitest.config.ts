@@ -14,7 +14,7 @@ export default defineConfig({
           expect: expecting,
           include: ['test/{unit,golden,contract}/**/*.test.ts'],
           // A guard against what hangs: some compute for seconds, and a busy machine takes many times that.
-          testTimeout: 60_000,
+          testTimeout: 180_000,
           globalSetup: 'test/support/temporary.ts',
         },
       },

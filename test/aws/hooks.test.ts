@@ -39,7 +39,7 @@ beforeAll(async () => {
   place = await awsPlace(moto, cluster);
   one = await infrastructure(place, onlyPools);
   await one.converge();
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await place.close();
   await moto.stop();
@@ -121,4 +121,4 @@ test('a group that may launch nothing for a quota says which, and what to ask fo
     await poor.close();
     await full.stop();
   }
-}, 60_000);
+}, 120_000);

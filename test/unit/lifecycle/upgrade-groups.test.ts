@@ -145,4 +145,4 @@ test('killed after any act of the upgrade, the same command comes to the same en
     ]);
     if (!last) break;
   }
-}, 60_000);
+}, 300_000);
