@@ -161,7 +161,7 @@ describe('without them in the file', () => {
     // Whoever leads when the run looks: a busy machine may have elected another one by then.
     const looked = ({ type, task }: RunEvent): boolean => type === 'started' && task === 'preflight';
     const run = await upgradeAnd(cluster, [], looked, async () => {
-      first = (await leader()) ?? "";
+      first = (await leader()) ?? '';
     });
     expect({ code: run.code, stderr: run.code === 0 ? '' : run.stderr.slice(-3000) }).toEqual({ code: 0, stderr: '' });
     const { events } = run;
