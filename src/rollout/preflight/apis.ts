@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { minorOf } from '../../assets/version-order.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import type { Obstacle } from '../rollout.ts';
-import { removedKinds } from './removed-kinds.data.ts';
+import { goesIn } from './removed-kinds.ts';
 
 /** An API that somebody has asked for since the API server started, and in which minor version it goes. */
 export interface RequestedApi {
@@ -84,15 +84,14 @@ function writtenAs(object: KubeObject, minor: number): readonly Obstacle[] {
       return apiVersion === undefined || manager.startsWith('kube-') ? [] : [{ manager, apiVersion }];
     }),
   ];
-  const gone = writers.filter(({ apiVersion }) => (removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY) <= minor);
+  const gone = writers.filter(({ apiVersion }) => goesIn(apiVersion, kind) <= minor);
   const [first] = gone;
   if (!first) return [];
-  const removedIn = removedKinds[`${first.apiVersion} ${kind}`];
   return [
     {
       severity: 'warning',
       where: [kind, metadata.namespace, metadata.name].filter(Boolean).join('/'),
-      what: `it was last written as ${first.apiVersion}, which Kubernetes 1.${removedIn} removed`,
+      what: `it was last written as ${first.apiVersion}, which Kubernetes 1.${goesIn(first.apiVersion, kind)} removed`,
       why: `by ${[...new Set(gone.map(({ manager }) => manager))].join(', ')}`,
       next: 'move its manifest to a newer version of the API before it is applied again',
     },

@@ -16,7 +16,7 @@ import type { NodeRoom, PodDemand } from './demand.ts';
 import { nodeRoom } from './demand.ts';
 import { healthObstacles } from './health.ts';
 import { optionObstacles } from './options.ts';
-import { removedKinds } from './removed-kinds.data.ts';
+import { goesIn, removedBetween } from './removed-kinds.ts';
 import { skewObstacles } from './skew.ts';
 import { countLines, type LonelyKind, lonelyKinds, orphanedObjects } from './stored-kinds.ts';
 
@@ -44,9 +44,7 @@ export async function readApiWorld(
   { from, to, signal }: { readonly from: string; readonly to: string; readonly signal: AbortSignal },
 ): Promise<ApiWorld> {
   // Of other kinds nothing would be said.
-  const gone = Object.entries(removedKinds)
-    .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
-    .map(([name]) => name.replace(/\/\S+/, ''));
+  const gone = removedBetween(from, to).map(({ apiVersion, kind }) => `${apiVersion.replace(/\/.*/, '')} ${kind}`);
   const metricsOf = async (server: Pick<KubeApi, 'raw'>) => {
     const text = await server.raw('/metrics', { signal });
     return [deprecatedLines(text), countLines(text)].filter(Boolean).join('\n');
@@ -62,9 +60,7 @@ export async function readApiWorld(
   const stored = await Promise.all(
     [...new Set(gone)].map((name) => {
       const [group = '', kind = ''] = name.split(' ');
-      const staying = (served.get(group) ?? []).filter(
-        (apiVersion) => (removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY) > minorOf(to) + 1,
-      );
+      const staying = (served.get(group) ?? []).filter((apiVersion) => goesIn(apiVersion, kind) > minorOf(to) + 1);
       return listBy(api, staying, kind, signal);
     }),
   );

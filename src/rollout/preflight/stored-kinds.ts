@@ -1,7 +1,7 @@
 import { minorOf } from '../../assets/version-order.ts';
 import type { KubeApi } from '../../kube/client.ts';
 import type { Obstacle } from '../rollout.ts';
-import { removedKinds } from './removed-kinds.data.ts';
+import { goesIn, removedBetween } from './removed-kinds.ts';
 
 /** A kind of which every version that the API servers serve is gone in the target. */
 export interface LonelyKind {
@@ -31,19 +31,15 @@ export async function lonelyKinds(
   served: ReadonlyMap<string, readonly string[]>,
   { from, to, signal }: { readonly from: string; readonly to: string; readonly signal: AbortSignal },
 ): Promise<readonly LonelyKind[]> {
-  const goesAt = (apiVersion: string, kind: string): number => removedKinds[`${apiVersion} ${kind}`] ?? Number.POSITIVE_INFINITY;
-  const going = Object.entries(removedKinds)
-    .filter(([, minor]) => minor > minorOf(from) && minor <= minorOf(to))
-    .map(([name]) => name.split(' ') as [string, string]);
   const lonely = new Map<string, LonelyKind>();
-  for (const [apiVersion, kind] of going) {
+  for (const { apiVersion, kind } of removedBetween(from, to)) {
     const group = apiVersion.slice(0, apiVersion.indexOf('/'));
     const all = served.get(group) ?? [];
     const known = all.includes(apiVersion) ? await api.kind(apiVersion, kind, signal) : undefined;
     if (!known) continue;
     const others = await Promise.all(all.map(async (version) => ((await api.kind(version, kind, signal)) ? [version] : [])));
     const versions = others.flat();
-    if (versions.length === 0 || versions.some((version) => goesAt(version, kind) > minorOf(to))) continue;
+    if (versions.length === 0 || versions.some((version) => goesIn(version, kind) > minorOf(to))) continue;
     const resource = `${known.plural}.${group}`;
     lonely.set(resource, { resource, versions });
   }
